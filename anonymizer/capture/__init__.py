@@ -1,0 +1,1 @@
+"""Cameras and files in: sources that yield raw frames."""

@@ -1,0 +1,1 @@
+"""Frames to boxes: letterbox, engine, families, NMS."""

@@ -1,0 +1,1 @@
+"""How each model family encodes its boxes; one file each."""

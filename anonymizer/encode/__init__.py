@@ -1,0 +1,1 @@
+"""Redacted frames to H.264."""

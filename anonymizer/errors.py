@@ -1,0 +1,35 @@
+"""Every error this package raises; each text says what happened, where, and what to do."""
+
+from __future__ import annotations
+
+
+class AnonymizerError(Exception):
+    """Root of all errors of this package."""
+
+
+class SettingsError(AnonymizerError, ValueError):
+    """The YAML is wrong; the text names file, line, key and the nearest valid key."""
+
+
+class SourceError(AnonymizerError, OSError):
+    """A camera could not be opened or read; reconnecting may help."""
+
+
+class SourceEnded(SourceError):  # noqa: N818 - not always an error
+    """The stream ended: a file played to its end, or the camera hung up."""
+
+
+class ModelError(AnonymizerError, RuntimeError):
+    """A model file is missing, altered or unusable on this device."""
+
+
+class InvalidOutputError(AnonymizerError, ArithmeticError):
+    """A model returned NaN, infinite or wrongly shaped output."""
+
+
+class EncodeError(AnonymizerError, RuntimeError):
+    """No usable encoder, or the encoder failed."""
+
+
+class PublishError(AnonymizerError, RuntimeError):
+    """An output could not be started: port taken, library missing, address refused."""

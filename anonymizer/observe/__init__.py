@@ -1,0 +1,1 @@
+"""Metrics, logs, systemd notifications."""

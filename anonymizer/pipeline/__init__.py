@@ -1,0 +1,1 @@
+"""Threads, mailboxes and the camera actor."""

@@ -1,0 +1,182 @@
+"""The seams between layers: every protocol that one stage uses to talk to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+from anonymizer.types import (
+    CameraStatus,
+    Detections,
+    EncodedPacket,
+    Frame,
+    Outcome,
+    Reason,
+    RedactedFrame,
+    Stage,
+    Target,
+)
+
+
+class Resource(Protocol):
+    """Shape of every component that holds something: the constructor only stores."""
+
+    def start(self) -> None:
+        """Acquire; raises an AnonymizerError."""
+        ...
+
+    def close(self) -> None:
+        """Release; idempotent, never raises, returns within seconds."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Source(Protocol):
+    """One connection to a camera or file; made anew for every attempt, used by one thread."""
+
+    def start(self) -> None:
+        """Connect within the open time-out; raises SourceError."""
+        ...
+
+    def read(self) -> Frame:
+        """Next picture within the read time-out; raises SourceError, SourceEnded at the end of the stream."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect; idempotent, may be called from another thread to interrupt `read`."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds targets in frames; used by one thread."""
+
+    def start(self) -> None:
+        """Load the models; raises ModelError."""
+        ...
+
+    def detect(self, frame: Frame) -> Detections:
+        """Boxes in source pixels; raises InvalidOutputError or any engine error."""
+        ...
+
+    def close(self) -> None:
+        """Free the models; idempotent."""
+        ...
+
+
+class FrameSink(Protocol):
+    """Accepts redacted pictures; never blocks."""
+
+    def offer(self, frame: RedactedFrame) -> None:
+        """Take the frame or drop it, counted."""
+        ...
+
+
+class Encoder(Protocol):
+    """Redacted pictures to H.264; used by one thread; adapts to a new size by itself."""
+
+    def encode(self, frame: RedactedFrame, *, key: bool) -> Sequence[EncodedPacket]:
+        """Packets that are ready, usually one; `key` forces an IDR picture; raises EncodeError."""
+        ...
+
+    def close(self) -> None:
+        """Drop what is inside; idempotent."""
+        ...
+
+
+class PacketSink(Protocol):
+    """Accepts encoded packets of one camera and fans them out; never blocks."""
+
+    def put(self, packet: EncodedPacket) -> None:
+        """Hand the packet to every subscriber, each with its own bounded queue."""
+        ...
+
+    def take_key_request(self) -> bool:
+        """True once after a subscriber joined or lost packets: the next picture should be a key frame."""
+        ...
+
+
+class StatusBoard(Protocol):
+    """What the page and the watchdog read; safe to call from any thread."""
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        """Newest status of each camera, in the order of the YAML."""
+        ...
+
+    def ready(self) -> bool:
+        """True when the models are loaded and every camera published something safe lately."""
+        ...
+
+    def healthy(self) -> bool:
+        """True while every thread beats and every camera publishes something safe."""
+        ...
+
+
+class Meter(Protocol):
+    """Counts everything; safe to call from any thread; `camera` is the id from the YAML."""
+
+    def frame(self, camera: str, stage: Stage, outcome: Outcome) -> None:
+        """One frame left a stage."""
+        ...
+
+    def stage_seconds(self, camera: str, stage: Stage, seconds: float) -> None:
+        """Wall time one frame spent being worked on in a stage."""
+        ...
+
+    def latency_seconds(self, camera: str, seconds: float) -> None:
+        """Capture to publish of one frame."""
+        ...
+
+    def detections(self, camera: str, target: Target, count: int) -> None:
+        """Detections in one frame."""
+        ...
+
+    def tracks(self, camera: str, target: Target, count: int) -> None:
+        """Live tracks now."""
+        ...
+
+    def whole_frame(self, camera: str, reason: Reason) -> None:
+        """One published frame was masked whole."""
+        ...
+
+    def suspect(self, camera: str, cause: str) -> None:
+        """A decoder saw damage: cause is error, flag or loss."""
+        ...
+
+    def connected(self, camera: str, *, up: bool) -> None:
+        """The link to the camera came up or went down."""
+        ...
+
+    def reconnect(self, camera: str) -> None:
+        """One further attempt to connect."""
+        ...
+
+    def dropped(self, camera: str, queue: str, count: int = 1) -> None:
+        """A bounded queue threw something away."""
+        ...
+
+    def queue_depth(self, camera: str, queue: str, depth: int) -> None:
+        """How full a bounded queue is."""
+        ...
+
+    def restart(self, camera: str, stage: Stage) -> None:
+        """A crashed stage is started again."""
+        ...
+
+    def clients(self, camera: str, output: str, count: int) -> None:
+        """How many clients read an output (rtsp, push, mjpeg) now."""
+        ...
+
+    def bytes_out(self, camera: str, output: str, count: int) -> None:
+        """Bytes handed to an output."""
+        ...
+
+    def detector_model(self, model: str, precision: str, runtime: str) -> None:
+        """A model was loaded."""
+        ...
+
+    def forget(self, camera: str) -> None:
+        """The camera left the YAML: drop its series."""
+        ...

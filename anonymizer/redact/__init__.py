@@ -1,0 +1,1 @@
+"""Plans to pictures: effects and the only maker of redacted frames."""

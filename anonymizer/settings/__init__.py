@@ -1,0 +1,1 @@
+"""Typed settings: one schema with every default, one loader with line numbers."""

@@ -1,0 +1,277 @@
+"""The frozen value objects that stages exchange; every unit and shape is defined here once.
+
+Coordinates: pixels of the source frame, x to the right, y down, origin at the top-left corner of the
+top-left pixel. Boxes are float32 `x1, y1, x2, y2` with x2 and y2 exclusive. Times ending in `_ns` are
+integers; `captured_ns` is on the injected monotonic clock, `wall_ns` is Unix time, `pts_ns` is the stream's.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+
+class Target(enum.IntEnum):
+    """What a detection or track is; the one class numbering behind the model families."""
+
+    PERSON = 0
+    FACE = 1
+
+
+class Stage(enum.StrEnum):
+    """The stages of the pipeline, as metrics and logs name them."""
+
+    CAPTURE = "capture"
+    DETECT = "detect"
+    TRACK = "track"
+    REDACT = "redact"
+    ENCODE = "encode"
+    PUBLISH = "publish"
+
+
+class Outcome(enum.StrEnum):
+    """What became of a frame in a stage."""
+
+    OK = "ok"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+class Reason(enum.StrEnum):
+    """Why pixels are masked: of one region, or of a whole frame."""
+
+    DETECTION = "detection"
+    TRACK = "track"
+    STARTING = "starting"  # nothing has been detected yet on this connection
+    STALE = "stale"  # the newest detection is older than max_detection_age
+    INFERENCE_FAILED = "inference_failed"
+    INVALID_OUTPUT = "invalid_output"  # NaN, infinite or impossible model output
+    SUSPECT_DECODE = "suspect_decode"  # decode error, corrupt flag or packet loss since the last key frame
+    CAMERA_CHANGED = "camera_changed"  # resolution or codec changed; old tracks mean nothing
+    OVERFLOW = "overflow"  # frames were lost inside, so tracks may have missed somebody
+    NO_SIGNAL = "no_signal"  # placeholder while the camera is away
+    POLICY_FAILED = "policy_failed"  # the policy or tracker itself raised
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How Y, U, V map to RGB."""
+
+    full_range: bool = False  # True: 0-255 (JPEG), False: 16-235 (video)
+    bt709: bool = True  # False: BT.601
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """A 4:2:0 picture: Y (H, W), U and V (H/2, W/2) uint8, H and W even; rows may be strided."""
+
+    y: U8
+    u: U8
+    v: U8
+
+    @property
+    def size(self) -> Size:
+        """Luma size in pixels."""
+        return Size(int(self.y.shape[1]), int(self.y.shape[0]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded picture of a camera: RAW and sensitive; planes are read-only."""
+
+    camera_id: str
+    seq: int  # counts up by one a frame, never reused within one run of a camera
+    epoch: int  # counts connections and mid-stream changes; tracks never cross an epoch
+    pts_ns: int
+    captured_ns: int  # monotonic, taken when the decoder handed the picture over
+    wall_ns: int
+    planes: Planes
+    colour: Colour = Colour()
+    suspect: bool = False  # damaged, or predicted from damaged pictures: mask it whole
+
+    @property
+    def size(self) -> Size:
+        """Luma size in pixels."""
+        return self.planes.size
+
+    def __repr__(self) -> str:
+        return f"Frame({self.camera_id!r}, seq={self.seq}, {self.size}, suspect={self.suspect})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What the detectors found in one frame; all arrays share N, N may be 0."""
+
+    camera_id: str
+    seq: int
+    epoch: int
+    boxes: F32  # (N, 4) x1 y1 x2 y2, source pixels, finite, clipped to the frame
+    scores: F32  # (N,) 0-1
+    class_ids: I32  # (N,) values of Target
+    model: str = ""
+
+    def __len__(self) -> int:
+        return int(self.boxes.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceFailed:
+    """The detectors could not answer for one frame."""
+
+    camera_id: str
+    seq: int
+    epoch: int
+    reason: Reason  # INFERENCE_FAILED or INVALID_OUTPUT
+    detail: str  # for the log; never holds pixels or secrets
+
+
+class TrackState(enum.StrEnum):
+    """Life of a track."""
+
+    TENTATIVE = "tentative"
+    CONFIRMED = "confirmed"
+    COASTING = "coasting"  # confirmed, unseen for now
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One object followed over time, as predicted for one frame."""
+
+    track_id: int
+    target: Target
+    box: tuple[float, float, float, float]  # x1 y1 x2 y2, source pixels, not clipped
+    score: float
+    state: TrackState
+    unseen_ns: int  # time since a detection last supported it; 0: supported in this frame
+    spread_px: tuple[float, float] = (0.0, 0.0)  # one-sigma position uncertainty in x and y
+
+
+class Shape(enum.StrEnum):
+    """Outline of a masked region."""
+
+    BOX = "box"
+    ELLIPSE = "ellipse"
+
+
+class Effect(enum.StrEnum):
+    """How a region is made unrecognisable."""
+
+    FILL = "fill"
+    MOSAIC = "mosaic"
+    BLUR = "blur"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One area to redact; the box already contains every margin and may reach over the frame's edge."""
+
+    box: tuple[float, float, float, float]
+    shape: Shape
+    effect: Effect
+    reason: Reason
+    target: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionPlan:
+    """Everything the redactor must do to one frame."""
+
+    seq: int
+    regions: tuple[Region, ...] = ()
+    whole_frame: Reason | None = None  # set: mask everything, regions do not matter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RedactedFrame:
+    """The only picture that anything outward accepts; only `redact.redactor` makes one."""
+
+    camera_id: str
+    seq: int
+    pts_ns: int
+    captured_ns: int
+    wall_ns: int
+    i420: U8  # (H * 3 / 2, W) contiguous, read-only: Y, then U, then V
+    colour: Colour
+    whole_frame: Reason | None
+    regions: int  # how many regions were masked
+
+    @property
+    def size(self) -> Size:
+        """Luma size in pixels."""
+        return Size(int(self.i420.shape[1]), int(self.i420.shape[0]) * 2 // 3)
+
+    @property
+    def planes(self) -> Planes:
+        """The three planes as views of `i420`."""
+        height, width = self.size.height, self.size.width
+        chroma = self.i420[height:].reshape(2, height // 2, width // 2)
+        return Planes(self.i420[:height], chroma[0], chroma[1])
+
+    def __repr__(self) -> str:
+        return f"RedactedFrame({self.camera_id!r}, seq={self.seq}, {self.size}, whole_frame={self.whole_frame})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedPacket:
+    """One H.264 access unit (Annex B, parameter sets before every key frame) of a redacted stream."""
+
+    camera_id: str
+    pts_ns: int
+    captured_ns: int
+    data: bytes = field(repr=False)
+    is_key: bool
+    size: Size
+
+
+class LinkState(enum.StrEnum):
+    """State of the connection to a camera."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    WAITING = "waiting"  # pausing before the next attempt
+    ENDED = "ended"  # a file that does not loop has been played
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """The connection to a camera changed state."""
+
+    camera_id: str
+    state: LinkState
+    epoch: int
+    detail: str = ""  # for people; redacted of credentials
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera as the status page, /readyz and the watchdog see it."""
+
+    camera_id: str
+    link: LinkState
+    detail: str
+    size: Size | None
+    fps_in: float
+    fps_out: float
+    latency_ms: float | None  # capture to publish, median of the last seconds
+    whole_frame: Reason | None  # of the newest published frame
+    published_ns: int | None  # monotonic time of the newest published frame
+    tracks: int
+    restarts: int

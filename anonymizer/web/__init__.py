@@ -1,0 +1,1 @@
+"""Status page, live pictures, health."""

@@ -1,0 +1,132 @@
+"""Fakes for the edges: frames, meter."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import numpy as np
+
+from anonymizer.types import Detections, Frame, Outcome, Planes, Reason, Stage, Target
+
+
+def make_planes(width: int = 64, height: int = 48, *, seed: int | None = None) -> Planes:
+    """Random (seeded) or mid-grey read-only planes."""
+    if seed is None:
+        planes = [np.full((h, w), 128, np.uint8) for h, w in ((height, width), *[(height // 2, width // 2)] * 2)]
+    else:
+        rng = np.random.default_rng(seed)
+        shapes = ((height, width), *[(height // 2, width // 2)] * 2)
+        planes = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+    for plane in planes:
+        plane.flags.writeable = False
+    return Planes(*planes)
+
+
+def make_frame(
+    seq: int = 0,
+    *,
+    camera_id: str = "cam",
+    epoch: int = 0,
+    pts_ns: int | None = None,
+    captured_ns: int | None = None,
+    planes: Planes | None = None,
+    suspect: bool = False,
+) -> Frame:
+    """A raw frame; times default to 40 ms a frame."""
+    at = seq * 40_000_000
+    return Frame(
+        camera_id=camera_id,
+        seq=seq,
+        epoch=epoch,
+        pts_ns=at if pts_ns is None else pts_ns,
+        captured_ns=at if captured_ns is None else captured_ns,
+        wall_ns=at,
+        planes=planes or make_planes(),
+        suspect=suspect,
+    )
+
+
+def make_detections(
+    *boxes: tuple[float, float, float, float],
+    seq: int = 0,
+    camera_id: str = "cam",
+    epoch: int = 0,
+    score: float = 0.9,
+    target: Target = Target.FACE,
+) -> Detections:
+    """Detections of one target with one score."""
+    return Detections(
+        camera_id=camera_id,
+        seq=seq,
+        epoch=epoch,
+        boxes=np.asarray(boxes, np.float32).reshape(-1, 4),
+        scores=np.full(len(boxes), score, np.float32),
+        class_ids=np.full(len(boxes), int(target), np.int32),
+        model="fake",
+    )
+
+
+class RecordingMeter:
+    """A Meter that remembers; `counts` keys are (method, camera, *labels)."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.values: dict[tuple[str, ...], float] = {}
+        self._lock = threading.Lock()
+
+    def _count(self, *key: str, amount: int = 1) -> None:
+        with self._lock:
+            self.counts[key] += amount
+
+    def _set(self, *key: str, value: float) -> None:
+        with self._lock:
+            self.values[key] = value
+
+    def frame(self, camera: str, stage: Stage, outcome: Outcome) -> None:
+        self._count("frame", camera, stage, outcome)
+
+    def stage_seconds(self, camera: str, stage: Stage, seconds: float) -> None:
+        self._set("stage_seconds", camera, stage, value=seconds)
+
+    def latency_seconds(self, camera: str, seconds: float) -> None:
+        self._set("latency_seconds", camera, value=seconds)
+
+    def detections(self, camera: str, target: Target, count: int) -> None:
+        self._count("detections", camera, target.name, amount=count)
+
+    def tracks(self, camera: str, target: Target, count: int) -> None:
+        self._set("tracks", camera, target.name, value=count)
+
+    def whole_frame(self, camera: str, reason: Reason) -> None:
+        self._count("whole_frame", camera, reason)
+
+    def suspect(self, camera: str, cause: str) -> None:
+        self._count("suspect", camera, cause)
+
+    def connected(self, camera: str, *, up: bool) -> None:
+        self._set("connected", camera, value=float(up))
+
+    def reconnect(self, camera: str) -> None:
+        self._count("reconnect", camera)
+
+    def dropped(self, camera: str, queue: str, count: int = 1) -> None:
+        self._count("dropped", camera, queue, amount=count)
+
+    def queue_depth(self, camera: str, queue: str, depth: int) -> None:
+        self._set("queue_depth", camera, queue, value=depth)
+
+    def restart(self, camera: str, stage: Stage) -> None:
+        self._count("restart", camera, stage)
+
+    def clients(self, camera: str, output: str, count: int) -> None:
+        self._set("clients", camera, output, value=count)
+
+    def bytes_out(self, camera: str, output: str, count: int) -> None:
+        self._count("bytes_out", camera, output, amount=count)
+
+    def detector_model(self, model: str, precision: str, runtime: str) -> None:
+        self._count("detector_model", model, precision, runtime)
+
+    def forget(self, camera: str) -> None:
+        self._count("forget", camera)
