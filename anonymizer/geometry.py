@@ -1,0 +1,50 @@
+"""Operations on arrays of boxes: float32 `x1 y1 x2 y2`, x2 and y2 exclusive, in any one coordinate frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anonymizer.types import F32, Size
+
+
+def area(boxes: F32) -> F32:
+    """Areas (N,) of boxes (N, 4) in square units; an inside-out box has area 0.
+
+    >>> area(np.float32([[0, 0, 4, 2], [5, 5, 3, 9]])).tolist()
+    [8.0, 0.0]
+    """
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], np.float32(0))
+    areas: F32 = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def iou_matrix(a: F32, b: F32) -> F32:
+    """Intersection over union of every box of a (N, 4) with every box of b (M, 4): (N, M), 0-1.
+
+    Boxes without area overlap nothing, not even themselves.
+
+    >>> iou_matrix(np.float32([[0, 0, 2, 2]]), np.float32([[1, 0, 3, 2], [2, 0, 4, 2]])).round(3).tolist()
+    [[0.3330000042915344, 0.0]]
+    """
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    shared = np.maximum(width, np.float32(0)) * np.maximum(height, np.float32(0))
+    union = area(a)[:, None] + area(b)[None, :] - shared
+    iou: F32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
+
+
+def clip(boxes: F32, size: Size) -> F32:
+    """Boxes (N, 4) cut off at the edges of a picture; one that lies outside keeps no area."""
+    limits = np.array([size.width, size.height, size.width, size.height], np.float32)
+    return np.clip(boxes, np.float32(0), limits)
+
+
+def grow(boxes: F32, fraction: float) -> F32:
+    """Boxes (N, 4) widened on each side by a fraction of their own width or height.
+
+    >>> grow(np.float32([[10, 10, 20, 30]]), 0.5).tolist()
+    [[5.0, 0.0, 25.0, 40.0]]
+    """
+    margin = (boxes[:, 2:] - boxes[:, :2]) * np.float32(fraction)
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
