@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from anonymizer.types import Effect, Shape, Target
 
+CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
+PUSH_SCHEMES = ("rtsp://", "rtsps://")
+
+
+def problem(text: str, *path: str | int) -> PydanticCustomError:
+    """An error about the key at `path`, counted from the section that raises it; the loader adds the line."""
+    return PydanticCustomError("rule", "{text}", {"text": text, "path": path})
+
+
+def _camera_url(url: str) -> str:
+    if not url.startswith(CAMERA_SCHEMES):
+        raise problem(f"must begin with one of {', '.join(CAMERA_SCHEMES)}")
+    return url
+
+
+def _push_url(url: str) -> str:
+    if not url.startswith(PUSH_SCHEMES):
+        raise problem(f"must begin with one of {', '.join(PUSH_SCHEMES)}")
+    return url
+
+
+def _listen_address(address: str) -> str:
+    if address != "localhost":
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise problem("must be an IP address of this machine; 127.0.0.1: only itself, 0.0.0.0: all") from None
+    return address
+
+
 CameraId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+CameraUrl = Annotated[str, AfterValidator(_camera_url)]
+PushUrl = Annotated[str, AfterValidator(_push_url)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Section(BaseModel):
     """A YAML mapping: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Transport(enum.StrEnum):
@@ -64,27 +99,28 @@ class PrivacySettings(Section):
     max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection
     hold_ms: int = Field(default=1000, ge=0, le=10000)  # how long a track masks while unseen
 
-    @model_validator(mode="after")
-    def _has_targets(self) -> PrivacySettings:
-        if not self.targets:
-            raise ValueError("name at least one target: face, person")
-        return self
+    @field_validator("targets")
+    @classmethod
+    def _has_targets(cls, targets: tuple[TargetName, ...]) -> tuple[TargetName, ...]:
+        if not targets:
+            raise problem("name at least one of face, person")
+        return targets
 
 
 class CameraSettings(Section):
     """One camera and its outputs."""
 
     id: CameraId
-    url: str = Field(min_length=3)  # rtsp:// rtsps:// http(s):// file:// /dev/videoN demo://
+    url: CameraUrl = Field(repr=False)  # may hold credentials
     username: str | None = None
     password: SecretStr | None = None
-    password_file: Path | None = None  # relative names are looked up in $CREDENTIALS_DIRECTORY
+    password_file: Path | None = None  # the loader reads it into `password`
     transport: Transport = Transport.TCP
     open_timeout_s: float = Field(default=8.0, gt=0, le=60)
     read_timeout_s: float = Field(default=4.0, gt=0, le=60)
     max_fps: float | None = Field(default=None, gt=0, le=120)
     loop: bool = True  # files only: start again at the end
-    push_url: str | None = None  # also send the redacted stream to this RTSP server
+    push_url: PushUrl | None = Field(default=None, repr=False)  # also send the redacted stream to this RTSP server
     privacy: PrivacySettings | None = None  # None: the section of the whole site
     redact: RedactSettings | None = None
 
@@ -117,37 +153,64 @@ class HardwareEncoding(enum.StrEnum):
     OFF = "off"
 
 
+class Preset(enum.StrEnum):
+    """How much work libx264 puts into a picture: later ones need more CPU for fewer bytes."""
+
+    ULTRAFAST = "ultrafast"
+    SUPERFAST = "superfast"
+    VERYFAST = "veryfast"
+    FASTER = "faster"
+    FAST = "fast"
+    MEDIUM = "medium"
+
+
 class EncodeSettings(Section):
     """H.264 output."""
 
     hardware: HardwareEncoding = HardwareEncoding.AUTO
-    preset: str = Field(default="superfast", pattern="^(ultrafast|superfast|veryfast|faster|fast|medium)$")
+    preset: Preset = Preset.SUPERFAST
     crf: int = Field(default=26, ge=10, le=45)
     max_bitrate_kbps: int = Field(default=6000, ge=100, le=100000)
     key_interval_s: float = Field(default=2.0, gt=0, le=30)
 
 
-class RtspSettings(Section):
-    """The built-in RTSP server."""
+class ListenerSettings(Section):
+    """Who may connect to a server of ours: this machine only, or others with a password."""
 
     enabled: bool = True
-    listen: str = "127.0.0.1"
-    port: Port = 8554
+    listen: ListenAddress = "127.0.0.1"
+    port: Port
     username: str | None = None
     password: SecretStr | None = None
-    password_file: Path | None = None
+    password_file: Path | None = None  # the loader reads it into `password`
+
+    @property
+    def loopback(self) -> bool:
+        """Only programs on this machine can connect."""
+        return self.listen == "localhost" or ipaddress.ip_address(self.listen).is_loopback
+
+    @model_validator(mode="after")
+    def _others_need_a_password(self) -> Self:
+        secret = bool(self.password and self.password.get_secret_value()) or self.password_file is not None
+        if self.enabled and not self.loopback and not (self.username and secret):
+            text = "other machines could connect; set username and password_file beside it, or listen on 127.0.0.1"
+            raise problem(text, "listen")
+        if bool(self.username) != secret:
+            raise problem("username and password need each other; set both or none", "username")
+        return self
+
+
+class RtspSettings(ListenerSettings):
+    """The built-in RTSP server."""
+
+    port: Port = 8554
     max_clients: int = Field(default=32, ge=1, le=1000)
 
 
-class WebSettings(Section):
+class WebSettings(ListenerSettings):
     """Status page, live pictures, health and metrics."""
 
-    enabled: bool = True
-    listen: str = "127.0.0.1"
     port: Port = 8080
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
     mjpeg_fps: float = Field(default=5.0, gt=0, le=30)
     mjpeg_quality: int = Field(default=75, ge=10, le=95)
     max_streams: int = Field(default=16, ge=1, le=200)
@@ -190,11 +253,18 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
-    @model_validator(mode="after")
-    def _camera_ids_are_unique(self) -> Settings:
+    @field_validator("cameras")
+    @classmethod
+    def _camera_ids_are_unique(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
         seen: set[str] = set()
-        for camera in self.cameras:
+        for index, camera in enumerate(cameras):
             if camera.id in seen:
-                raise ValueError(f"two cameras have the id {camera.id!r}; give each its own")
+                raise problem(f"two cameras have the id {camera.id!r}; give each its own", index, "id")
             seen.add(camera.id)
+        return cameras
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.rtsp.enabled and self.web.enabled and self.rtsp.port == self.web.port:
+            raise problem("rtsp has this port already; give each its own", "web", "port")
         return self
