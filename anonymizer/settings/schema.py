@@ -54,6 +54,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
+    def over(self, base: Self) -> Self:
+        """This section where its keys were given, `base` elsewhere."""
+        given = {}
+        for name in self.model_fields_set:
+            value, below = getattr(self, name), getattr(base, name)
+            given[name] = value.over(below) if isinstance(value, Section) and isinstance(below, Section) else value
+        return base.model_copy(update=given)
+
 
 class Transport(enum.StrEnum):
     """How RTP reaches us."""
@@ -121,8 +129,8 @@ class CameraSettings(Section):
     max_fps: float | None = Field(default=None, gt=0, le=120)
     loop: bool = True  # files only: start again at the end
     push_url: PushUrl | None = Field(default=None, repr=False)  # also send the redacted stream to this RTSP server
-    privacy: PrivacySettings | None = None  # None: the section of the whole site
-    redact: RedactSettings | None = None
+    privacy: PrivacySettings | None = None  # None: the section of the whole site; the loader fills it in
+    redact: RedactSettings | None = None  # as privacy
 
 
 class DetectSettings(Section):

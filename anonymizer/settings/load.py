@@ -1,0 +1,108 @@
+"""A YAML file to Settings: every mistake found in one go, with file, line, key and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from anonymizer.errors import SettingsError
+from anonymizer.settings.document import PLACEHOLDER, Document, Loc, Value, parse
+from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSettings, Settings
+from anonymizer.settings.wording import explain
+
+_MAX_PASSWORD_BYTES = 4096
+
+
+def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read, fill in and check one file.
+
+    Afterwards passwords from files are in `password`, and every camera has whole `privacy` and `redact` sections.
+    Raises SettingsError; its text has one line a problem: `file:line: key: what is wrong; what to do`.
+    """
+    environ = os.environ if environ is None else environ
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    document = parse(raw, environ)
+    _fill_in_passwords(document, environ)
+    settings = _validate(document)
+    if settings is None:
+        lines = {f"{path}:{p.line}: {p.key}{': ' if p.key else ''}{p.text}": p.line for p in document.problems}
+        raise SettingsError("\n".join(sorted(lines, key=lambda text: lines[text])))
+    return settings
+
+
+def _validate(document: Document) -> Settings | None:
+    syntax_is_wrong = bool(document.problems) and not document.data
+    if not syntax_is_wrong and not document.data.get("cameras"):
+        document.report(("cameras",), "no camera is named; give at least one, with id and url")
+    try:
+        settings = Settings.model_validate(document.data)
+    except ValidationError as errors:
+        for error in errors.errors(include_url=False, include_input=False):
+            document.report(*explain(error, _look_up(document.data, error["loc"])))
+        return None
+    return None if document.problems else _resolve(settings)
+
+
+def _resolve(settings: Settings) -> Settings:
+    """Let partly given sections keep the defaults, and cameras the site's values, of the keys they leave out."""
+    privacy = settings.privacy.over(PrivacySettings())
+    redact = settings.redact.over(RedactSettings())
+
+    def whole(camera: CameraSettings) -> CameraSettings:
+        own_privacy = camera.privacy.over(privacy) if camera.privacy else privacy
+        own_redact = camera.redact.over(redact) if camera.redact else redact
+        return camera.model_copy(update={"privacy": own_privacy, "redact": own_redact})
+
+    cameras = tuple(whole(camera) for camera in settings.cameras)
+    return settings.model_copy(update={"cameras": cameras, "privacy": privacy, "redact": redact})
+
+
+def _look_up(data: Value, loc: Loc) -> object:
+    value: object = data
+    for part in loc:
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+    return value
+
+
+def _fill_in_passwords(document: Document, environ: Mapping[str, str]) -> None:
+    cameras = document.data.get("cameras")
+    places: list[Loc] = [("cameras", index) for index in range(len(cameras))] if isinstance(cameras, list) else []
+    for loc in (*places, ("rtsp",), ("web",)):
+        section = _look_up(document.data, loc)
+        if not isinstance(section, dict) or not isinstance(name := section.get("password_file"), str):
+            continue
+        here = (*loc, "password_file")
+        if "password" in section:
+            document.report(here, "give password or password_file, not both")
+        else:
+            section["password"] = _read_password(name, here, document, environ)
+
+
+def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str, str]) -> str:
+    file, folder = Path(name), environ.get("CREDENTIALS_DIRECTORY")
+    if not file.is_absolute():
+        if not folder:
+            text = "a relative name needs LoadCredential= in the systemd unit; outside systemd give the whole path"
+            document.report(loc, text)
+            return PLACEHOLDER
+        file = Path(folder) / file
+    try:
+        with file.open("rb") as stream:
+            password = stream.read(_MAX_PASSWORD_BYTES + 1).decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        document.report(loc, f"{file} cannot be read: {reason}")
+        return PLACEHOLDER
+    if not password or "\n" in password or len(password) > _MAX_PASSWORD_BYTES:
+        document.report(loc, f"{file} must hold the password alone, on one line")
+        return PLACEHOLDER
+    return password

@@ -1,0 +1,98 @@
+"""Schema errors in plain words, with the nearest valid key or choice; values themselves are never repeated."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import types
+import typing
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from anonymizer.settings.document import Loc
+from anonymizer.settings.schema import Section, Settings
+
+_WORDS = {
+    "missing": "is missing; this key is required",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be one value, not a list or section",
+    "path_type": "must be the path of a file",
+    "tuple_type": "must be a list; put '- ' before each entry",
+    "model_type": "must be a section with keys of its own; check the indentation",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "string_pattern_mismatch": "use only a-z, 0-9, - and _, beginning with a letter or digit, at most 63 characters",
+}
+
+
+def explain(error: ErrorDetails, value: object) -> tuple[Loc, str]:
+    """Place and text of one pydantic error about Settings; `value` is used only to guess what was meant."""
+    loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    if kind == "rule":
+        return (*loc, *context["path"]), context["text"]
+    if kind == "extra_forbidden":
+        return loc, _unknown_key(loc)
+    if kind == "enum":
+        return loc, _unknown_choice(loc, value)
+    return loc, _WORDS.get(kind, "has a value that is not allowed").format(**context)
+
+
+def _unknown_key(loc: Loc) -> str:
+    section, key = _annotation(loc[:-1]), str(loc[-1])
+    known = list(section.model_fields) if _is_section(section) else []
+    nearest = difflib.get_close_matches(key, known, n=1)
+    if nearest:
+        return f"unknown key; did you mean {nearest[0]!r}?"
+    homes = [name for name, home in _sections() if key in home.model_fields]
+    if homes:
+        return f"unknown key here; it belongs to {' or '.join(homes)}"
+    return f"unknown key; the keys here are {', '.join(known)}"
+
+
+def _unknown_choice(loc: Loc, value: object) -> str:
+    choices = _annotation(loc)
+    known = [str(choice.value) for choice in choices] if _is_enum(choices) else []
+    nearest = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"must be one of {', '.join(known)}{hint}"
+
+
+def _sections() -> list[tuple[str, type[Section]]]:
+    """Every section that the file may hold, by its name there."""
+    found: list[tuple[str, type[Section]]] = [("the top level", Settings)]
+    for name in Settings.model_fields:
+        inner = _annotation((name, 0)) if name == "cameras" else _annotation((name,))
+        found.append(("each camera" if name == "cameras" else name, inner))
+    return found
+
+
+def _annotation(loc: Loc) -> typing.Any:
+    """The type that the schema gives to a place."""
+    annotation: typing.Any = Settings
+    for part in loc:
+        if isinstance(part, int):
+            annotation = typing.get_args(annotation)[0]
+        else:
+            annotation = annotation.model_fields[part].annotation
+        if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+            annotation = next(arg for arg in typing.get_args(annotation) if arg is not type(None))
+    return annotation
+
+
+def _is_section(annotation: object) -> typing.TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _is_enum(annotation: object) -> typing.TypeGuard[type[enum.Enum]]:
+    return isinstance(annotation, type) and issubclass(annotation, enum.Enum)

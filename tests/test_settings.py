@@ -1,0 +1,422 @@
+"""Rules of the settings file: what it may hold, what it means, and what an installer reads when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anonymizer.errors import SettingsError
+from anonymizer.settings.document import parse
+from anonymizer.settings.load import load_settings
+from anonymizer.settings.schema import (
+    CameraSettings,
+    MaskSettings,
+    PrivacySettings,
+    RedactSettings,
+    Section,
+    Settings,
+    TargetName,
+    Transport,
+)
+from anonymizer.types import Effect, Shape
+
+CONFIG = Path(__file__).parent.parent / "config"
+CAMERA = "cameras:\n  - id: yard\n    url: rtsp://10.0.0.2/s\n"
+
+
+def load(folder: Path, text: str, **environ: str) -> Settings:
+    path = folder / "a.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(path, environ=environ)
+
+
+def problems(folder: Path, text: str | bytes, **environ: str) -> list[str]:
+    """The message, a line a problem, without the folder."""
+    path = folder / "a.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, environ=environ)
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+# --- the shipped files ------------------------------------------------------------------------------------------
+
+
+def test_shipped_yaml_equals_the_defaults_but_for_its_example_camera() -> None:
+    settings = load_settings(CONFIG / "anonymizer.yaml", environ={})
+    assert settings.model_copy(update={"cameras": ()}) == Settings()
+    (camera,) = settings.cameras
+    for name, field in type(camera).model_fields.items():
+        if not field.is_required() and name not in ("privacy", "redact"):
+            assert getattr(camera, name) == field.default, name
+    assert (camera.privacy, camera.redact) == (PrivacySettings(), RedactSettings())
+
+
+def keys_of(section: type[Section], *path: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        yield (*path, name)
+        if isinstance(field.default, Section):
+            yield from keys_of(type(field.default), *path, name)
+
+
+def test_shipped_yaml_holds_every_key_with_a_comment() -> None:
+    text = (CONFIG / "anonymizer.yaml").read_text()
+    lines = parse(text.encode(), {}).lines
+    rows = text.splitlines()
+    for path in keys_of(Settings):
+        assert path in lines, f"{path} is not in the file"
+        line = lines[path] - 1
+        assert "#" in rows[line] + rows[line - 1] or path[-1] in ("cameras", "face", "person"), f"{path} has no comment"
+    for name in type(load_settings(CONFIG / "anonymizer.yaml", environ={}).cameras[0]).model_fields:
+        assert ("cameras", 0, name) in lines
+
+
+def numbers_of(section: Section, *path: str | int) -> Iterator[tuple[tuple[str | int, ...], set[float]]]:
+    """Place, limits and default of every number; the section holds its defaults."""
+    for name, field in type(section).model_fields.items():
+        default = getattr(section, name)
+        limits = {float(getattr(m, k)) for m in field.metadata for k in ("gt", "ge", "lt", "le") if hasattr(m, k)}
+        if limits and isinstance(default, int | float):
+            yield (*path, name), limits | {float(default)}
+        if isinstance(default, Section):
+            yield from numbers_of(default, *path, name)
+
+
+def test_shipped_yaml_states_range_and_default_of_every_number() -> None:
+    text = (CONFIG / "anonymizer.yaml").read_text()
+    lines, rows = parse(text.encode(), {}).lines, text.splitlines()
+    camera = CameraSettings(id="x", url="demo://")
+    for path, expected in [*numbers_of(Settings()), *numbers_of(camera, "cameras", 0)]:
+        start = lines[path]
+        comment = rows[start - 1].partition("#")[2]
+        if start < len(rows) and rows[start].strip().startswith("#"):
+            comment += rows[start]
+        stated = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", comment)}
+        assert stated >= expected, f"{path}: {expected} are not all in {comment!r}"
+
+
+def test_demo_yaml_shows_one_virtual_camera_to_this_machine_only() -> None:
+    settings = load_settings(CONFIG / "demo.yaml", environ={})
+    assert [(camera.id, camera.url) for camera in settings.cameras] == [("demo", "demo://")]
+    assert settings.rtsp.loopback
+    assert settings.web.loopback
+    assert (settings.rtsp.port, settings.web.port) == (8554, 8080)
+
+
+# --- wrong files: the exact message -----------------------------------------------------------------------------
+
+WRONG = [
+    ("", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
+    ("# nothing\n", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
+    ("cameras:\n", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
+    ("log:\n  level: info\n", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
+    ("- id: yard\n", "a.yaml:1: must be keys with values, such as 'cameras:'"),
+    ("camera: {}\n" + CAMERA, "a.yaml:1: camera: unknown key; did you mean 'cameras'?"),
+    (CAMERA + "    urll: x\n", "a.yaml:4: cameras[0].urll: unknown key; did you mean 'url'?"),
+    (CAMERA + "    crf: 20\n", "a.yaml:4: cameras[0].crf: unknown key here; it belongs to encode"),
+    (CAMERA + "listen: 127.0.0.1\n", "a.yaml:4: listen: unknown key here; it belongs to rtsp or web"),
+    (
+        CAMERA + "log:\n  xyzzy: 1\n",
+        "a.yaml:5: log.xyzzy: unknown key; the keys here are level, format",
+    ),
+    ("cameras:\n  - id: yard\n", "a.yaml:2: cameras[0].url: is missing; this key is required"),
+    ("cameras:\n  - id:\n    url: demo://\n", "a.yaml:2: cameras[0].id: is missing; this key is required"),
+    ("cameras:\n  -\n", "a.yaml:2: cameras[0]: an empty entry; remove its '-' or fill it in"),
+    ("cameras:\n  id: yard\n  url: demo://\n", "a.yaml:1: cameras: must be a list; put '- ' before each entry"),
+    ("cameras:\n  - yard\n", "a.yaml:2: cameras[0]: must be a section with keys of its own; check the indentation"),
+    (
+        "cameras:\n  - id: Front Door\n    url: demo://\n",
+        "a.yaml:2: cameras[0].id: use only a-z, 0-9, - and _, beginning with a letter or digit, at most 63 characters",
+    ),
+    (
+        "cameras:\n  - id: ../etc\n    url: demo://\n",
+        "a.yaml:2: cameras[0].id: use only a-z, 0-9, - and _, beginning with a letter or digit, at most 63 characters",
+    ),
+    (
+        CAMERA + "  - id: yard\n    url: demo://\n",
+        "a.yaml:4: cameras[1].id: two cameras have the id 'yard'; give each its own",
+    ),
+    (
+        "cameras:\n  - id: yard\n    url: rtps://10.0.0.2/s\n",
+        "a.yaml:3: cameras[0].url: must begin with one of"
+        " rtsp://, rtsps://, http://, https://, file://, /dev/video, demo://",
+    ),
+    (CAMERA + "    transport: tpc\n", "a.yaml:4: cameras[0].transport: must be one of tcp, udp; did you mean 'tcp'?"),
+    (CAMERA + "    transport: carrier\n", "a.yaml:4: cameras[0].transport: must be one of tcp, udp"),
+    (CAMERA + "    open_timeout_s: 0\n", "a.yaml:4: cameras[0].open_timeout_s: must be more than 0"),
+    (CAMERA + "    open_timeout_s: .nan\n", "a.yaml:4: cameras[0].open_timeout_s: must be a number"),
+    (CAMERA + "    open_timeout_s: nan\n", "a.yaml:4: cameras[0].open_timeout_s: must be a number"),
+    (CAMERA + "    open_timeout_s: 8 s\n", "a.yaml:4: cameras[0].open_timeout_s: must be a number"),
+    (CAMERA + "    loop: maybe\n", "a.yaml:4: cameras[0].loop: must be true or false"),
+    (CAMERA + "    username: [a]\n", "a.yaml:4: cameras[0].username: must be one value, not a list or section"),
+    (CAMERA + "    push_url: http://x/y\n", "a.yaml:4: cameras[0].push_url: must begin with one of rtsp://, rtsps://"),
+    (CAMERA + "rtsp:\n  port: 99999\n", "a.yaml:5: rtsp.port: must be 65535 or less"),
+    (CAMERA + "rtsp:\n  port: -1\n", "a.yaml:5: rtsp.port: must be 1 or more"),
+    (CAMERA + "rtsp:\n  port: 85.5\n", "a.yaml:5: rtsp.port: must be a whole number"),
+    (CAMERA + "rtsp: 8554\n", "a.yaml:4: rtsp: must be a section with keys of its own; check the indentation"),
+    (
+        CAMERA + "rtsp:\n  listen: localhst\n",
+        "a.yaml:5: rtsp.listen: must be an IP address of this machine; 127.0.0.1: only itself, 0.0.0.0: all",
+    ),
+    (
+        CAMERA + "web:\n  listen: 0.0.0.0\n",
+        "a.yaml:5: web.listen: other machines could connect;"
+        " set username and password_file beside it, or listen on 127.0.0.1",
+    ),
+    (
+        CAMERA + "rtsp:\n  listen: '::'\n  username: viewer\n",
+        "a.yaml:5: rtsp.listen: other machines could connect;"
+        " set username and password_file beside it, or listen on 127.0.0.1",
+    ),
+    (
+        CAMERA + "rtsp:\n  listen: 0.0.0.0\n  username: viewer\n  password: ''\n",
+        "a.yaml:5: rtsp.listen: other machines could connect;"
+        " set username and password_file beside it, or listen on 127.0.0.1",
+    ),
+    (
+        CAMERA + "web:\n  username: viewer\n",
+        "a.yaml:5: web.username: username and password need each other; set both or none",
+    ),
+    (CAMERA + "web:\n  port: 8554\n", "a.yaml:5: web.port: rtsp has this port already; give each its own"),
+    (CAMERA + "rtsp:\n  port: 8080\n", "a.yaml:1: web.port: rtsp has this port already; give each its own"),
+    (CAMERA + "privacy:\n  targets: []\n", "a.yaml:5: privacy.targets: name at least one of face, person"),
+    (
+        CAMERA + "privacy:\n  targets: [face, persn]\n",
+        "a.yaml:5: privacy.targets[1]: must be one of face, person; did you mean 'person'?",
+    ),
+    (CAMERA + "privacy:\n  targets: face\n", "a.yaml:5: privacy.targets: must be a list; put '- ' before each entry"),
+    (
+        CAMERA + "encode:\n  preset: superfest\n",
+        "a.yaml:5: encode.preset: must be one of"
+        " ultrafast, superfast, veryfast, faster, fast, medium; did you mean 'superfast'?",
+    ),
+    (CAMERA + "    url: demo://\n", "a.yaml:4: cameras[0].url: given twice; the first is on line 3"),
+    (CAMERA + "web: {}\nweb: {}\n", "a.yaml:5: web: given twice; the first is on line 4"),
+    (CAMERA + "? [a, b]\n: c\n", "a.yaml:4: a key must be a plain word"),
+    (CAMERA + "    <<: {}\n", "a.yaml:4: cameras[0].<<: merging is not supported; write the keys out"),
+    (CAMERA + "    password: ${PW}\n", "a.yaml:4: cameras[0].password: the environment variable PW is not set"),
+    (
+        CAMERA + "    password: ${-}\n",
+        "a.yaml:4: cameras[0].password: '${' must be followed by NAME}; write '$${' for the characters themselves",
+    ),
+    ("cameras:\n  - id: yard\n    url: ${URL}\n", "a.yaml:3: cameras[0].url: the environment variable URL is not set"),
+    (CAMERA + "rtsp:\n  port: ${PORT}\n", "a.yaml:5: rtsp.port: the environment variable PORT is not set"),
+    (
+        CAMERA + "    password_file: yard\n",
+        "a.yaml:4: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit;"
+        " outside systemd give the whole path",
+    ),
+    (
+        CAMERA + "    password_file: /nowhere/yard\n",
+        "a.yaml:4: cameras[0].password_file: /nowhere/yard cannot be read: No such file or directory",
+    ),
+    (
+        CAMERA + "    password: x\n    password_file: /nowhere\n",
+        "a.yaml:5: cameras[0].password_file: give password or password_file, not both",
+    ),
+    (
+        "cameras:\n\t- id: yard\n",
+        "a.yaml:2: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
+    ),
+    (
+        CAMERA + "    password: @home\n",
+        "a.yaml:4: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
+    ),
+    (
+        CAMERA + "    password: a: b\n",
+        "a.yaml:4: a ':' too many, or the line is indented wrongly; quote a value that holds ': '",
+    ),
+    (CAMERA + "    password: *home\n", "a.yaml:4: a value that begins with * must be in quotes"),
+    (CAMERA + "    password: *\n", "a.yaml:4: a value that begins with * or & must be in quotes"),
+    (CAMERA + "    password: !home\n", "a.yaml:4: cameras[0].password: a value that begins with ! must be in quotes"),
+    (CAMERA + "    password: 'home\n", "a.yaml:5: a quote was opened and never closed"),
+    (
+        CAMERA + "    password: {home\n",
+        "a.yaml:5: a '{' is not closed by '}'; put a value that begins with '{' in quotes",
+    ),
+    (
+        CAMERA + "    password: %home\n",
+        "a.yaml:4: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
+    ),
+    (CAMERA + "web\n", "a.yaml:5: a key without ':'; write 'key: value'"),
+    (CAMERA + "   loop: true\n", "a.yaml:4: the indentation does not match the lines above"),
+    ("a: [b\n", "a.yaml:2: a list that was opened with '[' is not closed by ']'"),
+    (CAMERA + "---\n" + CAMERA, "a.yaml:4: a second '---'; one file holds one document"),
+    (b"# \xff\n", "a.yaml:1: not UTF-8 text; save the file as UTF-8"),
+    (b"# a\n# \x00\n", "a.yaml:1: holds control characters; save the file as plain text"),
+    (b"#" * 300_000, "a.yaml:1: larger than 256 KiB; this is no settings file"),
+    ("cameras: &a\n  - *a\n", "a.yaml:1: too many or too deeply nested values; look for a wrong *alias"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_wrong_yaml_gives_exactly_this_message(tmp_path: Path, text: str | bytes, message: str) -> None:
+    assert problems(tmp_path, text) == [message]
+
+
+def test_all_problems_are_listed_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """\
+cameras:
+  - id: yard
+    url: rtsp://10.0.0.2/s
+    transprt: tcp
+  - id: Gate
+    url: ftp://x
+rtsp:
+  listen: 0.0.0.0
+  port: http
+web:
+  password_file: nowhere
+"""
+    assert [":".join(line.split(":")[:3]) for line in problems(tmp_path, text)] == [
+        "a.yaml:4: cameras[0].transprt",
+        "a.yaml:5: cameras[1].id",
+        "a.yaml:6: cameras[1].url",
+        "a.yaml:9: rtsp.port",
+        "a.yaml:10: web.username",
+        "a.yaml:11: web.password_file",
+    ]
+
+
+def test_billion_laughs_are_refused_quickly(tmp_path: Path) -> None:
+    rows = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert problems(tmp_path, "\n".join(rows)) == [
+        "a.yaml:1: too many or too deeply nested values; look for a wrong *alias"
+    ]
+
+
+def test_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no\.yaml: cannot be read: No such file or directory$"):
+        load_settings(tmp_path / "no.yaml")
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["{s}", "'{s}", "*{s}", "&{s} x: y", "!{s} x", "@{s}", "[{s}", "{{{s}", "a: {s}: b"])
+def test_messages_never_repeat_a_secret(tmp_path: Path, value: str) -> None:
+    secret = "hunter2"
+    text = CAMERA + f"    password: {value.format(s=secret)}\n    bad: {secret}\n    max_fps: {secret}\n"
+    text += f"    transport: {secret}\n    push_url: ftp://u:{secret}@h\n"
+    assert secret not in "\n".join(problems(tmp_path, text))
+
+
+def test_settings_do_not_show_secrets_when_printed(tmp_path: Path) -> None:
+    text = "cameras:\n  - id: yard\n    url: rtsp://u:hunter2@h/s\n    password: hunter2\n    push_url: rtsp://u:hunter2@p/s\n"
+    assert "hunter2" not in repr(load(tmp_path, text))
+
+
+# --- right files: what they mean --------------------------------------------------------------------------------
+
+
+def test_one_camera_is_enough(tmp_path: Path) -> None:
+    settings = load(tmp_path, CAMERA)
+    assert settings.cameras[0].url == "rtsp://10.0.0.2/s"
+    assert settings.cameras[0].transport is Transport.TCP
+
+
+@pytest.mark.parametrize("text", ["0123", "1e3", "off", "true", "12:30", "2026-01-01", "a#b", "'null'", '"~"'])
+def test_passwords_stay_as_written(tmp_path: Path, text: str) -> None:
+    password = load(tmp_path, CAMERA + f"    password: {text}\n").cameras[0].password
+    assert password is not None
+    assert password.get_secret_value() == text.strip("'\"")
+
+
+def test_off_means_the_word_where_a_word_is_wanted_and_false_where_a_switch_is(tmp_path: Path) -> None:
+    settings = load(tmp_path, CAMERA + "    loop: off\nencode:\n  hardware: off\n")
+    assert settings.encode.hardware == "off"
+    assert settings.cameras[0].loop is False
+
+
+def test_empty_values_mean_the_default(tmp_path: Path) -> None:
+    assert load(tmp_path, CAMERA + "    push_url:\nrtsp:\nweb:\n  port: ~\n") == load(tmp_path, CAMERA)
+
+
+def test_variables_are_filled_in_from_the_environment(tmp_path: Path) -> None:
+    text = CAMERA + "    password: a${PW}${NO:-:x}$${PW}$\nrtsp:\n  port: ${PORT}\n"
+    settings = load(tmp_path, text, PW="p${PORT}", PORT="9000")
+    assert settings.rtsp.port == 9000
+    password = settings.cameras[0].password
+    assert password is not None
+    assert password.get_secret_value() == "ap${PORT}:x${PW}$"
+
+
+def test_several_problems_of_variables_are_all_named(tmp_path: Path) -> None:
+    assert problems(tmp_path, CAMERA + "    username: ${A}\n    password: ${B}\n") == [
+        "a.yaml:4: cameras[0].username: the environment variable A is not set",
+        "a.yaml:5: cameras[0].password: the environment variable B is not set",
+    ]
+
+
+def test_relative_password_files_are_systemd_credentials(tmp_path: Path) -> None:
+    (tmp_path / "yard").write_text("s3cret\n")
+    settings = load(tmp_path, CAMERA + "    password_file: yard\n", CREDENTIALS_DIRECTORY=str(tmp_path))
+    password = settings.cameras[0].password
+    assert password is not None
+    assert password.get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"x" * 5000])
+def test_a_password_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pw").write_bytes(content)
+    (line,) = problems(tmp_path, CAMERA + f"    password_file: {tmp_path}/pw\n")
+    assert line == "a.yaml:4: cameras[0].password_file: pw must hold the password alone, on one line"
+
+
+def test_a_password_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_bytes(b"\xff\xfe")
+    (line,) = problems(tmp_path, CAMERA + f"    password_file: {tmp_path}/pw\n")
+    assert line == "a.yaml:4: cameras[0].password_file: pw cannot be read: not UTF-8 text"
+
+
+def test_other_machines_may_connect_with_a_password(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("s3cret")
+    text = CAMERA + f"rtsp:\n  listen: 0.0.0.0\n  username: viewer\n  password_file: {tmp_path}/pw\n"
+    assert not load(tmp_path, text).rtsp.loopback
+
+
+def test_a_disabled_listener_needs_neither_password_nor_port(tmp_path: Path) -> None:
+    settings = load(tmp_path, CAMERA + "web:\n  enabled: false\n  listen: 0.0.0.0\n  port: 8554\n")
+    assert not settings.web.enabled
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_needs_no_password(tmp_path: Path, address: str) -> None:
+    assert load(tmp_path, CAMERA + f"rtsp:\n  listen: '{address}'\n").rtsp.loopback
+
+
+def test_a_partly_given_mask_keeps_the_defaults_of_its_kind(tmp_path: Path) -> None:
+    settings = load(tmp_path, CAMERA + "redact:\n  face:\n    effect: fill\n")
+    assert settings.redact.face == MaskSettings(effect=Effect.FILL, shape=Shape.ELLIPSE, margin=0.3)
+
+
+def test_a_camera_section_changes_only_the_keys_it_names(tmp_path: Path) -> None:
+    text = CAMERA + "    privacy:\n      hold_ms: 5\n    redact:\n      face:\n        margin: 1\n"
+    text += "  - id: gate\n    url: demo://\nprivacy:\n  targets: [face]\nredact:\n  face:\n    effect: fill\n"
+    settings = load(tmp_path, text)
+    yard, gate = settings.cameras
+    assert yard.privacy == PrivacySettings(targets=(TargetName.FACE,), hold_ms=5)
+    assert yard.redact is not None
+    assert yard.redact.face == MaskSettings(effect=Effect.FILL, shape=Shape.ELLIPSE, margin=1.0)
+    assert (gate.privacy, gate.redact) == (settings.privacy, settings.redact)
+
+
+def test_anchors_repeat_a_value(tmp_path: Path) -> None:
+    text = CAMERA + "    redact: &soft\n      fill_luma: 3\n  - id: gate\n    url: demo://\n    redact: *soft\n"
+    yard, gate = load(tmp_path, text).cameras
+    assert yard.redact == gate.redact == RedactSettings(fill_luma=3)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_no_file_content_raises_anything_but_a_settings_error(
+    tmp_path_factory: pytest.TempPathFactory, content: str | bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "a.yaml"
+    path.write_bytes(content.encode(errors="surrogatepass") if isinstance(content, str) else content)
+    with pytest.raises(SettingsError):
+        load_settings(path, environ={})
