@@ -114,6 +114,14 @@ class StatusBoard(Protocol):
         ...
 
 
+class Watchdog(Protocol):
+    """Whoever restarts the whole program when it is no longer fed."""
+
+    def pet(self) -> None:
+        """Say that everything is safe; cheap, called every half second."""
+        ...
+
+
 class Meter(Protocol):
     """Counts everything; safe to call from any thread; `camera` is the id from the YAML."""
 
@@ -177,6 +185,10 @@ class Meter(Protocol):
         """A model was loaded."""
         ...
 
+    def remember(self, camera: str) -> None:
+        """The camera is in the YAML: show its series, at zero, before anything happens."""
+        ...
+
     def forget(self, camera: str) -> None:
-        """The camera left the YAML: drop its series."""
+        """The camera left the YAML: drop its series until `remember` names it again."""
         ...

@@ -1,0 +1,181 @@
+"""One camera from end to end: capture, core, encoder, started sinks first and stopped in reverse."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from anonymizer.clock import Clock
+from anonymizer.pipeline.actor import CameraActor
+from anonymizer.pipeline.backoff import Backoff
+from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.capturing import CaptureStage
+from anonymizer.pipeline.encoding import EncodeStage
+from anonymizer.pipeline.inference import InferenceStage
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.policy import Policy
+from anonymizer.ports import Encoder, FrameSink, Meter, PacketSink, Source
+from anonymizer.redact.redactor import Redactor
+from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.track.tracker import Tracker
+from anonymizer.types import CameraStatus, Stage
+
+_SAFE_WITHIN_S = 6.0  # a camera counts as publishing while its newest output is younger than this
+_CONNECTIONS_A_START = 1000
+_RECONNECT_BASE_S = 0.5
+_RECONNECT_CAP_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """What one camera needs of the YAML."""
+
+    privacy: PrivacySettings
+    redact: RedactSettings
+    track: TrackSettings
+    silence_limit_s: float  # longest that opening or reading may block
+    reconnects: bool  # False: a file that plays once
+
+
+@dataclass(frozen=True, slots=True)
+class LineParts:
+    """The concrete edges that the composition root picked for one camera."""
+
+    open_source: Callable[[int, int], Source]  # first epoch, first sequence number
+    make_encoder: Callable[[], Encoder]
+    packets: PacketSink
+    preview: FrameSink
+
+
+class CameraLine:
+    """Owns the stages of one camera; can be started again after a crash, with fresh stages and a new epoch."""
+
+    def __init__(
+        self,
+        camera_id: str,
+        settings: LineSettings,
+        parts: LineParts,
+        *,
+        inference: InferenceStage,
+        meter: Meter,
+        clock: Clock,
+    ) -> None:
+        self._camera_id = camera_id
+        self._settings = settings
+        self._parts = parts
+        self._inference = inference
+        self._meter = meter
+        self._clock = clock
+        self._status = StatusCell(camera_id, clock)
+        self._starts = 0
+        self._crashed: Stage | None = None
+        self._capture: CaptureStage | None = None
+        self._actor: CameraActor | None = None
+        self._encode: EncodeStage | None = None
+
+    @property
+    def camera_id(self) -> str:
+        """The id from the YAML."""
+        return self._camera_id
+
+    def start(self) -> None:
+        """Make and start all stages, sinks first."""
+        self._crashed = None
+        encode = EncodeStage(
+            self._camera_id,
+            self._parts.make_encoder,
+            self._parts.packets,
+            on_crash=lambda: self._note_crash(Stage.ENCODE),
+            status=self._status,
+            meter=self._meter,
+            clock=self._clock,
+        )
+        actor = CameraActor(
+            self._camera_id,
+            self._make_core(encode),
+            on_crash=lambda: self._note_crash(Stage.REDACT),
+            meter=self._meter,
+            clock=self._clock,
+        )
+        capture = CaptureStage(
+            self._camera_id,
+            self._parts.open_source,
+            on_frame=actor.on_frame,
+            on_link=actor.on_control,
+            on_crash=lambda: self._note_crash(Stage.CAPTURE),
+            backoff=Backoff(_RECONNECT_BASE_S, _RECONNECT_CAP_S, random.Random()),  # noqa: S311 - jitter
+            meter=self._meter,
+            clock=self._clock,
+            status=self._status,
+            silence_limit_s=self._settings.silence_limit_s,
+            reconnects=self._settings.reconnects,
+            first_connection=self._starts * _CONNECTIONS_A_START,
+        )
+        self._encode, self._actor, self._capture = encode, actor, capture
+        self._starts += 1
+        self._inference.attach(self._camera_id, actor.on_control)
+        encode.start()
+        actor.start()
+        capture.start()
+
+    def close(self) -> None:
+        """Stop capture first, the encoder last; idempotent."""
+        if self._capture is not None:
+            self._capture.close()
+        self._inference.detach(self._camera_id)
+        if self._actor is not None:
+            self._actor.close()
+        if self._encode is not None:
+            self._encode.close()
+        self._capture = self._actor = self._encode = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def restart(self) -> None:
+        """Replace all stages after a crash or a stall."""
+        self._meter.restart(self._camera_id, self._crashed or Stage.CAPTURE)
+        self._status.restarted()
+        self.close()
+        self.start()
+
+    def sick(self) -> bool:
+        """True when a stage crashed or stopped beating."""
+        stages = (self._capture, self._actor, self._encode)
+        return self._crashed is not None or not all(stage is not None and stage.alive() for stage in stages)
+
+    def publishing(self) -> bool:
+        """True while something safe came out lately."""
+        published_ns = self._status.read().published_ns
+        return published_ns is not None and self._clock.now_ns() - published_ns <= _SAFE_WITHIN_S * 1e9
+
+    def status(self) -> CameraStatus:
+        """What the camera is doing now."""
+        return self._status.read()
+
+    def _make_core(self, encode: EncodeStage) -> CameraCore:
+        settings = self._settings
+        return CameraCore(
+            self._camera_id,
+            submit=self._inference.submit,
+            tracker=Tracker(settings.track, hold_ns=settings.privacy.hold_ms * 1_000_000),
+            policy=Policy(settings.privacy, settings.redact),
+            redactor=Redactor(settings.redact),
+            sinks=(encode, self._parts.preview),
+            meter=self._meter,
+            clock=self._clock,
+            status=self._status,
+            max_wait_ns=settings.privacy.max_wait_ms * 1_000_000,
+        )
+
+    def _note_crash(self, stage: Stage) -> None:
+        """In the crashed thread: no frame goes in any more, so none comes out; the supervisor does the rest."""
+        self._crashed = stage
+        if self._capture is not None:
+            self._capture.ask_to_stop()

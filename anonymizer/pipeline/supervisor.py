@@ -1,0 +1,131 @@
+"""Looks after the cameras: restarts sick ones with a growing pause, feeds the watchdog while all is safe."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from typing import Self
+
+from anonymizer.clock import Clock
+from anonymizer.pipeline.backoff import Backoff
+from anonymizer.pipeline.inference import InferenceStage
+from anonymizer.pipeline.line import CameraLine
+from anonymizer.pipeline.stage import StageThread
+from anonymizer.ports import Watchdog
+from anonymizer.types import CameraStatus
+
+log = logging.getLogger(__name__)
+
+_ROUND_S = 0.5
+_GRACE_NS = 20_000_000_000  # a camera that was just added or restarted may take this long to publish
+_STEADY_NS = 60_000_000_000
+
+
+class _Ward:
+    """A camera under supervision and when it may be restarted next."""
+
+    def __init__(self, line: CameraLine, now_ns: int) -> None:
+        self.line = line
+        self.started_ns = now_ns
+        self.due_ns: int | None = None
+        self.backoff = Backoff(1.0, 30.0, random.Random())  # noqa: S311 - jitter, not a secret
+
+
+class Supervisor:
+    """Owns the running lines and answers for their health (a StatusBoard)."""
+
+    def __init__(self, inference: InferenceStage, watchdog: Watchdog, clock: Clock) -> None:
+        self._inference = inference
+        self._watchdog = watchdog
+        self._clock = clock
+        self._operating = threading.RLock()  # one start, stop or restart at a time; never held by readers
+        self._wards: dict[str, _Ward] = {}  # replaced as a whole, so that readers need no lock
+        self._thread = StageThread("supervisor", self._run, on_crash=lambda: None)
+
+    def start(self) -> None:
+        """Start looking."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking, then stop all lines, all at once; idempotent."""
+        self._thread.close()
+        with self._operating:
+            wards, self._wards = self._wards, {}
+        closers = [
+            threading.Thread(target=ward.line.close, name=f"close-{camera_id}") for camera_id, ward in wards.items()
+        ]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def add(self, line: CameraLine) -> None:
+        """Start a camera and look after it."""
+        with self._operating:
+            self._wards = {**self._wards, line.camera_id: _Ward(line, self._clock.now_ns())}
+            line.start()
+
+    def remove(self, camera_id: str) -> None:
+        """Stop a camera."""
+        with self._operating:
+            wards = dict(self._wards)
+            ward = wards.pop(camera_id)
+            self._wards = wards
+            ward.line.close()
+
+    def cameras(self) -> Sequence[CameraStatus]:
+        """Newest status of each camera, in the order of the YAML."""
+        return [ward.line.status() for ward in self._wards.values()]
+
+    def ready(self) -> bool:
+        """True when the models are loaded and every camera published something safe lately."""
+        return self._inference.ready() and all(ward.line.publishing() for ward in self._wards.values())
+
+    def healthy(self) -> bool:
+        """True while every thread beats and every camera publishes something safe, or is within its start-up grace."""
+        now_ns = self._clock.now_ns()
+        return (
+            not self._thread.crashed
+            and self._inference.healthy()
+            and all(ward.line.publishing() or now_ns - ward.started_ns < _GRACE_NS for ward in self._wards.values())
+        )
+
+    def reorder(self, camera_ids: Sequence[str]) -> None:
+        """Take over the order of a new YAML; names every camera once."""
+        with self._operating:
+            self._wards = {camera_id: self._wards[camera_id] for camera_id in camera_ids}
+
+    def look(self) -> None:
+        """One round: restart what is due, feed the watchdog while healthy."""
+        now_ns = self._clock.now_ns()
+        with self._operating:
+            for ward in self._wards.values():
+                self._tend(ward, now_ns)
+        if self.healthy():
+            self._watchdog.pet()
+
+    def _tend(self, ward: _Ward, now_ns: int) -> None:
+        if not ward.line.sick():
+            if now_ns - ward.started_ns > _STEADY_NS:
+                ward.backoff.reset()
+        elif ward.due_ns is None:
+            pause_s = ward.backoff.next_s()
+            log.error("camera %s: a stage died; starting it anew in %.1f s", ward.line.camera_id, pause_s)
+            ward.due_ns = now_ns + round(pause_s * 1e9)
+        elif now_ns >= ward.due_ns:
+            ward.due_ns, ward.started_ns = None, now_ns
+            ward.line.restart()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.look()
+            stop.wait(_ROUND_S)

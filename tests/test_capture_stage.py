@@ -1,0 +1,134 @@
+"""The capture thread connects forever, numbers frames without a gap, and never reuses an epoch."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from anonymizer.clock import SystemClock
+from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.pipeline.backoff import Backoff
+from anonymizer.pipeline.capturing import CaptureStage
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.ports import Source
+from anonymizer.types import Frame, LinkChange, LinkState
+from tests.fakes import RecordingMeter, make_frame
+
+
+class FakeSource:
+    """Plays a script: an int is that many frames, an exception is raised."""
+
+    def __init__(self, epoch: int, first_seq: int, script: list[int | Exception]) -> None:
+        self.epoch = epoch
+        self.seq = first_seq
+        self.script = script
+        self.closed = threading.Event()
+
+    def start(self) -> None:
+        if self.script and self.script[0] == "refuse":
+            raise SourceError("connection refused")
+
+    def read(self) -> Frame:
+        if not self.script:
+            self.closed.wait(5)
+            raise SourceError("interrupted")
+        head = self.script[0]
+        if isinstance(head, Exception):
+            raise head
+        self.script[0] = head - 1
+        if self.script[0] == 0:
+            self.script.pop(0)
+        self.seq += 1
+        return make_frame(self.seq - 1, epoch=self.epoch)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Rig:
+    def __init__(
+        self,
+        scripts: list[list[int | Exception]],
+        *,
+        reconnects: bool = True,
+        wrap: Callable[[Frame], None] | None = None,
+    ) -> None:
+        self.frames: queue.Queue[Frame] = queue.Queue()
+        self.links: queue.Queue[LinkChange] = queue.Queue()
+        self.crashed = threading.Event()
+        self.meter = RecordingMeter()
+        self.sources: list[FakeSource] = []
+        self._scripts = scripts
+        clock = SystemClock()
+        self.stage = CaptureStage(
+            "cam",
+            self._open,
+            on_frame=wrap or self.frames.put,
+            on_link=self.links.put,
+            on_crash=self.crashed.set,
+            backoff=Backoff(0.001, 0.002, random.Random(1)),
+            meter=self.meter,
+            clock=clock,
+            status=StatusCell("cam", clock),
+            silence_limit_s=5,
+            reconnects=reconnects,
+            first_connection=4,
+        )
+
+    def _open(self, epoch: int, first_seq: int) -> Source:
+        script = self._scripts.pop(0) if self._scripts else []
+        self.sources.append(FakeSource(epoch, first_seq, script))
+        return self.sources[-1]
+
+
+def test_after_every_kind_of_failure_it_connects_again_with_a_new_epoch_and_running_numbers() -> None:
+    rig = Rig([["refuse"], [2, SourceError("timed out")], [1, SourceEnded("hung up")], [3]])  # type: ignore[list-item]
+    with rig.stage:
+        frames = [rig.frames.get(timeout=5) for _ in range(6)]
+        assert rig.stage.alive()
+    assert [frame.seq for frame in frames] == [0, 1, 2, 3, 4, 5]
+    assert [frame.epoch for frame in frames] == [5000, 5000, 6000, 7000, 7000, 7000]
+    assert rig.meter.counts["reconnect", "cam"] == 3
+    assert all(source.closed.is_set() for source in rig.sources)
+
+
+def test_link_changes_tell_the_story_with_the_reason() -> None:
+    rig = Rig([[1, SourceError("camera did not answer within 4 s")]])
+    with rig.stage:
+        story = [rig.links.get(timeout=5) for _ in range(4)]
+    assert [change.state for change in story] == [
+        LinkState.CONNECTING,
+        LinkState.STREAMING,
+        LinkState.WAITING,
+        LinkState.CONNECTING,
+    ]
+    assert story[2].detail == "camera did not answer within 4 s"
+
+
+def test_a_file_that_plays_once_ends_and_stays_ended() -> None:
+    rig = Rig([[1, SourceEnded("end of file")]], reconnects=False)
+    with rig.stage:
+        states = [rig.links.get(timeout=5).state for _ in range(3)]
+    assert states == [LinkState.CONNECTING, LinkState.STREAMING, LinkState.ENDED]
+    assert len(rig.sources) == 1
+
+
+def test_closing_interrupts_a_read_that_blocks() -> None:
+    rig = Rig([[1]])
+    rig.stage.start()
+    rig.frames.get(timeout=5)
+    rig.stage.close()
+    rig.stage.close()
+    assert rig.sources[0].closed.is_set()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("bug"), MemoryError("no memory")])
+def test_an_unexpected_error_is_a_crash_and_the_source_is_closed(error: Exception) -> None:
+    rig = Rig([[error]])
+    with rig.stage:
+        assert rig.crashed.wait(5)
+    assert rig.sources[0].closed.is_set()
