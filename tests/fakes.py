@@ -128,5 +128,8 @@ class RecordingMeter:
     def detector_model(self, model: str, precision: str, runtime: str) -> None:
         self._count("detector_model", model, precision, runtime)
 
+    def remember(self, camera: str) -> None:
+        self._count("remember", camera)
+
     def forget(self, camera: str) -> None:
         self._count("forget", camera)

@@ -1,1 +1,1 @@
-"""Metrics, logs, systemd notifications."""
+"""What operators see: metrics, logs, service notifications."""
