@@ -1,0 +1,76 @@
+"""A region's box on the chroma grid: rounded outward, cut at the frame's edge."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from anonymizer.types import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Whole chroma pixels; luma is twice that. `full_` is the same before the frame's edge cut it."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    full_x1: int
+    full_y1: int
+    full_x2: int
+    full_y2: int
+
+    @property
+    def width(self) -> int:
+        """Visible width in chroma pixels."""
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> int:
+        """Visible height in chroma pixels."""
+        return self.y2 - self.y1
+
+    @property
+    def full_width(self) -> int:
+        """Width in chroma pixels, the part outside the frame included."""
+        return self.full_x2 - self.full_x1
+
+    @property
+    def full_height(self) -> int:
+        """Height in chroma pixels, the part outside the frame included."""
+        return self.full_y2 - self.full_y1
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether a part of the region lies outside the frame."""
+        return (self.x1, self.y1, self.x2, self.y2) != (self.full_x1, self.full_y1, self.full_x2, self.full_y2)
+
+
+def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None:
+    """The area of a box in luma pixels, None if it lies outside the frame; a box without extent covers one block.
+
+    Raises ValueError if the box is not finite or is inside out: nobody knows then what it was meant to hide.
+    """
+    x1, y1, x2, y2 = box
+    if not all(map(math.isfinite, box)) or x2 < x1 or y2 < y1:
+        raise ValueError(f"a region has the impossible box {box}")
+    left, top = math.floor(x1 / 2), math.floor(y1 / 2)
+    right, bottom = max(math.ceil(x2 / 2), left + 1), max(math.ceil(y2 / 2), top + 1)
+    area = Area(
+        x1=max(left, 0),
+        y1=max(top, 0),
+        x2=min(right, size.width // 2),
+        y2=min(bottom, size.height // 2),
+        full_x1=left,
+        full_y1=top,
+        full_x2=right,
+        full_y2=bottom,
+    )
+    return area if area.width > 0 and area.height > 0 else None
+
+
+def whole_area(size: Size) -> Area:
+    """The area of a whole frame."""
+    width, height = size.width // 2, size.height // 2
+    return Area(0, 0, width, height, 0, 0, width, height)
