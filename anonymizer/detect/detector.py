@@ -1,0 +1,168 @@
+"""Frames in, detections out: letterbox, engine, family and suppression put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from anonymizer.clock import Clock
+from anonymizer.detect.engine import Engine
+from anonymizer.detect.families import Family, make_family
+from anonymizer.detect.letterbox import Fit, Letterboxer
+from anonymizer.detect.nms import nms
+from anonymizer.errors import InvalidOutputError, ModelError
+from anonymizer.geometry import area, clip
+from anonymizer.ports import Detector, Meter
+from anonymizer.types import Detections, Frame, Size, Target
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorModel:
+    """A model file and how to read it."""
+
+    name: str
+    path: Path
+    family: str
+    targets: tuple[Target, ...]  # what the columns of the score mean
+    size: Size  # of the input
+    fit: Fit
+    mean: float  # a float input takes (RGB - mean) * scale
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What counts as a detection."""
+
+    threshold: float  # least score, 0-1
+    nms_iou: float  # of two boxes of one class that overlap more, the better one stays
+    max_detections: int  # of one class in one frame; with more, the frame is not to be trusted
+
+
+class TfliteDetector:
+    """One model as a `Detector`; constructed anywhere, then used by one thread, restartable after `close()`."""
+
+    def __init__(
+        self,
+        model: DetectorModel,
+        limits: Limits,
+        *,
+        threads: int,
+        clock: Clock,
+        meter: Meter,
+        on_model_ns: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """`on_model_ns` is told the model's name and wall time after each frame."""
+        self._model = model
+        self._limits = limits
+        self._clock = clock
+        self._meter = meter
+        self._on_model_ns = on_model_ns
+        self._engine = Engine(model.path, threads=threads, mean=model.mean, scale=model.scale)
+        self._letterboxer = Letterboxer(model.size, model.fit)
+        self._family: Family | None = None
+
+    def start(self) -> None:
+        """Load the model and try it on a black picture; raises ModelError."""
+        family = make_family(self._model.family, self._model.size, self._model.targets)
+        self._engine.start()
+        try:
+            if self._engine.input_size != self._model.size:
+                raise ModelError(
+                    f"{self._model.path} takes {self._engine.input_size} pictures, the manifest says {self._model.size}"
+                )
+            black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
+            family.decode(self._engine.run(black), self._limits.threshold)
+        except InvalidOutputError as error:
+            self.close()
+            raise ModelError(f"model {self._model.name} is not usable: {error}") from error
+        except ModelError:
+            self.close()
+            raise
+        self._family = family
+        self._meter.detector_model(self._model.name, self._engine.precision, self._engine.runtime)
+
+    def detect(self, frame: Frame) -> Detections:
+        """Boxes in source pixels, clipped, none without area, by falling score.
+
+        Raises InvalidOutputError when the output is suspect, ModelError when the runtime fails or is not started.
+        """
+        if self._family is None:
+            raise ModelError(f"model {self._model.name} is not loaded: call start() first")
+        begun_ns = self._clock.now_ns()
+        picture, placement = self._letterboxer.apply(frame.planes, frame.colour)
+        found = self._family.decode(self._engine.run(picture), self._limits.threshold)
+        boxes = clip(placement.to_source(found.boxes), frame.size)
+        seen = area(boxes) > 0
+        boxes, scores, class_ids = boxes[seen], found.scores[seen], found.class_ids[seen]
+        stay = nms(boxes, scores, class_ids, iou=self._limits.nms_iou, max_detections=self._limits.max_detections)
+        if self._on_model_ns is not None:
+            self._on_model_ns(self._model.name, self._clock.now_ns() - begun_ns)
+        return Detections(
+            camera_id=frame.camera_id,
+            seq=frame.seq,
+            epoch=frame.epoch,
+            boxes=boxes[stay],
+            scores=scores[stay],
+            class_ids=class_ids[stay],
+            model=self._model.name,
+        )
+
+    def close(self) -> None:
+        """Free the model; idempotent."""
+        self._family = None
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class CompositeDetector:
+    """Several detectors as one: each sees every frame, the results are joined."""
+
+    def __init__(self, detectors: Sequence[Detector]) -> None:
+        self._detectors = tuple(detectors)
+
+    def start(self) -> None:
+        """Start all or none; raises ModelError, also when there is no detector at all."""
+        if not self._detectors:
+            raise ModelError("no detector is configured, so nobody would be found: name a model in the section detect")
+        with ExitStack() as undo:
+            for detector in self._detectors:
+                undo.callback(detector.close)
+                detector.start()
+            undo.pop_all()
+
+    def detect(self, frame: Frame) -> Detections:
+        """All boxes of all detectors; raises what any of them raises."""
+        parts = [detector.detect(frame) for detector in self._detectors]
+        return Detections(
+            camera_id=frame.camera_id,
+            seq=frame.seq,
+            epoch=frame.epoch,
+            boxes=np.concatenate([part.boxes for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            class_ids=np.concatenate([part.class_ids for part in parts]),
+            model="+".join(part.model for part in parts),
+        )
+
+    def close(self) -> None:
+        """Free all models; idempotent."""
+        for detector in self._detectors:
+            detector.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
