@@ -1,4 +1,4 @@
-"""The coarse grid that is all an averaged region may keep: cell edges and the mean of every cell."""
+"""The coarse grid that is all an averaged region keeps: where its cells lie, and the mean of each."""
 
 from __future__ import annotations
 
@@ -6,55 +6,61 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from anonymizer.redact.area import Area
 from anonymizer.types import U8
 
-Edges = NDArray[np.intp]
-
-MIN_CELL = 2  # chroma pixels, that is 4 luma pixels: below that a "cell" would keep single pixels
+MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
 LONG_SIDE = 2  # the longer side has at most this many times the cells of the shorter one
-SAMPLE_ROWS = 16  # a tall cell is averaged over every n-th row, at least so many
+SAMPLE_ROWS = 16  # of tall cells every n-th row is averaged, but at least so many
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Grid:
-    """Edges of the cells inside one patch of a plane, in that plane's pixels; the first is 0, the last the side."""
+    """Cells inside a patch of one plane, in its pixels; the outermost ones also colour what is left at the edges."""
 
-    xs: Edges
-    ys: Edges
+    columns: int
+    rows: int
+    cell_width: int
+    cell_height: int
+    left: int  # where the first cell starts
+    top: int
+    step: int  # every n-th row is sampled; divides cell_height
 
     def doubled(self) -> Grid:
         """The same cells on the luma plane."""
-        return Grid(self.xs * 2, self.ys * 2)
+        return Grid(
+            self.columns,
+            self.rows,
+            2 * self.cell_width,
+            2 * self.cell_height,
+            2 * self.left,
+            2 * self.top,
+            2 * self.step,
+        )
 
 
-def make_grid(width: int, height: int, full_width: int, full_height: int, cells: int) -> Grid:
-    """Cells of the visible `width x height` of a region that is `full_width x full_height`; all in chroma pixels.
+def make_grid(area: Area, cells: int) -> Grid:
+    """Cells for the visible part of an area on the chroma planes.
 
-    The cell's size follows from the full region, so that what the frame's edge leaves over of a face is no sharper
-    than the whole face would be. The shorter side gets at most `cells` cells, the longer one twice that: a face cut
-    to a strip by the frame's edge must not get many cells along its length.
+    Their size follows from the whole area, so that what the frame's edge leaves of a face is no sharper than the face
+    would have been. The shorter side gets at most `cells` cells, the longer one twice that: a face that the detector
+    saw cut to a strip by the frame's edge must not be sampled finely along the strip.
     """
-    short, long = sorted((full_width, full_height))
+    short, long = sorted((area.full_width, area.full_height))
     cell = max(-(-short // cells), -(-long // (LONG_SIDE * cells)), MIN_CELL)
-    return Grid(_edges(width, cell), _edges(height, cell))
-
-
-def _edges(side: int, cell: int) -> Edges:
-    count = max(side // cell, 1)
-    return np.arange(count + 1, dtype=np.intp) * side // count
+    while 1 / (1 / cell) != cell:  # 49, 98, 103...: OpenCV takes the scale for fractional and is 70 times slower
+        cell += 1
+    cell_width, cell_height = min(cell, area.width), min(cell, area.height)
+    step = max(cell_height // SAMPLE_ROWS, 1)
+    cell_height -= cell_height % step
+    columns, rows = area.width // cell_width, area.height // cell_height
+    left, top = (area.width - columns * cell_width) // 2, (area.height - rows * cell_height) // 2
+    return Grid(columns, rows, cell_width, cell_height, left, top, step)
 
 
 def cell_means(patch: U8, grid: Grid) -> U8:
-    """Rounded mean (rows, columns) of every cell of a patch (H, W).
-
-    The sums stay below 2**31: a grid has at most 12 rows of cells, so at most 12 * 32 rows are summed.
-    """
-    step = max(int(grid.ys[1]) // SAMPLE_ROWS, 1)
-    rows = -(-grid.ys // step)
-    table = cv2.integral(patch[::step])[rows[:, None], grid.xs]
-    sums = table[1:, 1:] - table[:-1, 1:] - table[1:, :-1] + table[:-1, :-1]
-    areas = np.diff(rows)[:, None] * np.diff(grid.xs)
-    means: U8 = ((sums + areas // 2) // areas).astype(np.uint8)
-    return means
+    """The mean of each cell of a patch (H, W) as an array (rows, columns)."""
+    bottom, right = grid.top + grid.rows * grid.cell_height, grid.left + grid.columns * grid.cell_width
+    sampled = patch[grid.top : bottom : grid.step, grid.left : right]
+    return np.asarray(cv2.resize(sampled, (grid.columns, grid.rows), interpolation=cv2.INTER_AREA), np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from anonymizer.redact.area import Area, make_area, whole_area
 from anonymizer.redact.blur import blur
 from anonymizer.redact.effect import PatchEffect
-from anonymizer.redact.ellipse import ellipse_stencil
+from anonymizer.redact.ellipse import ellipse_stencils
 from anonymizer.redact.fill import fill
 from anonymizer.redact.grid import Grid, make_grid
 from anonymizer.redact.mosaic import mosaic
@@ -86,23 +86,20 @@ class Redactor:
     def _redact_whole(self, frame: Frame, reason: Reason) -> RedactedFrame:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
         i420, planes = _allocate(frame.size)
-        grid = self._grid(whole_area(frame.size))
+        grid = make_grid(whole_area(frame.size), self._cells)
         planes.y[...] = mosaic(frame.planes.y, grid.doubled(), self._fill_luma)
         planes.u[...] = mosaic(frame.planes.u, grid, NEUTRAL_CHROMA)
         planes.v[...] = mosaic(frame.planes.v, grid, NEUTRAL_CHROMA)
         return _seal(frame, i420, reason, 0)
 
     def _paint(self, planes: Planes, region: Region, area: Area) -> None:
-        effect, grid = _EFFECTS[region.effect], self._grid(area)
-        chroma = np.s_[area.y1 : area.y2, area.x1 : area.x2]
+        effect, grid = _EFFECTS[region.effect], make_grid(area, self._cells)
         luma = np.s_[2 * area.y1 : 2 * area.y2, 2 * area.x1 : 2 * area.x2]
-        stencil = ellipse_stencil(area) if region.shape is Shape.ELLIPSE else None
-        _apply(effect, planes.y[luma], grid.doubled(), self._fill_luma, stencil and stencil.luma)
-        _apply(effect, planes.u[chroma], grid, NEUTRAL_CHROMA, stencil and stencil.chroma)
-        _apply(effect, planes.v[chroma], grid, NEUTRAL_CHROMA, stencil and stencil.chroma)
-
-    def _grid(self, area: Area) -> Grid:
-        return make_grid(area.width, area.height, area.full_width, area.full_height, self._cells)
+        chroma = np.s_[area.y1 : area.y2, area.x1 : area.x2]
+        on_luma, on_chroma = ellipse_stencils(area) if region.shape is Shape.ELLIPSE else (None, None)
+        _apply(effect, planes.y[luma], grid.doubled(), self._fill_luma, on_luma)
+        _apply(effect, planes.u[chroma], grid, NEUTRAL_CHROMA, on_chroma)
+        _apply(effect, planes.v[chroma], grid, NEUTRAL_CHROMA, on_chroma)
 
 
 def _apply(effect: PatchEffect, patch: U8, grid: Grid, level: int, stencil: U8 | None) -> None:
