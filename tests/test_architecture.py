@@ -165,12 +165,12 @@ def copies(module: Module) -> Iterator[str]:
             yield f"line {line}: imports {source}.{name}"
     harmless: set[int] = set()
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.FunctionDef):
-            types = {arg.arg: getattr(arg.annotation, "id", None) for arg in node.args.args}
-            for call in ast.walk(node):
-                if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Name):
-                    if types.get(call.args[0].id) not in (None, "RedactedFrame"):
-                        harmless.add(id(call.func))  # dataclasses.replace(frame), frame: Frame
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        types = {arg.arg: getattr(arg.annotation, "id", None) for arg in node.args.args}
+        for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call) and inner.args):
+            if types.get(getattr(call.args[0], "id", "")) not in (None, "RedactedFrame"):
+                harmless.add(id(call.func))  # dataclasses.replace(frame), frame: Frame
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and id(node) not in harmless:
             owner = getattr(node.value, "id", "")
