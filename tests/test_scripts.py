@@ -111,7 +111,7 @@ def test_without_root_and_sudo_the_command_to_run_is_named() -> None:
 
 
 def test_sudo_never_waits_for_a_password_without_a_terminal() -> None:
-    refused = in_library('id() { echo 1000; }; command() { :; }; sudo() { printf '%s ' "$@"; false; }; as_root true')
+    refused = in_library('id() { echo 1000; }; command() { :; }; sudo() { printf "%s " "$@"; false; }; as_root true')
     assert refused.returncode == 1
     assert refused.stdout == "-n true "
     assert "Run in a terminal: sudo true" in refused.stderr
