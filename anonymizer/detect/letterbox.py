@@ -89,7 +89,7 @@ class Letterboxer:
     def __init__(self, model: Size, fit: Fit) -> None:
         self._model = model
         self._fit = fit
-        self._rgb: U8 = np.zeros((model.height, model.width, 3), np.uint8)
+        self._rgb: U8 = np.zeros((0, 0, 3), np.uint8)
         self._yuv: U8 = np.zeros((3, 0, 0), np.uint8)
 
     def apply(self, planes: Planes, colour: Colour) -> tuple[U8, Letterbox]:
@@ -101,7 +101,7 @@ class Letterboxer:
         width, height = box.inner.width, box.inner.height
         if self._yuv.shape[1:] != (height, width):
             self._yuv = np.empty((3, height, width), np.uint8)
-            self._rgb.fill(0)
+            self._rgb = np.zeros((self._model.height, self._model.width, 3), np.uint8)
         for plane, out in zip((planes.y, planes.u, planes.v), self._yuv, strict=True):
             shrink(plane, box.inner, out)
         cv2.transform(cv2.merge(list(self._yuv)), rgb_matrix(colour), dst=self._rgb[:height, :width])

@@ -1,0 +1,318 @@
+"""Detectors: from frames to boxes in source pixels, and every way to refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import anonymizer.demo
+from anonymizer.clock import FakeClock, SystemClock
+from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.letterbox import Fit
+from anonymizer.errors import InvalidOutputError, ModelError
+from anonymizer.geometry import iou_matrix
+from anonymizer.types import Colour, Detections, Frame, Planes, Size, Target
+from anonymizer.zoo import Zoo
+from tests.fake_runtime import FakeRuntime
+from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
+
+MODEL = DetectorModel(
+    name="toy", path=Path("toy.tflite"), family="centerface", targets=(Target.FACE,), size=Size(64, 48),
+    fit=Fit.LETTERBOX, mean=0.0, scale=1.0,
+)  # fmt: skip
+LIMITS = Limits(threshold=0.25, nms_iou=0.4, max_detections=100)
+
+
+def heads(*cells: tuple[int, int, float, float, float]) -> dict[str, np.ndarray]:
+    """Outputs of the toy model: faces at these cells (row, column) with width, height and score."""
+    outputs = {
+        name: np.zeros((1, 12, 16, depth), np.float32) for name, depth in (("heat", 1), ("scale", 2), ("offset", 2))
+    }
+    for row, column, width, height, score in cells:
+        outputs["heat"][0, row, column] = score
+        outputs["scale"][0, row, column] = np.log([height / 4, width / 4])
+    return outputs
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    return FakeRuntime(outputs=heads()).install(monkeypatch)
+
+
+@pytest.fixture
+def meter() -> RecordingMeter:
+    return RecordingMeter()
+
+
+@pytest.fixture
+def detector(runtime: FakeRuntime, meter: RecordingMeter) -> TfliteDetector:
+    return TfliteDetector(MODEL, LIMITS, threads=1, clock=FakeClock(), meter=meter)
+
+
+def frame_of(width: int, height: int) -> Frame:
+    return make_frame(seq=7, epoch=2, planes=make_planes(width, height))
+
+
+def test_nobody_in_the_frame_gives_empty_arrays(detector: TfliteDetector) -> None:
+    with detector:
+        found = detector.detect(frame_of(128, 96))
+    assert len(found) == 0
+    assert found.boxes.shape == (0, 4)
+    assert (found.boxes.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int32)
+    assert (found.camera_id, found.seq, found.epoch, found.model) == ("cam", 7, 2, "toy")
+
+
+def test_boxes_come_in_source_pixels_best_first_without_duplicates(
+    detector: TfliteDetector, runtime: FakeRuntime
+) -> None:
+    runtime.outputs = heads((2, 3, 8, 8, 0.5), (2, 4, 8, 8, 0.4), (6, 10, 8, 12, 0.9), (7, 10, 8, 12, 0.8))
+    with detector:
+        found = detector.detect(frame_of(128, 96))
+    np.testing.assert_allclose(found.boxes, [[76, 40, 92, 64], [20, 12, 36, 28], [28, 12, 44, 28]], atol=1e-3)
+    np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.4])
+    assert found.class_ids.tolist() == [Target.FACE] * 3
+
+
+def test_boxes_are_clipped_to_the_frame_and_those_in_the_bars_are_gone(
+    detector: TfliteDetector, runtime: FakeRuntime
+) -> None:
+    runtime.outputs = heads((0, 0, 20, 20, 0.9), (5, 15, 20, 30, 0.8), (11, 8, 4, 4, 0.7))
+    with detector:
+        found = detector.detect(frame_of(128, 48))  # covers 64x24 of the input; row 11 is in the bar
+    np.testing.assert_allclose(found.boxes, [[0, 0, 24, 24], [104, 14, 128, 48]], atol=1e-3)
+
+
+def test_a_face_of_one_pixel_is_kept(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    runtime.outputs = heads((2, 3, 1, 1, 0.5))
+    with detector:
+        found = detector.detect(frame_of(64, 48))
+    np.testing.assert_allclose(found.boxes, [[13.5, 9.5, 14.5, 10.5]], atol=1e-3)
+
+
+def test_the_picture_reaches_the_model_letterboxed(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    with detector:
+        detector.detect(frame_of(128, 48))
+    seen = runtime.seen[-1][0]
+    assert (seen[:24] > 120).all()
+    assert not seen[24:].any()
+
+
+@pytest.mark.parametrize("name", ["heat", "scale", "offset"])
+def test_nan_from_the_model_is_refused_and_the_next_good_answer_taken(
+    detector: TfliteDetector, runtime: FakeRuntime, name: str
+) -> None:
+    with detector:
+        runtime.outputs = heads()
+        runtime.outputs[name][0, 3, 3] = np.nan
+        with pytest.raises(InvalidOutputError, match=name):
+            detector.detect(frame_of(64, 48))
+        runtime.outputs = heads((2, 3, 8, 8, 0.5))
+        assert len(detector.detect(frame_of(64, 48))) == 1
+
+
+def test_more_faces_than_allowed_are_refused(runtime: FakeRuntime, meter: RecordingMeter) -> None:
+    limits = replace(LIMITS, max_detections=1)
+    with TfliteDetector(MODEL, limits, threads=1, clock=FakeClock(), meter=meter) as detector:
+        runtime.outputs = heads((2, 3, 4, 4, 0.5), (8, 3, 4, 4, 0.5))
+        with pytest.raises(InvalidOutputError, match="2 objects"):
+            detector.detect(frame_of(64, 48))
+
+
+def test_a_failing_runtime_is_a_model_error(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    with detector:
+        runtime.invoke_error = RuntimeError("accelerator lost")
+        with pytest.raises(ModelError, match="accelerator lost"):
+            detector.detect(frame_of(64, 48))
+
+
+def test_loading_is_metered_once_with_precision_and_runtime(detector: TfliteDetector, meter: RecordingMeter) -> None:
+    with detector:
+        detector.detect(frame_of(64, 48))
+        detector.detect(frame_of(64, 48))
+    assert meter.counts == {("detector_model", "toy", "float32", "litert"): 1}
+
+
+def test_the_hook_is_told_the_time_of_each_frame(
+    runtime: FakeRuntime, meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, told = FakeClock(), []
+    detector = TfliteDetector(
+        MODEL, LIMITS, threads=1, clock=clock, meter=meter, on_model_ns=lambda *call: told.append(call)
+    )
+    with detector:
+        monkeypatch.setattr("anonymizer.detect.detector.nms", lambda *_, **__: clock.advance(0.02) or np.arange(0))
+        detector.detect(frame_of(64, 48))
+    assert told == [("toy", 20_000_000)]
+
+
+def test_it_detects_only_between_start_and_close_and_starts_again(detector: TfliteDetector) -> None:
+    for _ in range(2):
+        with pytest.raises(ModelError, match="call start"):
+            detector.detect(frame_of(64, 48))
+        with detector:
+            detector.detect(frame_of(64, 48))
+        detector.close()
+
+
+def test_a_model_of_another_size_than_the_manifest_says_does_not_start(
+    detector: TfliteDetector, runtime: FakeRuntime
+) -> None:
+    runtime.input_shape = (1, 96, 64, 3)
+    with pytest.raises(ModelError, match="takes 64x96 pictures, the manifest says 64x48"):
+        detector.start()
+
+
+def test_a_model_whose_output_makes_no_sense_does_not_start_and_can_be_retried(
+    detector: TfliteDetector, runtime: FakeRuntime, meter: RecordingMeter
+) -> None:
+    runtime.outputs = {"heat": np.zeros((1, 2, 2, 1), np.float32)}
+    with pytest.raises(ModelError, match=r"toy is not usable: .*shape"):
+        detector.start()
+    with pytest.raises(ModelError, match="call start"):
+        detector.detect(frame_of(64, 48))
+    assert not meter.counts
+    runtime.outputs = heads()
+    with detector:
+        detector.detect(frame_of(64, 48))
+
+
+def test_an_unknown_family_does_not_start(runtime: FakeRuntime, meter: RecordingMeter) -> None:
+    model = replace(MODEL, family="yolo")
+    with pytest.raises(ModelError, match="unknown model family"):
+        TfliteDetector(model, LIMITS, threads=1, clock=FakeClock(), meter=meter).start()
+
+
+class ScriptedDetector:
+    """Answers with what it was given; counts what is running."""
+
+    def __init__(self, answer: Detections | Exception, *, start_error: ModelError | None = None) -> None:
+        self.answer = answer
+        self.start_error = start_error
+        self.running = False
+
+    def start(self) -> None:
+        if self.start_error is not None:
+            raise self.start_error
+        self.running = True
+
+    def detect(self, frame: Frame) -> Detections:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return replace(self.answer, seq=frame.seq)
+
+    def close(self) -> None:
+        self.running = False
+
+
+def test_a_composite_joins_what_its_detectors_find() -> None:
+    face = make_detections((1, 2, 3, 4), score=0.5, target=Target.FACE)
+    person = make_detections((5, 6, 7, 8), (9, 9, 12, 12), score=0.8, target=Target.PERSON)
+    parts = [ScriptedDetector(face), ScriptedDetector(person), ScriptedDetector(make_detections())]
+    with CompositeDetector(parts) as detector:
+        found = detector.detect(frame_of(64, 48))
+        assert all(part.running for part in parts)
+    assert not any(part.running for part in parts)
+    assert found.boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 12, 12]]
+    assert found.class_ids.tolist() == [Target.FACE, Target.PERSON, Target.PERSON]
+    assert found.scores.dtype == found.boxes.dtype == np.float32
+    assert (found.camera_id, found.seq, found.epoch, found.model) == ("cam", 7, 2, "fake+fake+fake")
+
+
+def test_a_composite_fails_when_one_of_its_detectors_fails() -> None:
+    parts = [ScriptedDetector(make_detections()), ScriptedDetector(InvalidOutputError("NaN"))]
+    with CompositeDetector(parts) as detector, pytest.raises(InvalidOutputError):
+        detector.detect(frame_of(64, 48))
+
+
+def test_a_composite_starts_all_or_none() -> None:
+    parts = [
+        ScriptedDetector(make_detections()),
+        ScriptedDetector(make_detections(), start_error=ModelError("gone")),
+        ScriptedDetector(make_detections()),
+    ]
+    with pytest.raises(ModelError, match="gone"):
+        CompositeDetector(parts).start()
+    assert not any(part.running for part in parts)
+
+
+def test_a_composite_of_nothing_does_not_start_because_it_would_find_nobody() -> None:
+    with pytest.raises(ModelError, match="no detector is configured"):
+        CompositeDetector([]).start()
+
+
+def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
+    spec = Zoo().verify(name)
+    model = DetectorModel(
+        name=spec.name,
+        path=spec.path,
+        family=spec.family,
+        targets=spec.classes,
+        size=Size(spec.input.width, spec.input.height),
+        fit=Fit(spec.input.fit),
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+    )
+    limits = replace(LIMITS, threshold=spec.threshold, max_detections=max_detections)
+    return TfliteDetector(model, limits, threads=1, clock=SystemClock(), meter=RecordingMeter())
+
+
+def frame_from(bgr: np.ndarray) -> Frame:
+    height, width = (side // 2 * 2 for side in bgr.shape[:2])
+    i420 = cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420)
+    u, v = i420[height:].reshape(2, height // 2, width // 2)
+    return replace(make_frame(planes=Planes(i420[:height], u, v)), colour=Colour(full_range=False, bt709=False))
+
+
+def portrait(name: str) -> np.ndarray:
+    path = Path(anonymizer.demo.__file__).parent / "portraits" / f"{name}.jpg"
+    picture = cv2.imread(str(path))
+    assert picture is not None, path
+    return picture
+
+
+# faces marked by hand, as fractions of the picture: chin to hair line, ear to ear
+FACES = {"astronaut": (0.36, 0.13, 0.525, 0.345), "grace_hopper": (0.345, 0.20, 0.69, 0.565)}
+
+
+@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.FACE])
+@pytest.mark.parametrize("who", FACES)
+def test_every_face_model_finds_the_face_of_a_portrait(name: str, who: str) -> None:
+    picture = portrait(who)
+    height, width = picture.shape[:2]
+    with committed(name) as detector:
+        found = detector.detect(frame_from(picture))
+    truth = np.array([FACES[who]], np.float32) * np.float32([width, height, width, height])
+    assert len(found) == 1
+    assert found.scores[0] > 0.5
+    assert iou_matrix(found.boxes, truth).item() > 0.6
+
+
+@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.PERSON])
+@pytest.mark.parametrize("who", FACES)
+def test_every_person_model_finds_the_person_of_a_portrait(name: str, who: str) -> None:
+    picture = portrait(who)
+    height, width = picture.shape[:2]
+    with committed(name) as detector:
+        found = detector.detect(frame_from(picture))
+    face = np.array(FACES[who]) * [width, height, width, height]
+    around = (found.boxes[:, :2] <= face[:2]).all(axis=1) & (found.boxes[:, 2:] >= face[2:]).all(axis=1)
+    assert around.any()
+
+
+@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.FACE])
+def test_a_crowd_of_hundreds_is_found_in_one_frame(name: str) -> None:
+    x1, y1, x2, y2 = FACES["astronaut"]
+    picture = portrait("astronaut")
+    height, width = picture.shape[:2]
+    head = picture[
+        int((y1 - 0.06) * height) : int((y2 + 0.06) * height), int((x1 - 0.06) * width) : int((x2 + 0.06) * width)
+    ]
+    tile = cv2.resize(head, (32, 36), interpolation=cv2.INTER_AREA)
+    crowd = np.tile(tile, (10, 20, 1))
+    with committed(name, max_detections=1000) as detector:
+        found = detector.detect(frame_from(crowd))
+    assert len(found) >= 180
