@@ -86,7 +86,6 @@ class CameraCore:
         self._timeline = Timeline()
         self._ring = HoldRing(_RING_FRAMES, _RING_BYTES)
         self._asked: OrderedDict[int, _Asked] = OrderedDict()
-        self._results: OrderedDict[int, Detections] = OrderedDict()
         self._epoch: int | None = None
         self._applied_ns: int | None = None  # capture time of the newest frame whose detections the tracker has
         self._fault: Reason | None = None
@@ -117,11 +116,20 @@ class CameraCore:
         if found.epoch != self._epoch or asked is None:
             return
         self._fault = None
-        head = self._ring.head()
-        if head is None or head.seq > found.seq:  # its frame has left already; the tracks still profit
-            self._apply(found, asked)
-        else:
-            self._results[found.seq] = found
+        its_frame_is_held = False
+        while (head := self._ring.head()) is not None and head.seq <= found.seq:
+            frame = self._ring.pop()
+            its_frame_is_held = frame.seq == found.seq
+            if its_frame_is_held:
+                self._release(frame, own=found)
+            else:
+                self._release(frame, later=found)
+        if not its_frame_is_held:  # it has left already; the tracks still profit
+            try:
+                self._apply(found, asked)
+            except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
+                log.exception("camera %s: tracker failed on a late answer", self._camera_id)
+                self._forget()
         self._release_ready()
 
     def on_failure(self, failure: InferenceFailed) -> None:
@@ -172,26 +180,22 @@ class CameraCore:
         """Another connection or picture size: nothing known so far applies any more."""
         while len(self._ring):
             self._release(self._ring.pop(), fault=Reason.CAMERA_CHANGED)
-        self._tracker.reset()
+        self._forget()
         self._asked.clear()
-        self._results.clear()
-        self._applied_ns = None
         self._epoch = epoch
+
+    def _forget(self) -> None:
+        """Without tracks and without a newest detection, frames are masked whole until the next detection."""
+        self._tracker.reset()
+        self._applied_ns = None
 
     def _release_ready(self) -> None:
         now_ns = self._clock.now_ns()
         while (frame := self._ring.head()) is not None:
-            if self._fault is not None or frame.suspect:
-                self._release(self._ring.pop(), fault=self._fault)
-            elif frame.seq in self._results:
-                self._release(self._ring.pop(), own=self._results.pop(frame.seq))
-            elif self._results:
-                later = next(iter(self._results.values()))
-                self._release(self._ring.pop(), later=later)
-            elif now_ns - frame.captured_ns >= self._max_wait_ns:
-                self._release(self._ring.pop())
-            else:
+            doomed = self._fault is not None or frame.suspect
+            if not doomed and now_ns - frame.captured_ns < self._max_wait_ns:
                 return
+            self._release(self._ring.pop(), fault=self._fault)
 
     def _release(
         self,
@@ -201,14 +205,12 @@ class CameraCore:
         later: Detections | None = None,
         fault: Reason | None = None,
     ) -> None:
-        """Plan, redact, hand on."""
+        """Plan, redact, hand on. `later`: detections of the newer frame for which this one was passed over."""
         began_ns = self._clock.now_ns()
-        stale = self._results.pop(frame.seq, None)  # of a frame that leaves under a fault
         tracks: tuple[Track, ...] = ()
         try:
-            if own is not None or stale is not None:
-                asked = _Asked(frame.pts_ns, frame.captured_ns)
-                tracks = self._apply(own or stale, asked)  # type: ignore[arg-type]
+            if own is not None:
+                tracks = self._apply(own, _Asked(frame.pts_ns, frame.captured_ns))
             else:
                 tracks = self._tracker.predict(frame.pts_ns)
             plan = self._policy.decide(
@@ -225,8 +227,7 @@ class CameraCore:
             )
         except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame
             log.exception("camera %s: tracker or policy failed; masking the whole frame", self._camera_id)
-            self._tracker.reset()
-            self._applied_ns = None
+            self._forget()
             plan = RedactionPlan(frame.seq, whole_frame=Reason.POLICY_FAILED)
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (planned_ns - began_ns) / 1e9)

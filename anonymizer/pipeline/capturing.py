@@ -62,6 +62,10 @@ class CaptureStage:
         self._pulse.beat()
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Let no further frame in, without waiting; from any thread."""
+        self._thread.ask_to_stop()
+
     def close(self) -> None:
         """Interrupt the source and wait for the thread; idempotent."""
         self._thread.ask_to_stop()

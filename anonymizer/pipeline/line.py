@@ -46,7 +46,7 @@ class LineParts:
     open_source: Callable[[int, int], Source]  # first epoch, first sequence number
     make_encoder: Callable[[], Encoder]
     packets: PacketSink
-    preview: FrameSink
+    views: tuple[FrameSink, ...]  # besides the encoder
 
 
 class CameraLine:
@@ -167,7 +167,7 @@ class CameraLine:
             tracker=Tracker(settings.track, hold_ns=settings.privacy.hold_ms * 1_000_000),
             policy=Policy(settings.privacy, settings.redact),
             redactor=Redactor(settings.redact),
-            sinks=(encode, self._parts.preview),
+            sinks=(encode, *self._parts.views),
             meter=self._meter,
             clock=self._clock,
             status=self._status,

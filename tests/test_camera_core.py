@@ -1,0 +1,347 @@
+"""The camera core releases frames in order, each with a verdict, and fails closed in every doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from anonymizer.clock import FakeClock
+from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.policy import Evidence, Policy
+from anonymizer.redact.redactor import Redactor
+from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.track.tracker import Tracker
+from anonymizer.types import (
+    Detections,
+    Frame,
+    InferenceFailed,
+    LinkChange,
+    LinkState,
+    Reason,
+    RedactedFrame,
+    RedactionPlan,
+    Size,
+    Track,
+)
+from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
+
+MS = 1_000_000
+FACE = (40.0, 30.0, 80.0, 80.0)
+PLANES = make_planes(160, 120, seed=5)
+
+
+class BrokenError(Exception):
+    pass
+
+
+class BrokenPolicy(Policy):
+    def decide(self, evidence: Evidence) -> RedactionPlan:
+        raise BrokenError
+
+
+class BrokenTracker(Tracker):
+    def predict(self, pts_ns: int) -> tuple[Track, ...]:
+        raise BrokenError
+
+    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+        raise BrokenError
+
+
+class BrokenRedactor(Redactor):
+    def redact(self, frame: Frame, plan: RedactionPlan) -> RedactedFrame:
+        raise BrokenError
+
+
+class Rig:
+    """A core with fakes around it; frames are 40 ms apart."""
+
+    def __init__(
+        self,
+        *,
+        policy: type[Policy] = Policy,
+        tracker: type[Tracker] = Tracker,
+        redactor: type[Redactor] = Redactor,
+        privacy: PrivacySettings | None = None,
+    ) -> None:
+        self.clock = FakeClock()
+        self.meter = RecordingMeter()
+        self.asked: list[int] = []
+        self.out: list[RedactedFrame] = []
+        self.status = StatusCell("cam", self.clock)
+        privacy = privacy or PrivacySettings()
+        self.core = CameraCore(
+            "cam",
+            submit=lambda frame: self.asked.append(frame.seq),
+            tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
+            policy=policy(privacy, RedactSettings()),
+            redactor=redactor(RedactSettings()),
+            sinks=(self,),
+            meter=self.meter,
+            clock=self.clock,
+            status=self.status,
+            max_wait_ns=privacy.max_wait_ms * MS,
+        )
+        self.core.on_link(LinkChange("cam", LinkState.STREAMING, 0))
+
+    def offer(self, frame: RedactedFrame) -> None:
+        self.out.append(frame)
+
+    def frame(self, seq: int, *, epoch: int = 0, suspect: bool = False) -> None:
+        self.clock.advance(0.04)
+        now = self.clock.now_ns()
+        self.core.on_frame(make_frame(seq, epoch=epoch, captured_ns=now, pts_ns=now, planes=PLANES, suspect=suspect))
+
+    def found(self, seq: int, *boxes: tuple[float, float, float, float], epoch: int = 0) -> None:
+        self.core.on_detections(make_detections(*boxes, seq=seq, epoch=epoch))
+
+    def failed(self, seq: int, reason: Reason = Reason.INFERENCE_FAILED) -> None:
+        self.core.on_failure(InferenceFailed("cam", seq, 0, reason, "it broke"))
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.core.on_time()
+
+    def story(self) -> list[tuple[int, Reason | None]]:
+        return [(frame.seq, frame.whole_frame) for frame in self.out]
+
+
+def masked(frame: RedactedFrame, box: Sequence[float]) -> bool:
+    x1, y1, x2, y2 = (round(value) for value in box)
+    return bool((frame.planes.y[y1:y2, x1:x2] != PLANES.y[y1:y2, x1:x2]).mean() > 0.9)
+
+
+def untouched(frame: RedactedFrame, box: Sequence[float]) -> bool:
+    x1, y1, x2, y2 = (round(value) for value in box)
+    return bool((frame.planes.y[y1:y2, x1:x2] == PLANES.y[y1:y2, x1:x2]).all())
+
+
+def test_a_frame_waits_for_its_detections_and_leaves_masked_there_and_only_there() -> None:
+    rig = Rig()
+    rig.frame(0)
+    assert rig.out == []
+    rig.found(0, FACE)
+    assert rig.story() == [(0, None)]
+    assert masked(rig.out[0], (45, 40, 75, 70))
+    assert untouched(rig.out[0], (110, 90, 160, 120))
+
+
+def test_a_frame_without_anybody_leaves_as_it_is() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0)
+    assert rig.story() == [(0, None)]
+    assert untouched(rig.out[0], (0, 0, 160, 120))
+
+
+def test_a_frame_that_was_passed_over_is_masked_where_the_next_detection_saw_somebody() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0)
+    rig.frame(1)
+    rig.frame(2)
+    rig.found(2, FACE)
+    assert rig.story() == [(0, None), (1, None), (2, None)]
+    assert masked(rig.out[1], (45, 40, 75, 70))
+
+
+def test_frames_that_were_passed_over_before_the_first_detection_are_masked_whole() -> None:
+    rig = Rig()
+    for seq in range(3):
+        rig.frame(seq)
+    rig.found(2, FACE)
+    assert rig.story() == [(0, Reason.STARTING), (1, Reason.STARTING), (2, None)]
+
+
+def test_a_frame_that_waited_too_long_at_the_start_is_masked_whole() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.wait(0.179)
+    assert rig.out == []
+    rig.wait(0.002)
+    assert rig.story() == [(0, Reason.STARTING)]
+
+
+def test_a_frame_that_waited_too_long_is_masked_from_fresh_tracks() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0, FACE)
+    rig.frame(1)
+    rig.wait(0.2)
+    assert rig.story()[1] == (1, None)
+    assert masked(rig.out[1], (45, 40, 75, 70))
+
+
+def test_without_a_detection_for_too_long_every_frame_is_masked_whole_until_the_next_one() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0, FACE)
+    for seq in range(1, 20):
+        rig.frame(seq)
+    rig.wait(0.2)
+    reasons = [reason for _, reason in rig.story()]
+    assert reasons[10] is None
+    assert set(reasons[11:]) == {Reason.STALE}
+    assert len(reasons) == 20
+    rig.frame(20)
+    rig.found(20)
+    assert rig.story()[-1] == (20, None)
+
+
+@pytest.mark.parametrize("reason", [Reason.INFERENCE_FAILED, Reason.INVALID_OUTPUT])
+def test_a_failed_inference_masks_every_frame_at_once_until_the_next_success(reason: Reason) -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0)
+    rig.frame(1)
+    rig.failed(1, reason)
+    rig.frame(2)
+    assert rig.story()[1:] == [(1, reason), (2, reason)]
+    rig.found(2)
+    rig.frame(3)
+    rig.found(3)
+    assert rig.story()[-1] == (3, None)
+    assert rig.meter.counts["whole_frame", "cam", reason] == 2
+
+
+def test_a_suspect_frame_is_masked_whole_at_once_and_not_even_shown_to_the_detector() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0)
+    rig.frame(1, suspect=True)
+    assert rig.story() == [(0, None), (1, Reason.SUSPECT_DECODE)]
+    assert rig.asked == [0]
+
+
+def test_a_suspect_frame_does_not_overtake_the_frames_before_it() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.frame(1, suspect=True)
+    assert rig.out == []
+    rig.found(0)
+    assert [seq for seq, _ in rig.story()] == [0, 1]
+
+
+def test_a_new_connection_masks_what_is_held_and_forgets_all_tracks() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0, FACE)
+    rig.frame(1)
+    rig.frame(2, epoch=1)
+    assert rig.story()[1:] == [(1, Reason.CAMERA_CHANGED)]
+    rig.found(1, FACE, epoch=0)
+    assert len(rig.out) == 2
+    rig.found(2, epoch=1)
+    assert rig.story()[-1] == (2, None)
+    assert untouched(rig.out[-1], FACE)
+
+
+def test_detections_that_come_after_their_frame_left_still_feed_the_tracks() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.wait(0.2)
+    rig.found(0, FACE)
+    rig.frame(1)
+    rig.wait(0.2)
+    assert rig.story() == [(0, Reason.STARTING), (1, None)]
+    assert masked(rig.out[1], (45, 40, 75, 70))
+
+
+@pytest.mark.parametrize(("policy", "tracker"), [(BrokenPolicy, Tracker), (Policy, BrokenTracker)])
+def test_an_error_in_policy_or_tracker_masks_the_whole_frame(policy: type[Policy], tracker: type[Tracker]) -> None:
+    rig = Rig(policy=policy, tracker=tracker)
+    rig.frame(0)
+    rig.found(0, FACE)
+    rig.frame(1)
+    rig.wait(0.2)
+    assert rig.story() == [(0, Reason.POLICY_FAILED), (1, Reason.POLICY_FAILED)]
+
+
+def test_a_late_answer_that_breaks_the_tracker_masks_whole_frames_instead_of_crashing() -> None:
+    rig = Rig(tracker=BrokenTracker)
+    rig.frame(0)
+    rig.wait(0.2)
+    rig.found(0, FACE)
+    rig.frame(1)
+    rig.wait(0.2)
+    assert rig.story() == [(0, Reason.POLICY_FAILED), (1, Reason.POLICY_FAILED)]
+
+
+def test_a_frame_that_cannot_be_redacted_is_not_published() -> None:
+    rig = Rig(redactor=BrokenRedactor)
+    rig.frame(0)
+    rig.found(0, FACE)
+    assert rig.out == []
+    assert rig.meter.counts["frame", "cam", "redact", "failed"] == 1
+
+
+def test_when_too_many_frames_wait_the_oldest_are_dropped_and_never_published() -> None:
+    rig = Rig(privacy=PrivacySettings(max_wait_ms=5000))
+    for seq in range(70):
+        rig.frame(seq)
+    rig.found(69)
+    assert rig.out[0].seq == 6
+    assert rig.meter.counts["dropped", "cam", "ring"] == 6
+
+
+def test_while_the_camera_is_away_placeholders_without_camera_pixels_go_out() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.found(0)
+    rig.core.on_link(LinkChange("cam", LinkState.WAITING, 0, "connection refused"))
+    rig.wait(0.9)
+    assert len(rig.out) == 1
+    rig.wait(0.2)
+    rig.wait(0.5)
+    rig.wait(0.1)
+    assert [frame.whole_frame for frame in rig.out[1:]] == [Reason.NO_SIGNAL] * 2
+    assert rig.out[1].size == Size(160, 120)
+    pts = [frame.pts_ns for frame in rig.out]
+    assert pts == sorted(set(pts))
+
+
+def test_a_connected_camera_that_sends_nothing_gets_placeholders_too() -> None:
+    rig = Rig()
+    rig.wait(2.9)
+    assert rig.out == []
+    rig.wait(0.2)
+    assert rig.out[0].whole_frame is Reason.NO_SIGNAL
+
+
+def test_the_first_frame_after_placeholders_is_published_normally() -> None:
+    rig = Rig()
+    rig.wait(4)
+    rig.frame(0, epoch=1)
+    rig.found(0, epoch=1)
+    assert [frame.whole_frame for frame in rig.out] == [Reason.NO_SIGNAL, None]
+    assert rig.out[1].pts_ns > rig.out[0].pts_ns
+
+
+def test_the_next_deadline_is_when_the_oldest_frame_has_waited_enough() -> None:
+    rig = Rig()
+    rig.frame(0)
+    assert rig.core.next_deadline_ns() == rig.clock.now_ns() + 180 * MS
+
+
+def test_no_order_of_events_lets_a_frame_out_twice_or_out_of_order() -> None:
+    rng = np.random.default_rng(7)
+    rig = Rig()
+    seq = 0
+    for _ in range(600):
+        match int(rng.integers(0, 6)):
+            case 0 | 1 | 2:
+                rig.frame(seq, epoch=seq // 50, suspect=bool(rng.random() < 0.1))
+                seq += 1
+            case 3:
+                if rig.asked:
+                    rig.found(rig.asked[-1], FACE, epoch=rig.asked[-1] // 50)
+            case 4:
+                if rng.random() < 0.1:
+                    rig.failed(seq)
+            case _:
+                rig.wait(float(rng.random() * 0.1))
+    seqs = [frame.seq for frame in rig.out if frame.whole_frame is not Reason.NO_SIGNAL]
+    assert seqs == sorted(set(seqs))
+    assert len(seqs) > 200
