@@ -1,0 +1,134 @@
+"""Detections, tracks and health to a redaction plan: the one place that decides what is masked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anonymizer.geometry import grow
+from anonymizer.settings.schema import PrivacySettings, RedactSettings, TargetName
+from anonymizer.types import F32, I32, Detections, Effect, Reason, RedactionPlan, Region, Shape, Size, Target, Track
+
+SPREAD_SIGMAS = 2.0  # how much of a track's uncertainty its mask covers
+ELLIPSE_MARGIN = 0.2072  # (sqrt(2) - 1) / 2: from this on the inscribed ellipse contains the box it was grown from
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about one frame."""
+
+    seq: int
+    size: Size
+    suspect: bool  # of the frame
+    detections: Detections | None  # of exactly this frame
+    later: Detections | None  # of a newer frame, when this one was superseded and never ran
+    tracks: tuple[Track, ...]  # predicted for this frame
+    detection_age_ns: int | None  # distance to the nearest frame with a detection; None: none yet in this epoch
+    fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, OVERFLOW, CAMERA_CHANGED...
+
+
+class Policy:
+    """Fails closed: a frame that fresh, possible evidence does not explain is masked whole. Keeps no state."""
+
+    def __init__(self, privacy: PrivacySettings, redact: RedactSettings) -> None:
+        masks = {TargetName.FACE: redact.face, TargetName.PERSON: redact.person}
+        self._masks = {name.target: masks[name] for name in privacy.targets}
+        self._max_age_ns = privacy.max_detection_age_ms * 1_000_000
+
+    def decide(self, evidence: Evidence) -> RedactionPlan:
+        """The plan for the frame; its regions cover every detection and track of the configured targets.
+
+        Pure. Catches nothing: whoever calls takes an exception as POLICY_FAILED and masks the whole frame.
+        """
+        doubt = self._doubt(evidence)
+        if doubt is not None:
+            return RedactionPlan(evidence.seq, whole_frame=doubt)
+        regions: list[Region] = []
+        for found in (evidence.detections, evidence.later):
+            if found is not None and len(found):
+                regions += self._regions(found.boxes, found.class_ids, Reason.DETECTION)
+        if evidence.tracks:
+            targets = np.array([track.target for track in evidence.tracks], np.int32)
+            regions += self._regions(_likely_boxes(evidence.tracks), targets, Reason.TRACK)
+        return RedactionPlan(evidence.seq, regions=_without_covered(_on_frame(regions, evidence.size)))
+
+    def _doubt(self, evidence: Evidence) -> Reason | None:
+        """Why nothing but a whole-frame mask is safe, the gravest reason first."""
+        if evidence.suspect:
+            return Reason.SUSPECT_DECODE
+        if evidence.fault is not None:
+            return evidence.fault
+        if evidence.detection_age_ns is None:
+            return Reason.STARTING
+        if evidence.detections is None and abs(evidence.detection_age_ns) > self._max_age_ns:
+            return Reason.STALE
+        if any(found is not None and not _is_possible(found) for found in (evidence.detections, evidence.later)):
+            return Reason.INVALID_OUTPUT
+        if evidence.detections is not None and evidence.detections.seq != evidence.seq:
+            return Reason.POLICY_FAILED
+        if evidence.tracks and not np.isfinite([[*track.box, *track.spread_px] for track in evidence.tracks]).all():
+            return Reason.POLICY_FAILED
+        return None
+
+    def _regions(self, boxes: F32, targets: I32, reason: Reason) -> list[Region]:
+        """One region for each box (N, 4) of a configured target, grown by that target's margin."""
+        regions: list[Region] = []
+        for target, mask in self._masks.items():
+            margin = max(mask.margin, ELLIPSE_MARGIN) if mask.shape is Shape.ELLIPSE else mask.margin
+            regions += (
+                Region((x1, y1, x2, y2), mask.shape, mask.effect, reason, target)
+                for x1, y1, x2, y2 in grow(boxes[targets == target], margin).tolist()
+            )
+        return regions
+
+
+def _is_possible(found: Detections) -> bool:
+    """Whether boxes are finite and not inside out, and every class is known."""
+    return bool(
+        np.isfinite(found.boxes).all()
+        and (found.boxes[:, :2] <= found.boxes[:, 2:]).all()
+        and np.isin(found.class_ids, list(Target)).all()
+    )
+
+
+def _likely_boxes(tracks: tuple[Track, ...]) -> F32:
+    """Boxes (N, 4) that contain the tracks with what is uncertain about their place."""
+    boxes = np.array([track.box for track in tracks], np.float32)
+    spread = np.array([track.spread_px for track in tracks], np.float32) * np.float32(SPREAD_SIGMAS)
+    return np.concatenate([boxes[:, :2] - spread, boxes[:, 2:] + spread], axis=1)
+
+
+def _on_frame(regions: list[Region], size: Size) -> list[Region]:
+    """The regions that reach into the frame."""
+    return [
+        region
+        for region in regions
+        if region.box[0] < size.width and region.box[1] < size.height and region.box[2] >= 0 and region.box[3] >= 0
+    ]
+
+
+def _without_covered(regions: list[Region]) -> tuple[Region, ...]:
+    """The regions without those that lie in another one of shape box and the same effect: same pixels, fewer regions.
+
+    What is left out is masked more coarsely, never more finely, for a larger region has larger cells.
+    """
+    unique: dict[tuple[object, ...], Region] = {}
+    for region in regions:
+        unique.setdefault((region.box, region.shape, region.effect), region)
+    regions = list(unique.values())
+    outer = np.array([index for index, region in enumerate(regions) if region.shape is Shape.BOX], np.intp)
+    if not len(outer):
+        return tuple(regions)
+    x1, y1, x2, y2 = np.array([region.box for region in regions]).T
+    effects = np.array([list(Effect).index(region.effect) for region in regions])
+    lies_in = (  # (N, M): region n lies in outer region m
+        (x1[:, None] >= x1[outer])
+        & (y1[:, None] >= y1[outer])
+        & (x2[:, None] <= x2[outer])
+        & (y2[:, None] <= y2[outer])
+        & (effects[:, None] == effects[outer])
+        & (np.arange(len(regions))[:, None] != outer)
+    )
+    is_covered = lies_in.any(axis=1).tolist()
+    return tuple(region for region, covered in zip(regions, is_covered, strict=True) if not covered)

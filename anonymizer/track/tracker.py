@@ -1,0 +1,213 @@
+"""Follows people and faces through frames in which the detector misses them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymizer.errors import InvalidOutputError
+from anonymizer.settings.schema import TrackSettings
+from anonymizer.track import kalman
+from anonymizer.track.association import associate
+from anonymizer.track.kalman import F64, Belief
+from anonymizer.track.population import Population
+from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
+
+MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
+TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
+
+HEIGHT_M = {Target.PERSON: 1.7, Target.FACE: 0.24}  # the ruler that turns metres into pixels
+SPEED_M_S = 1.5  # one sigma of how fast somebody moves who was seen once
+AGILITY_M_S = 1.0  # one sigma of how much that changes within a second
+SIDE_RATE = 0.3  # the same two for the sides of a box: this fraction of the side
+SPREAD_LIMIT = 0.5  # of the longer side: a wider mask would hide the scene rather than the person
+
+
+class Tracker:
+    """The tracks of one camera: pure arithmetic without clock or thread; used by one thread.
+
+    Every detection continues a track or starts one, weak ones too: a face whose score wavers around the detector's
+    threshold needs a held mask most. Until it is confirmed such a track is held for half the time only.
+    """
+
+    def __init__(self, settings: TrackSettings, hold_ns: int) -> None:
+        self._settings = settings
+        self._hold_ns = hold_ns
+        self._next_id = 1
+        self._pts_ns: int | None = None
+        self._live = _nobody()
+
+    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+        """Take in the detections of the frame at `pts_ns`; all tracks as of that frame.
+
+        Where time stands still or runs backward it counts as a tiny step: masks stay. Raises InvalidOutputError if
+        the detections are not finite or of an unknown class; the tracks are then what they were.
+        """
+        measured, targets = _measured(detections), detections.class_ids
+        step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
+        live = self._aged(max(step_ns, TINY_STEP_NS))
+        slack = np.minimum(_spread(live.belief), live.belief.value[:, 2:] / 2)
+        matched, found = associate(
+            _boxes(live.belief),
+            slack.astype(np.float32),
+            live.targets,
+            detections.boxes,
+            targets,
+            detections.scores >= self._settings.high_score,
+            self._settings.match_iou,
+        )
+        continued = _continued(live.take(matched), measured[found], detections.scores[found])
+        missed = _missed(live.take(_others(len(live), matched)))
+        fresh = _others(len(measured), found)
+        born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
+        self._live = _limited(continued.joined(missed).joined(born))
+        self._pts_ns = pts_ns
+        return self._tracks(self._live)
+
+    def predict(self, pts_ns: int) -> tuple[Track, ...]:
+        """All tracks as they should be at `pts_ns`, a little after or before the newest update; changes nothing.
+
+        Boxes may grow but never shrink, and tracks unseen for longer than the hold time are left out.
+        """
+        if self._pts_ns is None:
+            return ()
+        step_ns = pts_ns - self._pts_ns
+        aged = replace(self._live, unseen_ns=np.abs(self._live.unseen_ns + step_ns))
+        aged = aged.take(self._is_held(aged))
+        belief = kalman.predict(aged.belief, step_ns / 1e9, _rates(aged.belief.value, aged.targets, AGILITY_M_S))
+        belief.value[:, 2:] = np.maximum(belief.value[:, 2:], aged.belief.value[:, 2:])
+        return self._tracks(replace(aged, belief=belief))
+
+    def reset(self) -> None:
+        """Forget everybody; ids are not used again."""
+        self._pts_ns = None
+        self._live = _nobody()
+
+    def _aged(self, step_ns: int) -> Population:
+        """Who is still held `step_ns` later, and where."""
+        aged = replace(self._live, unseen_ns=self._live.unseen_ns + step_ns)
+        aged = aged.take(self._is_held(aged))
+        rates = _rates(aged.belief.value, aged.targets, AGILITY_M_S)
+        return replace(aged, belief=kalman.predict(aged.belief, step_ns / 1e9, rates))
+
+    def _is_held(self, live: Population) -> NDArray[np.bool_]:
+        is_sure = (live.hits >= self._settings.confirm_hits) | (live.best >= self._settings.high_score)
+        return np.asarray(live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2))
+
+    def _born(self, measured: F64, scores: F32, targets: I32) -> Population:
+        count = len(measured)
+        ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
+        self._next_id += count
+        return Population(
+            ids=ids,
+            targets=targets,
+            scores=scores,
+            best=scores,
+            hits=np.ones(count, np.int64),
+            unseen_ns=np.zeros(count, np.int64),
+            belief=kalman.begin(measured, _rates(measured, targets, SPEED_M_S)),
+        )
+
+    def _tracks(self, live: Population) -> tuple[Track, ...]:
+        return tuple(
+            Track(
+                track_id=track_id,
+                target=Target(target),
+                box=(x1, y1, x2, y2),
+                score=score,
+                state=self._state(hits, unseen_ns),
+                unseen_ns=unseen_ns,
+                spread_px=(spread_x, spread_y),
+            )
+            for track_id, target, (x1, y1, x2, y2), score, hits, unseen_ns, (spread_x, spread_y) in zip(
+                live.ids.tolist(),
+                live.targets.tolist(),
+                _boxes(live.belief).tolist(),
+                live.scores.tolist(),
+                live.hits.tolist(),
+                live.unseen_ns.tolist(),
+                _spread(live.belief).tolist(),
+                strict=True,
+            )
+        )
+
+    def _state(self, hits: int, unseen_ns: int) -> TrackState:
+        if hits < self._settings.confirm_hits:
+            return TrackState.TENTATIVE
+        return TrackState.COASTING if unseen_ns else TrackState.CONFIRMED
+
+
+def _nobody() -> Population:
+    return Population(
+        ids=np.empty(0, np.int64),
+        targets=np.empty(0, np.int32),
+        scores=np.empty(0, np.float32),
+        best=np.empty(0, np.float32),
+        hits=np.empty(0, np.int64),
+        unseen_ns=np.empty(0, np.int64),
+        belief=kalman.begin(np.empty((0, 4)), np.empty((0, 4))),
+    )
+
+
+def _measured(detections: Detections) -> F64:
+    """Boxes as centre x, centre y, width, height (N, 4), sides of one pixel at least."""
+    boxes = detections.boxes.astype(np.float64)
+    known = np.isin(detections.class_ids, list(Target))
+    if not (np.isfinite(boxes).all() and np.isfinite(detections.scores).all() and known.all()):
+        raise InvalidOutputError(
+            f"detections of frame {detections.seq} of camera {detections.camera_id} are not finite or of an unknown "
+            f"class (model {detections.model}); the frame must be masked whole"
+        )
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], kalman.MIN_SIDE_PX)
+    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, sides], axis=1)
+
+
+def _continued(live: Population, measured: F64, scores: F32) -> Population:
+    return replace(
+        live,
+        scores=scores,
+        best=np.maximum(live.best, scores),
+        hits=live.hits + 1,
+        unseen_ns=np.zeros_like(live.unseen_ns),
+        belief=kalman.correct(live.belief, measured),
+    )
+
+
+def _missed(live: Population) -> Population:
+    """Whoever is not seen does not become smaller."""
+    velocity = live.belief.velocity.copy()
+    velocity[:, 2:] = np.maximum(velocity[:, 2:], 0.0)
+    return replace(live, belief=replace(live.belief, velocity=velocity))
+
+
+def _limited(live: Population) -> Population:
+    """The tracks seen most recently, no more than MAX_TRACKS."""
+    return live.take(np.argsort(live.unseen_ns, kind="stable")[:MAX_TRACKS])
+
+
+def _others(count: int, taken: NDArray[np.intp]) -> NDArray[np.bool_]:
+    others = np.ones(count, np.bool_)
+    others[taken] = False
+    return others
+
+
+def _rates(value: F64, targets: I32, metres_s: float) -> F64:
+    """Pixels a second (N, 4) for a movement of the centre in metres a second, and for the usual change of the sides."""
+    heights_m = np.array([HEIGHT_M[target] for target in Target])[targets]
+    centre = value[:, 2:].max(axis=1, initial=0.0) / heights_m * metres_s
+    return np.concatenate([centre[:, None], centre[:, None], SIDE_RATE * value[:, 2:]], axis=1)
+
+
+def _spread(belief: Belief) -> F64:
+    """One sigma of where the edges of each box are, in x and y (N, 2) pixels; limited."""
+    spread = np.sqrt(belief.value_var[:, :2] + belief.value_var[:, 2:] / 4)
+    limit = SPREAD_LIMIT * belief.value[:, 2:].max(axis=1, initial=0.0)
+    return np.asarray(np.minimum(spread, limit[:, None]))
+
+
+def _boxes(belief: Belief) -> F32:
+    """Boxes x1 y1 x2 y2 (N, 4)."""
+    centre, half = belief.value[:, :2], belief.value[:, 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
