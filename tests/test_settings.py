@@ -208,8 +208,8 @@ WRONG = [
     (CAMERA + "rtsp:\n  port: ${PORT}\n", "a.yaml:5: rtsp.port: the environment variable PORT is not set"),
     (
         CAMERA + "    password_file: yard\n",
-        "a.yaml:4: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit;"
-        " outside systemd give the whole path",
+        "a.yaml:4: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit,"
+        " or its folder in CREDENTIALS_DIRECTORY",
     ),
     (
         CAMERA + "    password_file: /nowhere/yard\n",

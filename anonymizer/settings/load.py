@@ -91,7 +91,7 @@ def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str
     file, folder = Path(name), environ.get("CREDENTIALS_DIRECTORY")
     if not file.is_absolute():
         if not folder:
-            text = "a relative name needs LoadCredential= in the systemd unit; outside systemd give the whole path"
+            text = "a relative name needs LoadCredential= in the systemd unit, or its folder in CREDENTIALS_DIRECTORY"
             document.report(loc, text)
             return PLACEHOLDER
         file = Path(folder) / file

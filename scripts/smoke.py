@@ -1,0 +1,216 @@
+"""Starts the demo on free ports, reads the published pictures back and proves that the people in them are masked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymizer.clock import SystemClock
+from anonymizer.demo import virtual_camera
+from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.letterbox import Fit
+from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.settings.schema import DetectSettings
+from anonymizer.types import U8, Frame, Planes, Size
+from anonymizer.zoo import Zoo
+
+READY_WITHIN_S = 240  # the first start encodes the demo's film
+READ_FOR_S = 12
+SAMPLES = 30
+LEAST_REGIONAL = 5  # pictures that must be masked by region, not whole
+SURE_SCORE = 0.5  # of somebody found in a source picture
+SAME = 6.0  # luma steps that encoding may cost where nothing is masked
+HIDDEN_SHARE = 0.95
+_SMALL = (80, 45)
+
+
+class SmokeError(Exception):
+    """The demo does not do what it promises."""
+
+
+def main() -> int:
+    """Run everything; 0 if all is well."""
+    with tempfile.TemporaryDirectory(prefix="anonymizer-smoke-") as folder:
+        log = Path(folder) / "log.txt"
+        try:
+            with _daemon(log) as (process, rtsp_port, web_port):
+                _wait_until_ready(process, web_port)
+                pictures = _read_stream(f"rtsp://127.0.0.1:{rtsp_port}/demo")
+                _look_at_page(web_port)
+            _judge(pictures)
+        except (SmokeError, OSError, av.FFmpegError) as error:
+            print("\n".join(log.read_text(errors="replace").splitlines()[-40:]), file=sys.stderr)
+            print(f"smoke: FAILED: {error} (the end of the log is above)", file=sys.stderr)
+            return 1
+    print("smoke: ok")
+    return 0
+
+
+@contextlib.contextmanager
+def _daemon(log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+    rtsp_port, web_port = _free_port(), _free_port()
+    ports = {"ANONYMIZER_RTSP_PORT": str(rtsp_port), "ANONYMIZER_WEB_PORT": str(web_port)}
+    command = [sys.executable, "-m", "anonymizer", "run", "--config", "config/demo.yaml"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | ports)
+    try:
+        yield process, rtsp_port, web_port
+        begun_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        if process.wait(10) != 0:
+            raise SmokeError(f"the daemon ended with status {process.returncode}")
+        print(f"stopped within {time.monotonic() - begun_s:.1f} s")
+    except subprocess.TimeoutExpired:
+        raise SmokeError("the daemon did not stop within 10 s") from None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _get(web_port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{web_port}{path}", timeout=10) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], web_port: int) -> None:
+    begun_s = time.monotonic()
+    while time.monotonic() - begun_s < READY_WITHIN_S:
+        try:
+            process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                _get(web_port, "/readyz")
+                print(f"ready after {time.monotonic() - begun_s:.1f} s")
+                return
+        else:
+            raise SmokeError(f"the daemon ended with status {process.returncode}")
+    raise SmokeError(f"not ready within {READY_WITHIN_S} s")
+
+
+def _read_stream(url: str) -> list[U8]:
+    """Luma of evenly spread published pictures."""
+    pictures: list[U8] = []
+    count, begun_s = 0, time.monotonic()
+    with av.open(url, options={"rtsp_transport": "tcp"}, timeout=(15.0, 15.0)) as stream:
+        for picture in stream.decode(video=0):
+            if count % 5 == 0:
+                pictures.append(picture.to_ndarray(format="gray"))
+            count += 1
+            if time.monotonic() - begun_s > READ_FOR_S:
+                break
+        codec = stream.streams.video[0].codec_context.name
+    print(f"read {count} pictures over RTSP: {codec}, {pictures[0].shape[1]}x{pictures[0].shape[0]}")
+    return pictures[-SAMPLES:]
+
+
+def _look_at_page(web_port: int) -> None:
+    if _get(web_port, "/healthz").strip() != b"ok":
+        raise SmokeError("/healthz is not ok")
+    snapshot = cv2.imdecode(np.frombuffer(_get(web_port, "/cameras/demo/snapshot.jpg"), np.uint8), cv2.IMREAD_COLOR)
+    if snapshot is None:
+        raise SmokeError("the snapshot is no picture")
+    metrics = _get(web_port, "/metrics").decode()
+    masked = [line for line in metrics.splitlines() if line.startswith("anonymizer_whole_frame")]
+    print(f"page: healthz ok, snapshot {snapshot.shape[1]}x{snapshot.shape[0]}", *masked, sep="\n  ")
+
+
+def _judge(pictures: Sequence[U8]) -> None:
+    """Compare published with source pictures."""
+    size = Size(pictures[0].shape[1], pictures[0].shape[0])
+    known = np.stack([_small(picture.to_ndarray(format="gray")) for picture in _source_pictures(size)])
+    shown = [_recognise(picture, known) for picture in pictures]
+    sources = {index: _frame(picture) for index, picture in enumerate(_source_pictures(size)) if index in shown}
+    regional = found = hidden = 0
+    with _detector() as detector:
+        for picture, index in zip(pictures, shown, strict=True):
+            if index is None:
+                continue
+            difference = cv2.absdiff(picture, np.ascontiguousarray(sources[index].planes.y))
+            regional += float(np.median(difference)) < SAME
+            detections = detector.detect(sources[index])
+            found += len(detections)
+            hidden += sum(_changed(difference, box) for box in detections.boxes)
+    print(f"masked by region: {regional} of {len(pictures)} sampled pictures, the others whole")
+    print(f"people and faces in their source pictures: {found}, masked in the published ones: {hidden}")
+    if regional < LEAST_REGIONAL:
+        raise SmokeError("nearly everything is masked whole: detections come too late on this machine, or not at all")
+    if not found:
+        raise SmokeError("nobody was found in the source pictures")
+    if hidden < HIDDEN_SHARE * found:
+        raise SmokeError("somebody is not masked")
+
+
+def _source_pictures(size: Size) -> Iterable[av.VideoFrame]:
+    clip = parse_qs(urlsplit(os.environ.get("ANONYMIZER_DEMO_URL", "")).query).get("clip")
+    if clip is None:
+        return (av.VideoFrame.from_ndarray(image, "bgr24") for image in virtual_camera.render(size, 15.0))
+    return av.open(clip[0]).decode(video=0)
+
+
+def _small(luma: U8) -> NDArray[np.int16]:
+    return cv2.resize(luma, _SMALL, interpolation=cv2.INTER_AREA).astype(np.int16)
+
+
+def _recognise(picture: U8, known: NDArray[np.int16]) -> int | None:
+    """Index of the source picture that this one equals outside of masks, if there is one."""
+    distances = np.quantile(np.abs(known - _small(picture)).reshape(len(known), -1), 0.4, axis=1)
+    best = int(np.argmin(distances))
+    return best if distances[best] < SAME else None
+
+
+def _changed(difference: U8, box: NDArray[np.float32]) -> bool:
+    """Whether the inner part of a box looks different."""
+    x1, y1, x2, y2 = box
+    dx, dy = (x2 - x1) / 4, (y2 - y1) / 4
+    inner = difference[int(y1 + dy) : int(y2 - dy) + 1, int(x1 + dx) : int(x2 - dx) + 1]
+    return bool(inner.size) and float(inner.mean()) > SAME
+
+
+def _frame(picture: av.VideoFrame) -> Frame:
+    size = Size(picture.width, picture.height)
+    i420 = picture.to_ndarray(format="yuv420p")
+    chroma = i420[size.height :].reshape(2, size.height // 2, size.width // 2)
+    return Frame("demo", 0, 0, 0, 0, 0, Planes(i420[: size.height], chroma[0], chroma[1]))
+
+
+def _detector() -> CompositeDetector:
+    settings, zoo, clock = DetectSettings(), Zoo(), SystemClock()
+    meter = PrometheusMeter(version="smoke", runtime="")
+    detectors = []
+    for name in (settings.face_model, settings.person_model):
+        spec = zoo.verify(name)
+        size = Size(spec.input.width, spec.input.height)
+        fit = Fit(spec.input.fit)
+        model = DetectorModel(
+            spec.name, spec.path, spec.family, spec.classes, size, fit, spec.input.mean, spec.input.scale
+        )
+        limits = Limits(SURE_SCORE, settings.nms_iou, settings.max_detections)
+        detectors.append(TfliteDetector(model, limits, threads=1, clock=clock, meter=meter))
+    return CompositeDetector(detectors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
