@@ -27,6 +27,7 @@ from anonymizer.types import Effect, Shape
 
 CONFIG = Path(__file__).parent.parent / "config"
 CAMERA = "cameras:\n  - id: yard\n    url: rtsp://10.0.0.2/s\n"
+LOGIN = CAMERA + "    username: viewer\n"
 
 
 def load(folder: Path, text: str, **environ: str) -> Settings:
@@ -199,49 +200,53 @@ WRONG = [
     (CAMERA + "web: {}\nweb: {}\n", "a.yaml:5: web: given twice; the first is on line 4"),
     (CAMERA + "? [a, b]\n: c\n", "a.yaml:4: a key must be a plain word"),
     (CAMERA + "    <<: {}\n", "a.yaml:4: cameras[0].<<: merging is not supported; write the keys out"),
-    (CAMERA + "    password: ${PW}\n", "a.yaml:4: cameras[0].password: the environment variable PW is not set"),
     (
-        CAMERA + "    password: ${-}\n",
-        "a.yaml:4: cameras[0].password: '${' must be followed by NAME}; write '$${' for the characters themselves",
+        CAMERA + "    password: x\n",
+        "a.yaml:2: cameras[0].username: a password needs the username that it belongs to",
+    ),
+    (LOGIN + "    password: ${PW}\n", "a.yaml:5: cameras[0].password: the environment variable PW is not set"),
+    (
+        LOGIN + "    password: ${-}\n",
+        "a.yaml:5: cameras[0].password: '${' must be followed by NAME}; write '$${' for the characters themselves",
     ),
     ("cameras:\n  - id: yard\n    url: ${URL}\n", "a.yaml:3: cameras[0].url: the environment variable URL is not set"),
     (CAMERA + "rtsp:\n  port: ${PORT}\n", "a.yaml:5: rtsp.port: the environment variable PORT is not set"),
     (
-        CAMERA + "    password_file: yard\n",
-        "a.yaml:4: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit,"
+        LOGIN + "    password_file: yard\n",
+        "a.yaml:5: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit,"
         " or its folder in CREDENTIALS_DIRECTORY",
     ),
     (
-        CAMERA + "    password_file: /nowhere/yard\n",
-        "a.yaml:4: cameras[0].password_file: /nowhere/yard cannot be read: No such file or directory",
+        LOGIN + "    password_file: /nowhere/yard\n",
+        "a.yaml:5: cameras[0].password_file: /nowhere/yard cannot be read: No such file or directory",
     ),
     (
-        CAMERA + "    password: x\n    password_file: /nowhere\n",
-        "a.yaml:5: cameras[0].password_file: give password or password_file, not both",
+        LOGIN + "    password: x\n    password_file: /nowhere\n",
+        "a.yaml:6: cameras[0].password_file: give password or password_file, not both",
     ),
     (
         "cameras:\n\t- id: yard\n",
         "a.yaml:2: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
     ),
     (
-        CAMERA + "    password: @home\n",
-        "a.yaml:4: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
+        LOGIN + "    password: @home\n",
+        "a.yaml:5: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
     ),
     (
-        CAMERA + "    password: a: b\n",
-        "a.yaml:4: a ':' too many, or the line is indented wrongly; quote a value that holds ': '",
+        LOGIN + "    password: a: b\n",
+        "a.yaml:5: a ':' too many, or the line is indented wrongly; quote a value that holds ': '",
     ),
-    (CAMERA + "    password: *home\n", "a.yaml:4: a value that begins with * must be in quotes"),
-    (CAMERA + "    password: *\n", "a.yaml:4: a value that begins with * or & must be in quotes"),
-    (CAMERA + "    password: !home\n", "a.yaml:4: cameras[0].password: a value that begins with ! must be in quotes"),
-    (CAMERA + "    password: 'home\n", "a.yaml:5: a quote was opened and never closed"),
+    (LOGIN + "    password: *home\n", "a.yaml:5: a value that begins with * must be in quotes"),
+    (LOGIN + "    password: *\n", "a.yaml:5: a value that begins with * or & must be in quotes"),
+    (LOGIN + "    password: !home\n", "a.yaml:5: cameras[0].password: a value that begins with ! must be in quotes"),
+    (LOGIN + "    password: 'home\n", "a.yaml:6: a quote was opened and never closed"),
     (
-        CAMERA + "    password: {home\n",
-        "a.yaml:5: a '{' is not closed by '}'; put a value that begins with '{' in quotes",
+        LOGIN + "    password: {home\n",
+        "a.yaml:6: a '{' is not closed by '}'; put a value that begins with '{' in quotes",
     ),
     (
-        CAMERA + "    password: %home\n",
-        "a.yaml:4: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
+        LOGIN + "    password: %home\n",
+        "a.yaml:5: this character cannot begin a value; put the value in quotes, indent by spaces, not tabs",
     ),
     (CAMERA + "web\n", "a.yaml:5: a key without ':'; write 'key: value'"),
     (CAMERA + "   loop: true\n", "a.yaml:4: the indentation does not match the lines above"),
@@ -301,7 +306,7 @@ def test_missing_file_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["{s}", "'{s}", "*{s}", "&{s} x: y", "!{s} x", "@{s}", "[{s}", "{{{s}", "a: {s}: b"])
 def test_messages_never_repeat_a_secret(tmp_path: Path, value: str) -> None:
     secret = "hunter2"
-    text = CAMERA + f"    password: {value.format(s=secret)}\n    bad: {secret}\n    max_fps: {secret}\n"
+    text = LOGIN + f"    password: {value.format(s=secret)}\n    bad: {secret}\n    max_fps: {secret}\n"
     text += f"    transport: {secret}\n    push_url: ftp://u:{secret}@h\n"
     assert secret not in "\n".join(problems(tmp_path, text))
 
@@ -322,7 +327,7 @@ def test_one_camera_is_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["0123", "1e3", "off", "true", "12:30", "2026-01-01", "a#b", "'null'", '"~"'])
 def test_passwords_stay_as_written(tmp_path: Path, text: str) -> None:
-    password = load(tmp_path, CAMERA + f"    password: {text}\n").cameras[0].password
+    password = load(tmp_path, LOGIN + f"    password: {text}\n").cameras[0].password
     assert password is not None
     assert password.get_secret_value() == text.strip("'\"")
 
@@ -338,7 +343,7 @@ def test_empty_values_mean_the_default(tmp_path: Path) -> None:
 
 
 def test_variables_are_filled_in_from_the_environment(tmp_path: Path) -> None:
-    text = CAMERA + "    password: a${PW}${NO:-:x}$${PW}$\nrtsp:\n  port: ${PORT}\n"
+    text = LOGIN + "    password: a${PW}${NO:-:x}$${PW}$\nrtsp:\n  port: ${PORT}\n"
     settings = load(tmp_path, text, PW="p${PORT}", PORT="9000")
     assert settings.rtsp.port == 9000
     password = settings.cameras[0].password
@@ -355,7 +360,7 @@ def test_several_problems_of_variables_are_all_named(tmp_path: Path) -> None:
 
 def test_relative_password_files_are_systemd_credentials(tmp_path: Path) -> None:
     (tmp_path / "yard").write_text("s3cret\n")
-    settings = load(tmp_path, CAMERA + "    password_file: yard\n", CREDENTIALS_DIRECTORY=str(tmp_path))
+    settings = load(tmp_path, LOGIN + "    password_file: yard\n", CREDENTIALS_DIRECTORY=str(tmp_path))
     password = settings.cameras[0].password
     assert password is not None
     assert password.get_secret_value() == "s3cret"
@@ -364,14 +369,14 @@ def test_relative_password_files_are_systemd_credentials(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"x" * 5000])
 def test_a_password_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pw").write_bytes(content)
-    (line,) = problems(tmp_path, CAMERA + f"    password_file: {tmp_path}/pw\n")
-    assert line == "a.yaml:4: cameras[0].password_file: pw must hold the password alone, on one line"
+    (line,) = problems(tmp_path, LOGIN + f"    password_file: {tmp_path}/pw\n")
+    assert line == "a.yaml:5: cameras[0].password_file: pw must hold the password alone, on one line"
 
 
 def test_a_password_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pw").write_bytes(b"\xff\xfe")
-    (line,) = problems(tmp_path, CAMERA + f"    password_file: {tmp_path}/pw\n")
-    assert line == "a.yaml:4: cameras[0].password_file: pw cannot be read: not UTF-8 text"
+    (line,) = problems(tmp_path, LOGIN + f"    password_file: {tmp_path}/pw\n")
+    assert line == "a.yaml:5: cameras[0].password_file: pw cannot be read: not UTF-8 text"
 
 
 def test_other_machines_may_connect_with_a_password(tmp_path: Path) -> None:

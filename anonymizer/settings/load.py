@@ -19,7 +19,7 @@ _MAX_PASSWORD_BYTES = 4096
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
     """Read, fill in and check one file.
 
-    Afterwards passwords from files are in `password`, and every camera has whole `privacy` and `redact` sections.
+    Afterwards passwords from files are in `password` (`password_file` is gone), and every camera has whole `privacy` and `redact` sections.
     Raises SettingsError; its text has one line a problem: `file:line: key: what is wrong; what to do`.
     """
     environ = os.environ if environ is None else environ
@@ -78,8 +78,9 @@ def _fill_in_passwords(document: Document, environ: Mapping[str, str]) -> None:
     places: list[Loc] = [("cameras", index) for index in range(len(cameras))] if isinstance(cameras, list) else []
     for loc in (*places, ("rtsp",), ("web",)):
         section = _look_up(document.data, loc)
-        if not isinstance(section, dict) or not isinstance(name := section.get("password_file"), str):
+        if not isinstance(section, dict) or not isinstance(section.get("password_file"), str):
             continue
+        name = str(section.pop("password_file"))
         here = (*loc, "password_file")
         if "password" in section:
             document.report(here, "give password or password_file, not both")

@@ -132,6 +132,12 @@ class CameraSettings(Section):
     privacy: PrivacySettings | None = None  # None: the section of the whole site; the loader fills it in
     redact: RedactSettings | None = None  # as privacy
 
+    @model_validator(mode="after")
+    def _a_password_has_a_username(self) -> Self:
+        if (self.password or self.password_file) and not self.username and "@" not in self.url:
+            raise problem("a password needs the username that it belongs to", "username")
+        return self
+
 
 class DetectSettings(Section):
     """Models and how to run them."""
@@ -199,7 +205,7 @@ class ListenerSettings(Section):
 
     @model_validator(mode="after")
     def _others_need_a_password(self) -> Self:
-        secret = bool(self.password and self.password.get_secret_value()) or self.password_file is not None
+        secret = bool(self.password or self.password_file)
         if self.enabled and not self.loopback and not (self.username and secret):
             text = "other machines could connect; set username and password_file beside it, or listen on 127.0.0.1"
             raise problem(text, "listen")
@@ -221,6 +227,7 @@ class WebSettings(ListenerSettings):
     port: Port = 8080
     mjpeg_fps: float = Field(default=5.0, gt=0, le=30)
     mjpeg_quality: int = Field(default=75, ge=10, le=95)
+    mjpeg_max_width: int = Field(default=1280, ge=160, le=3840)  # px
     max_streams: int = Field(default=16, ge=1, le=200)
 
 

@@ -1,0 +1,86 @@
+"""Looks at everything that `anonymizer run` will need before it does, one finding at a time, with the fix."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from anonymizer import __version__
+from anonymizer.clock import Clock, SystemClock
+from anonymizer.detect.engine import runtime_name
+from anonymizer.encode.choose import choose_codec
+from anonymizer.errors import AnonymizerError
+from anonymizer.probe import probe
+from anonymizer.publish.gst import load_gstreamer
+from anonymizer.settings.schema import CameraSettings, ListenerSettings, Settings
+from anonymizer.zoo import Zoo
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    subject: str
+    text: str  # what was found; if not ok, also what to do
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.subject}: {self.text}"
+
+
+def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> Iterator[Finding]:
+    """Findings in the order of start-up; `connect` also opens every camera."""
+    yield Finding(ok=True, subject="program", text=f"anonymizer {__version__}")
+    yield _try("model runtime", runtime_name)
+    yield from _models(settings)
+    yield _try("encoder", lambda: choose_codec(settings.encode).name)
+    if settings.rtsp.enabled:
+        yield _try("GStreamer", lambda: load_gstreamer().core.version_string())
+        yield _port("rtsp", settings.rtsp)
+    if settings.web.enabled:
+        yield _port("web", settings.web)
+    for camera in settings.cameras if connect else ():
+        yield _camera(camera, clock or SystemClock())
+
+
+def _try(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(ok=True, subject=subject, text=look())
+    except AnonymizerError as error:
+        return Finding(ok=False, subject=subject, text=str(error))
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    try:
+        zoo = Zoo(settings.detect.models_dir)
+    except AnonymizerError as error:
+        yield Finding(ok=False, subject="models", text=str(error))
+        return
+    for name in (settings.detect.face_model, settings.detect.person_model):
+        yield verify_model(zoo, name)
+
+
+def verify_model(zoo: Zoo, name: str) -> Finding:
+    """Whether the file of a model is the one in the manifest."""
+    return _try(f"model {name}", lambda: f"{zoo.verify(name).size_bytes / 1e6:.1f} MB, sha256 matches")
+
+
+def _port(section: str, settings: ListenerSettings) -> Finding:
+    subject = f"port {settings.port} of {settings.listen}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(settings.listen, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        text = (
+            f"{error.strerror}; stop what uses it (anonymizer itself, if it runs), "
+            f"or change {section}.listen or {section}.port"
+        )
+        return Finding(ok=False, subject=subject, text=text)
+    return Finding(ok=True, subject=subject, text=f"free for {section}")
+
+
+def _camera(camera: CameraSettings, clock: Clock) -> Finding:
+    return _try(f"camera {camera.id}", lambda: str(probe(camera, clock)))

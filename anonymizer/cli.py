@@ -1,0 +1,151 @@
+"""The command line: `anonymizer run | check | probe | models | version`.
+
+Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
+(systemd does not restart the service then); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import SecretStr, ValidationError
+
+from anonymizer import __version__
+from anonymizer.clock import SystemClock
+from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.observe.log import mask_secrets
+from anonymizer.settings.load import load_settings
+from anonymizer.settings.schema import CameraSettings, Transport
+from anonymizer.settings.wording import explain
+from anonymizer.zoo import Zoo
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except SettingsError as error:
+        return _complain(error, WRONG)
+    except AnonymizerError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(mask_secrets(str(error)), file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anonymizer",
+        description="Reads camera streams, makes people unrecognisable, publishes only the redacted stream.",
+        epilog="exit status: 0 done; 1 something is wrong, see the message; 2 wrong command line or settings",
+    )
+    parser.add_argument("--version", action="version", version=f"anonymizer {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        sub.set_defaults(command=function)
+        return sub
+
+    run = command("run", _run, "run until stopped; SIGHUP reads the settings again")
+    check = command("check", _check, "check settings, models, ports and libraries, and say what to mend")
+    for sub in (run, check):
+        sub.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)")
+    check.add_argument("--connect", action="store_true", help="also open every camera")
+
+    probe = command("probe", _probe, "open a camera and say what it sends")
+    probe.add_argument("url", help="rtsp:// rtsps:// http:// https:// file:// /dev/videoN demo://")
+    probe.add_argument("--transport", choices=[str(choice) for choice in Transport], default=str(Transport.TCP))
+    probe.add_argument("--username", help="user of the camera, if it wants one")
+    probe.add_argument("--password-file", type=Path, help="file with the password alone")
+
+    models = command("models", _models, "list the models, or compare their files with the manifest")
+    models.add_argument("action", choices=["list", "verify"])
+    models.add_argument("--models-dir", type=Path, help="folder with manifest.yaml (default: the program's own)")
+
+    command("version", _version, "print the versions of the program and of what it runs on")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from anonymizer.app import run
+
+    return run(arguments.config)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from anonymizer.check import check
+
+    settings = load_settings(arguments.config)
+    print(f"ok   settings: {arguments.config}, cameras: {', '.join(camera.id for camera in settings.cameras)}")
+    failures = 0
+    for finding in check(settings, connect=arguments.connect):
+        print(mask_secrets(str(finding)), flush=True)
+        failures += not finding.ok
+    if failures:
+        print(f"{failures} to mend", file=sys.stderr)
+    return FAILED if failures else 0
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from anonymizer.probe import probe
+
+    print(probe(_camera(arguments), SystemClock()))
+    return 0
+
+
+def _camera(arguments: argparse.Namespace) -> CameraSettings:
+    try:
+        password = arguments.password_file and SecretStr(arguments.password_file.read_text().rstrip("\r\n"))
+        return CameraSettings(
+            id="probe",
+            url=arguments.url,
+            username=arguments.username,
+            password=password,
+            transport=Transport(arguments.transport),
+        )
+    except OSError as error:
+        raise SettingsError(f"{arguments.password_file}: cannot be read: {error.strerror}") from None
+    except ValidationError as errors:
+        (error, *_) = errors.errors(include_url=False, include_input=False)
+        raise SettingsError("{0[0]} {1}".format(*explain(error, None))) from None
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from anonymizer.check import verify_model
+
+    zoo = Zoo(arguments.models_dir)
+    if arguments.action == "list":
+        for spec in map(zoo.spec, zoo.names()):
+            shape = f"{spec.input.width}x{spec.input.height}"
+            size_mb = f"{spec.size_bytes / 1e6:.1f} MB"
+            target = spec.target.name.lower()
+            print(f"{spec.name:28} {target:8} {shape:10} {spec.input.dtype:8} {size_mb:>8}  {spec.licence}")
+        return 0
+    findings = [verify_model(zoo, name) for name in zoo.names()]
+    print(*findings, sep="\n")
+    return 0 if all(finding.ok for finding in findings) else FAILED
+
+
+def _version(_arguments: argparse.Namespace) -> int:
+    print(f"anonymizer {__version__}, Python {platform.python_version()}, {platform.machine()}")
+    for package in ("ai-edge-litert", "tflite-runtime", "av", "opencv-python-headless", "numpy"):
+        try:
+            print(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return 0
