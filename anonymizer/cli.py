@@ -121,8 +121,9 @@ def _camera(arguments: argparse.Namespace) -> CameraSettings:
     except OSError as error:
         raise SettingsError(f"{arguments.password_file}: cannot be read: {error.strerror}") from None
     except ValidationError as errors:
-        (error, *_) = errors.errors(include_url=False, include_input=False)
-        raise SettingsError("{0[0]} {1}".format(*explain(error, None))) from None
+        (first, *_) = errors.errors(include_url=False, include_input=False)
+        (key, *_), text = explain(first, None)
+        raise SettingsError(f"{key}: {text}") from None
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -21,14 +21,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymizer.app import make_detector
 from anonymizer.clock import SystemClock
 from anonymizer.demo import virtual_camera
-from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
-from anonymizer.detect.letterbox import Fit
 from anonymizer.observe.meter import PrometheusMeter
-from anonymizer.settings.schema import DetectSettings
+from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import U8, Frame, Planes, Size
-from anonymizer.zoo import Zoo
 
 READY_WITHIN_S = 240  # the first start encodes the demo's film
 READ_FOR_S = 12
@@ -144,7 +142,9 @@ def _judge(pictures: Sequence[U8]) -> None:
     shown = [_recognise(picture, known) for picture in pictures]
     sources = {index: _frame(picture) for index, picture in enumerate(_source_pictures(size)) if index in shown}
     regional = found = hidden = 0
-    with _detector() as detector:
+    settings = DetectSettings(face_threshold=SURE_SCORE, person_threshold=SURE_SCORE)
+    meter = PrometheusMeter(version="smoke", runtime="")
+    with make_detector(settings, frozenset(TargetName), clock=SystemClock(), meter=meter) as detector:
         for picture, index in zip(pictures, shown, strict=True):
             if index is None:
                 continue
@@ -194,22 +194,6 @@ def _frame(picture: av.VideoFrame) -> Frame:
     i420 = picture.to_ndarray(format="yuv420p")
     chroma = i420[size.height :].reshape(2, size.height // 2, size.width // 2)
     return Frame("demo", 0, 0, 0, 0, 0, Planes(i420[: size.height], chroma[0], chroma[1]))
-
-
-def _detector() -> CompositeDetector:
-    settings, zoo, clock = DetectSettings(), Zoo(), SystemClock()
-    meter = PrometheusMeter(version="smoke", runtime="")
-    detectors = []
-    for name in (settings.face_model, settings.person_model):
-        spec = zoo.verify(name)
-        size = Size(spec.input.width, spec.input.height)
-        fit = Fit(spec.input.fit)
-        model = DetectorModel(
-            spec.name, spec.path, spec.family, spec.classes, size, fit, spec.input.mean, spec.input.scale
-        )
-        limits = Limits(SURE_SCORE, settings.nms_iou, settings.max_detections)
-        detectors.append(TfliteDetector(model, limits, threads=1, clock=clock, meter=meter))
-    return CompositeDetector(detectors)
 
 
 if __name__ == "__main__":

@@ -43,10 +43,12 @@ LAYERS = {
     "anonymizer.app": TOP,
     "anonymizer.check": TOP,
     "anonymizer.cli": TOP,
+    "anonymizer.probe": TOP,
     "anonymizer.__main__": TOP,
 }
 OUTWARD = ("anonymizer.encode", "anonymizer.publish", "anonymizer.web")
 TRAINING_ONLY = {"torch", "tensorflow", "keras", "jax", "ray", "onnx", "scripts", "tests"}
+WHOLE_PROGRAM = ("scripts.bench", "scripts.smoke")  # they measure and try out everything, so they may name the root
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
@@ -121,6 +123,8 @@ def imports_what_only_training_needs(module: Module) -> Iterator[str]:
 
 def imports_flow_into_scripts(module: Module) -> Iterator[str]:
     """Scripts may import leaves, pure modules and edges."""
+    if module.name.startswith(WHOLE_PROGRAM):
+        return
     for line, source, name in module.imports():
         if source.partition(".")[0] == "anonymizer":
             target = f"{source}.{name}" if f"{source}.{name}" in NAMES else source

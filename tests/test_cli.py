@@ -1,0 +1,222 @@
+"""Rules of the command line: what each command says and how it ends."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from anonymizer import __version__
+from anonymizer.cli import main
+from anonymizer.errors import ModelError, PublishError
+from anonymizer.zoo import default_models_dir
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "config" / "demo.yaml"
+
+
+@pytest.fixture(autouse=True)
+def ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Free ports for the demo's settings."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        rtsp, web = one.getsockname()[1], two.getsockname()[1]
+    monkeypatch.setenv("ANONYMIZER_RTSP_PORT", str(rtsp))
+    monkeypatch.setenv("ANONYMIZER_WEB_PORT", str(web))
+    return rtsp, web
+
+
+def refuse(error: Exception) -> object:
+    def run(_path: Path) -> int:
+        raise error
+
+    return run
+
+
+# --- run --------------------------------------------------------------------------------------------------------
+
+
+def test_run_hands_the_settings_file_to_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[Path] = []
+    monkeypatch.setattr("anonymizer.app.run", lambda path: paths.append(path) or 0)
+    assert main(["run", "--config", "x.yaml"]) == 0
+    assert main(["run"]) == 0
+    assert paths == [Path("x.yaml"), Path("/etc/anonymizer/anonymizer.yaml")]
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_wrong_settings_end_with_2_and_the_message_alone(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("camras: []\n")
+    assert main([command, "--config", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}:1: camras: unknown key; did you mean 'cameras'?",
+        f"{path}:1: cameras: no camera is named; give at least one, with id and url",
+    ]
+
+
+def test_what_cannot_start_ends_with_1_and_the_message_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("anonymizer.app.run", refuse(PublishError("port 8554 is taken; free it")))
+    assert main(["run"]) == 1
+    assert capsys.readouterr().err == "port 8554 is taken; free it\n"
+
+
+def test_messages_hide_the_login_of_an_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("anonymizer.app.run", refuse(ModelError("no rtsp://viewer:hunter2@10.0.0.2/s")))
+    assert main(["run"]) == 1
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anonymizer.app.run", refuse(KeyboardInterrupt()))  # type: ignore[arg-type]
+    assert main(["run"]) == 130
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["probe"], ["models", "train"]])
+def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: anonymizer" in capsys.readouterr().err
+
+
+def test_help_states_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "exit status: 0 done; 1" in capsys.readouterr().out
+
+
+# --- check ------------------------------------------------------------------------------------------------------
+
+
+def test_check_finds_the_demo_ready_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(DEMO)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok   ") for line in lines), lines
+    subjects = [line.split(":")[0].split()[1] for line in lines]
+    assert subjects == ["settings", "program", "model", "model", "model", "encoder", "GStreamer", "port", "port"]
+
+
+def test_check_names_a_taken_port_and_the_way_out(ports: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", ports[1])):
+        assert main(["check", "--config", str(DEMO)]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL"))
+    assert line == (
+        f"FAIL port {ports[1]} of 127.0.0.1: Address already in use; stop what uses it (anonymizer itself, if it runs),"
+        " or change web.listen or web.port"
+    )
+
+
+def test_check_names_missing_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(DEMO.read_text() + f"detect:\n  models_dir: {tmp_path}\n")
+    assert main(["check", "--config", str(path)]) == 1
+    output = capsys.readouterr()
+    assert re.search(r"^FAIL models: .*manifest\.yaml", output.out, re.MULTILINE)
+    assert output.err == "1 to mend\n"
+
+
+def test_check_opens_the_cameras_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"cameras:\n  - id: yard\n    url: file://{tmp_path}/none.mp4\n")
+    assert main(["check", "--config", str(path)]) == 0
+    assert main(["check", "--connect", "--config", str(path)]) == 1
+    assert "FAIL camera yard: " in capsys.readouterr().out
+
+
+# --- probe ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Two seconds of noise at 10 fps."""
+    path = tmp_path / "clip.mp4"
+    noise = np.random.default_rng(1)
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for _ in range(20):
+            picture = av.VideoFrame.from_ndarray(noise.integers(0, 255, (96, 128, 3), np.uint8), "rgb24")
+            film.mux(stream.encode(picture))
+        film.mux(stream.encode(None))
+    return path
+
+
+def test_probe_says_what_a_source_sends(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", f"file://{clip}"]) == 0
+    assert re.fullmatch(
+        r"h264 128x96, 10\.0 fps, connected in \d+\.\d\d s, first picture after \d+\.\d\d s\n", capsys.readouterr().out
+    )
+
+
+def test_probe_of_an_unknown_scheme_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", "ftp://viewer:hunter2@x"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("url: must begin with one of rtsp://")
+    assert "hunter2" not in error
+
+
+def test_probe_of_a_closed_port_tells_where_without_the_login(
+    ports: tuple[int, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", f"rtsp://viewer:hunter2@127.0.0.1:{ports[0]}/s"]) == 1
+    error = capsys.readouterr().err
+    assert f"127.0.0.1:{ports[0]}" in error
+    assert "hunter2" not in error
+
+
+def test_probe_reads_the_password_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none"
+    assert main(["probe", "rtsp://127.0.0.1:1/s", "--username", "viewer", "--password-file", str(missing)]) == 2
+    assert capsys.readouterr().err == f"{missing}: cannot be read: No such file or directory\n"
+
+
+# --- models, version --------------------------------------------------------------------------------------------
+
+
+def test_models_are_listed_with_target_size_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(re.match(r"centerface-int8 +face +\d+x\d+ +int8 +\d+\.\d MB  MIT", line) for line in lines), lines
+
+
+def test_models_verify_compares_every_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "verify"]) == 0
+    assert all(line.endswith("sha256 matches") for line in capsys.readouterr().out.splitlines())
+
+
+def test_models_verify_finds_an_altered_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(default_models_dir(), models)
+    altered = models / "centerface-int8.tflite"
+    altered.write_bytes(altered.read_bytes()[:-1] + b"?")
+    assert main(["models", "verify", "--models-dir", str(models)]) == 1
+    assert "FAIL model centerface-int8: " in capsys.readouterr().out
+
+
+def test_version_names_the_program_and_what_it_runs_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"anonymizer {__version__}, Python 3.")
+    assert any(line.startswith("av ") for line in others)
+
+
+def test_the_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "anonymizer", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"anonymizer {__version__}\n")
