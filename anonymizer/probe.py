@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from anonymizer import __version__
 from anonymizer.capture.opening import open_source
 from anonymizer.clock import Clock
+from anonymizer.demo.camera import DemoCameras
 from anonymizer.errors import SourceEnded
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import CameraSettings
@@ -40,8 +41,11 @@ class Probed:
 def probe(camera: CameraSettings, clock: Clock) -> Probed:
     """Connect and read for a few seconds; raises SourceError that says what to do."""
     meter = PrometheusMeter(version=__version__, runtime="")
-    begun_ns = clock.now_ns()
-    with contextlib.closing(open_source(camera, epoch=0, first_seq=0, clock=clock, meter=meter)) as source:
+    with contextlib.ExitStack() as stack:
+        demo = stack.enter_context(DemoCameras())
+        begun_ns = clock.now_ns()
+        source = open_source(camera, epoch=0, first_seq=0, clock=clock, meter=meter, demo=demo)
+        stack.callback(source.close)
         source.start()
         opened_ns = clock.now_ns()
         frames = [source.read()]

@@ -22,13 +22,13 @@ def problem(text: str, *path: str | int) -> PydanticCustomError:
 
 
 def _camera_url(url: str) -> str:
-    if not url.startswith(CAMERA_SCHEMES):
+    if not url.lower().startswith(CAMERA_SCHEMES):
         raise problem(f"must begin with one of {', '.join(CAMERA_SCHEMES)}")
     return url
 
 
 def _push_url(url: str) -> str:
-    if not url.startswith(PUSH_SCHEMES):
+    if not url.lower().startswith(PUSH_SCHEMES):
         raise problem(f"must begin with one of {', '.join(PUSH_SCHEMES)}")
     return url
 
