@@ -41,11 +41,6 @@ class Area:
         """Height in chroma pixels, the part outside the frame included."""
         return self.full_y2 - self.full_y1
 
-    @property
-    def is_clipped(self) -> bool:
-        """Whether a part of the region lies outside the frame."""
-        return (self.x1, self.y1, self.x2, self.y2) != (self.full_x1, self.full_y1, self.full_x2, self.full_y2)
-
 
 def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None:
     """The area of a box in luma pixels, None if it lies outside the frame; a box without extent covers one block.

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 
 from anonymizer.redact.grid import Grid, cell_means
 from anonymizer.types import U8
 
 
-def blur(patch: U8, grid: Grid, _level: int) -> U8:
-    """A smooth patch of the same shape that holds no more than `mosaic` would.
+def blur(patch: U8, grid: Grid, level: int, out: U8) -> None:
+    """Paint a smooth picture that holds no more than `mosaic` would.
 
     Down, blur, up: the kernel grows with the region, and costs a hundredth of a Gaussian of that size.
     """
-    height, width = patch.shape
+    height, width = out.shape
     means = cv2.GaussianBlur(cell_means(patch, grid), (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(means, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    out[...] = cv2.resize(means, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -9,16 +9,18 @@ from anonymizer.types import F32, U8
 
 
 def ellipse_stencils(area: Area) -> tuple[U8, U8]:
-    """The visible part of the ellipse inscribed in an area, for luma and chroma: 255 inside, 0 outside.
+    """The visible part of the ellipse inscribed in an area, for luma and chroma: 1 inside, 0 outside.
 
     A luma pixel is inside exactly when its chroma pixel is. Drawn anew each time: sizes rarely repeat, and it takes
-    20 us.
+    15 us.
     """
     across = _distance(area.x1, area.width, area.full_x1, area.full_width)
     down = _distance(area.y1, area.height, area.full_y1, area.full_height)
-    inside = across + down[:, None] < 1.0
-    chroma: U8 = np.negative(inside.view(np.uint8))  # 1 becomes 255
-    return chroma.repeat(2, axis=1).repeat(2, axis=0), chroma
+    inside = across < (1.0 - down)[:, None]
+    chroma: U8 = inside.view(np.uint8)
+    pairs = inside.astype(np.uint16)
+    pairs *= 0x0101  # one byte for each of two luma pixels
+    return pairs.view(np.uint8).repeat(2, axis=0), chroma
 
 
 def _distance(start: int, count: int, full_start: int, full_count: int) -> F32:

@@ -12,7 +12,7 @@ from anonymizer.types import U8
 
 MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
 LONG_SIDE = 2  # the longer side has at most this many times the cells of the shorter one
-SAMPLE_ROWS = 16  # of tall cells every n-th row is averaged, but at least so many
+SAMPLE_ROWS = 16  # of tall cells every n-th row is averaged, at least so many of chroma and twice that of luma
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Grid:
             2 * self.cell_height,
             2 * self.left,
             2 * self.top,
-            2 * self.step,
+            self.step,
         )
 
 
@@ -52,9 +52,9 @@ def make_grid(area: Area, cells: int) -> Grid:
     while 1 / (1 / cell) != cell:  # 49, 98, 103...: OpenCV takes the scale for fractional and is 70 times slower
         cell += 1
     cell_width, cell_height = min(cell, area.width), min(cell, area.height)
+    columns, rows = area.width // cell_width, area.height // cell_height
     step = max(cell_height // SAMPLE_ROWS, 1)
     cell_height -= cell_height % step
-    columns, rows = area.width // cell_width, area.height // cell_height
     left, top = (area.width - columns * cell_width) // 2, (area.height - rows * cell_height) // 2
     return Grid(columns, rows, cell_width, cell_height, left, top, step)
 

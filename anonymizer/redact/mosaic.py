@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 
 from anonymizer.redact.grid import Grid, cell_means
 from anonymizer.types import U8
 
 
-def mosaic(patch: U8, grid: Grid, _level: int) -> U8:
-    """A patch of the same shape in flat cells."""
-    cells = cell_means(patch, grid).repeat(grid.cell_width, axis=1).repeat(grid.cell_height, axis=0)
-    below, right = patch.shape[0] - grid.top - cells.shape[0], patch.shape[1] - grid.left - cells.shape[1]
-    return np.asarray(cv2.copyMakeBorder(cells, grid.top, below, grid.left, right, cv2.BORDER_REPLICATE), np.uint8)
+def mosaic(patch: U8, grid: Grid, level: int, out: U8) -> None:
+    """Paint the cells; the outermost ones reach to the edges."""
+    width = out.shape[1]
+    cells = cell_means(patch, grid).repeat(grid.cell_width, axis=1)
+    right = width - grid.left - cells.shape[1]
+    lines = cv2.copyMakeBorder(cells, 0, 0, grid.left, right, cv2.BORDER_REPLICATE)  # one for each row of cells
+    bottom = grid.top + grid.rows * grid.cell_height
+    out[: grid.top] = lines[0]
+    out[grid.top : bottom].reshape(grid.rows, grid.cell_height, width)[...] = lines[:, None]
+    out[bottom:] = lines[-1]

