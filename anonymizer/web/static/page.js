@@ -171,10 +171,10 @@ function setOverall(state, words) {
 
 function lost(isLost) {
   $("#lost").hidden = !isLost;
-  document.body.classList.toggle("lost", isLost);
   if (!isLost) return;
   setOverall("away", "No connection");
   for (const card of cards.values()) {
+    card.root.dataset.state = "unknown";
     $(".pill span", card.root).textContent = "Unknown";
     $(".summary", card.root).textContent = "No connection to the anonymizer.";
   }
