@@ -1,0 +1,59 @@
+"""libav's errors in words that help: what happened, where, what to do; never with a login in them."""
+
+from __future__ import annotations
+
+import errno
+
+import av
+
+from anonymizer.errors import SourceEnded, SourceError
+
+_ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
+    (av.HTTPUnauthorizedError, "the camera refused the login (401); check username and password"),
+    (av.HTTPForbiddenError, "the camera forbids this user to watch (403); give the user that right in the camera"),
+    (av.HTTPNotFoundError, "the camera has no stream at this path (404); check the part of the URL after the host"),
+    (av.HTTPTooManyRequestsError, "the camera has too many viewers (429); close some"),
+    (av.HTTPServerError, "the camera failed to answer (5xx); restart it if this goes on"),
+    (av.ConnectionRefusedError, "nothing listens at this address; check host and port, and that the camera is on"),
+    (av.ConnectionResetError, "the camera broke the connection off"),
+    (av.BrokenPipeError, "the camera broke the connection off"),
+    (
+        av.InvalidDataError,
+        "what comes from there is no video that can be read; check URL and codec (H.264, H.265, MJPEG)",
+    ),
+    (
+        av.ProtocolNotFoundError,
+        "this kind of URL is not known; use rtsp, rtsps, http, https, file, /dev/videoN or demo",
+    ),
+    (av.FileNotFoundError, "there is no such file or device; check the name"),
+    (av.PermissionError, "this user may not read it; for a camera device add the user to the group video"),
+    (av.DecoderNotFoundError, "there is no decoder for its codec; set the camera to H.264, H.265 or MJPEG"),
+)
+_BY_ERRNO = {
+    errno.EHOSTUNREACH: "there is no way to this host; check network and address",
+    errno.ENETUNREACH: "there is no way to this network; check network and address",
+    errno.EIO: "the host name cannot be resolved or the device failed; check address and cable",
+    errno.ENODEV: "the device is gone; check its cable",
+    errno.EBUSY: "another program uses the device; stop that",
+    errno.ETIMEDOUT: "the host does not answer; check address and network",
+}
+
+
+def explain(error: av.FFmpegError, where: str, *, waited_s: float, opened: bool) -> SourceError:
+    """The error to raise after leaving the `except` block, lest libav's error and its login be chained.
+
+    `where` is the public URL; `opened` tells a camera that fell silent from one that never answered.
+    """
+    if isinstance(error, av.ExitError):
+        if opened:
+            return SourceError(f"{where}: the camera sent nothing for {waited_s:g} s; check its network and power")
+        return SourceError(
+            f"{where}: no answer within {waited_s:g} s; check address, network, and that the camera is on"
+        )
+    if isinstance(error, av.EOFError):
+        return SourceEnded(f"{where}: the stream ended")
+    for kind, advice in _ADVICE:
+        if isinstance(error, kind):
+            return SourceError(f"{where}: {advice}")
+    advice = _BY_ERRNO.get(error.errno or 0, f"{error.strerror} (libav {type(error).__name__})")
+    return SourceError(f"{where}: {advice}")

@@ -1,0 +1,113 @@
+"""Films as cameras: played in real time or as fast as they are read, once or in a loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Self
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+from anonymizer.capture.connection import Input
+from anonymizer.clock import Clock
+from anonymizer.errors import SourceEnded
+from anonymizer.ports import Source
+from anonymizer.types import Frame
+
+PREFIX: Final = "file://"
+_BEHIND_NS: Final = 1_000_000_000  # a reader slower than this is not chased: time is set anew
+_LEAST_STEP_NS: Final = 1_000_000
+
+
+def file_input(url: str) -> Input:
+    """`file:///path%20name.mp4`."""
+    path = unquote(url[len(PREFIX) :])
+    # A playlist must not make us open network addresses.
+    return Input(where=path, address=SecretStr(path), options={"protocol_whitelist": "file"}, live=False)
+
+
+class FileSource:
+    """A `ports.Source` around one round after another of the same film.
+
+    `open_round(epoch, first_seq)` makes a source that is not started. Timestamps go on growing over the rounds;
+    every round has a new epoch, because the picture jumps. `paced`: a frame is handed out when its time has come.
+    """
+
+    def __init__(
+        self,
+        open_round: Callable[[int, int], Source],
+        *,
+        epoch: int,
+        first_seq: int,
+        loop: bool,
+        paced: bool,
+        clock: Clock,
+    ) -> None:
+        self._open_round = open_round
+        self._loop = loop
+        self._paced = paced
+        self._clock = clock
+        self._round = open_round(epoch, first_seq)
+        self._last: Frame | None = None
+        self._interval_ns = _LEAST_STEP_NS
+        self._offset_ns: int | None = 0  # None: to be set by the first frame of a new round
+        self._anchor_ns: int | None = None  # clock minus timestamp
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Open the film; raises SourceError."""
+        self._round.start()
+
+    def read(self) -> Frame:
+        """The next picture, in its time when paced; raises SourceError, SourceEnded at the end without `loop`."""
+        frame = self._continued(self._read_round())
+        if self._paced:
+            self._wait_for(frame.pts_ns)
+            frame = replace(frame, captured_ns=self._clock.now_ns(), wall_ns=self._clock.wall_ns())
+        self._last = frame
+        return frame
+
+    def close(self) -> None:
+        """Close the film and end a wait in `read`; idempotent."""
+        self._closed.set()
+        self._round.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _read_round(self) -> Frame:
+        try:
+            return self._round.read()
+        except SourceEnded:
+            if not self._loop or self._last is None or self._closed.is_set():
+                raise
+        self._next_round(self._last)
+        return self._round.read()
+
+    def _next_round(self, last: Frame) -> None:
+        self._round.close()
+        self._round = self._open_round(last.epoch + 1, last.seq + 1)
+        self._offset_ns = None
+        if self._closed.is_set():
+            self._round.close()
+        self._round.start()
+
+    def _continued(self, frame: Frame) -> Frame:
+        """The frame with its timestamp set behind those of the rounds before."""
+        if self._last is not None:
+            if self._offset_ns is None:
+                self._offset_ns = self._last.pts_ns + self._interval_ns - frame.pts_ns
+            self._interval_ns = frame.pts_ns + self._offset_ns - self._last.pts_ns
+        return replace(frame, pts_ns=frame.pts_ns + (self._offset_ns or 0))
+
+    def _wait_for(self, pts_ns: int) -> None:
+        now_ns = self._clock.now_ns()
+        if self._anchor_ns is None or now_ns - (self._anchor_ns + pts_ns) > _BEHIND_NS:
+            self._anchor_ns = now_ns - pts_ns
+        self._closed.wait(max(0.0, (self._anchor_ns + pts_ns - now_ns) / 1e9))

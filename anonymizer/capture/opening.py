@@ -1,0 +1,69 @@
+"""Chooses the source for a camera by the scheme of its URL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from anonymizer.capture import device, file
+from anonymizer.capture.connection import Input, LibavSource, Limits
+from anonymizer.capture.credentials import credentials_of
+from anonymizer.capture.demo import DemoDirectory, demo_input
+from anonymizer.capture.device import device_input
+from anonymizer.capture.file import FileSource, file_input
+from anonymizer.capture.http import http_input
+from anonymizer.capture.rtsp import rtsp_input
+from anonymizer.clock import Clock
+from anonymizer.errors import SourceError
+from anonymizer.ports import Meter, Source
+from anonymizer.settings.schema import CAMERA_SCHEMES, CameraSettings
+
+
+def open_source(
+    settings: CameraSettings,
+    *,
+    epoch: int,
+    first_seq: int,
+    clock: Clock,
+    meter: Meter,
+    demo: DemoDirectory | None = None,
+    paced: bool = True,
+    environ: Mapping[str, str] = os.environ,
+) -> Source:
+    """One attempt at the camera, not started yet; whatever is wrong with the settings shows in `start`.
+
+    `demo` serves demo:// addresses. `paced` False reads files as fast as possible.
+    """
+    limits = Limits(settings.open_timeout_s, settings.read_timeout_s, settings.max_fps)
+
+    def connection(epoch: int, first_seq: int) -> LibavSource:
+        return LibavSource(
+            settings.id,
+            lambda: locate(settings, demo, environ),
+            limits,
+            epoch=epoch,
+            first_seq=first_seq,
+            clock=clock,
+            meter=meter,
+        )
+
+    if settings.url.lower().startswith(file.PREFIX):
+        return FileSource(connection, epoch=epoch, first_seq=first_seq, loop=settings.loop, paced=paced, clock=clock)
+    return connection(epoch, first_seq)
+
+
+def locate(settings: CameraSettings, demo: DemoDirectory | None, environ: Mapping[str, str]) -> Input:
+    """What libav must open for this camera; reads the password, starts a demo camera; raises SourceError."""
+    url = settings.url
+    scheme = url.partition("://")[0].lower()
+    if url.startswith(device.PREFIX):
+        return device_input(url)
+    if scheme == "file":
+        return file_input(url)
+    if scheme in ("rtsp", "rtsps"):
+        return rtsp_input(url, credentials_of(settings, environ), settings.transport)
+    if scheme in ("http", "https"):
+        return http_input(url, credentials_of(settings, environ))
+    if scheme == "demo" and demo is not None:
+        return demo_input(url, demo, settings.transport, settings.open_timeout_s)
+    raise SourceError(f"camera {settings.id}: its url cannot be opened here; write one of {', '.join(CAMERA_SCHEMES)}")

@@ -1,0 +1,71 @@
+"""Decoded pictures as the 4:2:0 planes and the colour description that every later stage works on."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import av
+import numpy as np
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from anonymizer.types import U8, Colour, Planes
+
+_PLANAR: Final = ("yuv420p", "yuvj420p")  # taken as they are
+_RGB_PREFIXES: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal")
+_FULL_RANGE_PREFIXES: Final = ("yuvj", "gray")
+_HD_HEIGHT_PX: Final = 720  # unlabelled video from this height on is BT.709, below BT.601
+_BT709: Final = 1  # frame.colorspace counts as libavutil's AVColorSpace, unlike PyAV's Colorspace
+_LIKE_BT601: Final = (4, 5, 6, 7)  # FCC, BT.470BG, SMPTE 170M, SMPTE 240M
+
+
+class PlaneReader:
+    """Turns decoded pictures into planes; used by one thread."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def read(self, picture: av.VideoFrame) -> tuple[Planes, Colour]:
+        """Read-only views, without a copy when the picture is 8-bit 4:2:0 already; an odd last row or column goes.
+
+        The views keep the decoder's buffer alive. They must never be written: the decoder predicts from it.
+        """
+        colour = _colour(picture)
+        if picture.format.name not in _PLANAR:
+            # Range and matrix stay what they are: only the sampling changes, except from RGB.
+            full = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+            space = Colorspace.ITU709 if colour.bt709 else Colorspace.ITU601
+            picture = self._reformatter.reformat(
+                picture,
+                format="yuv420p",
+                src_colorspace=space,
+                dst_colorspace=space,
+                src_color_range=ColorRange.JPEG if _is_rgb(picture) else full,
+                dst_color_range=full,
+                threads=1,
+            )
+        width, height = picture.width // 2 * 2, picture.height // 2 * 2
+        y, u, v = picture.planes[:3]
+        return Planes(
+            _view(y, width, height), _view(u, width // 2, height // 2), _view(v, width // 2, height // 2)
+        ), colour
+
+
+def _view(plane: VideoPlane, width: int, height: int) -> U8:
+    memory = memoryview(cast(Any, plane)).toreadonly()  # PyAV's stubs do not know the buffer protocol
+    rows: U8 = np.frombuffer(memory, np.uint8).reshape(-1, plane.line_size)
+    return rows[:height, :width]
+
+
+def _is_rgb(picture: av.VideoFrame) -> bool:
+    return picture.format.name.startswith(_RGB_PREFIXES)
+
+
+def _colour(picture: av.VideoFrame) -> Colour:
+    """What the picture's planes will mean once they are 4:2:0."""
+    if _is_rgb(picture):
+        return Colour(full_range=False, bt709=False)
+    full_range = picture.color_range == ColorRange.JPEG or picture.format.name.startswith(_FULL_RANGE_PREFIXES)
+    unlabelled = picture.colorspace != _BT709 and picture.colorspace not in _LIKE_BT601
+    bt709 = picture.height >= _HD_HEIGHT_PX if unlabelled else picture.colorspace == _BT709
+    return Colour(full_range=full_range, bt709=bt709)

@@ -1,0 +1,61 @@
+"""Timestamps that always grow, whatever the camera sends, and a rate that never exceeds a limit."""
+
+from __future__ import annotations
+
+_JUMP_NS = 10_000_000_000  # a camera that jumps further than this against our clock has set its own clock
+_LEAST_STEP_NS = 1_000_000
+
+
+class Timeline:
+    """Stream timestamps in nanoseconds: kept while they make sense, else continued.
+
+    `step_ns` None is for live streams, which continue by arrival time; files continue by this step.
+    """
+
+    def __init__(self, step_ns: int | None = None) -> None:
+        self._step_ns = step_ns
+        self._offset_ns = 0
+        self._last_ns: int | None = None
+        self._last_arrival_ns = 0
+
+    def place(self, pts_ns: int | None, arrival_ns: int) -> int:
+        """The timestamp of the next picture, greater than the one before; `pts_ns` None: the stream gave none."""
+        if self._last_ns is None:
+            placed_ns = 0 if pts_ns is None else pts_ns
+        else:
+            placed_ns = self._continue(self._last_ns, pts_ns, arrival_ns)
+        self._last_ns, self._last_arrival_ns = placed_ns, arrival_ns
+        return placed_ns
+
+    def _continue(self, last_ns: int, pts_ns: int | None, arrival_ns: int) -> int:
+        waited_ns = max(arrival_ns - self._last_arrival_ns, _LEAST_STEP_NS)
+        guessed_ns = last_ns + (waited_ns if self._step_ns is None else self._step_ns)
+        if pts_ns is None:
+            return guessed_ns
+        placed_ns = pts_ns + self._offset_ns
+        jumped = self._step_ns is None and placed_ns - last_ns > waited_ns + _JUMP_NS
+        if placed_ns <= last_ns or jumped:
+            self._offset_ns = guessed_ns - pts_ns
+            return guessed_ns
+        return placed_ns
+
+
+class RateLimit:
+    """Lets at most `max_fps` pictures a second of stream time pass, evenly."""
+
+    _SLACK_NS = 2_000_000  # timestamps are rounded to ticks of the stream
+
+    def __init__(self, max_fps: float | None) -> None:
+        self._interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+        self._due_ns: int | None = None
+
+    def passes(self, pts_ns: int) -> bool:
+        """True when the picture shall be delivered; timestamps must grow."""
+        if self._due_ns is None:
+            self._due_ns = pts_ns
+        if pts_ns + self._SLACK_NS < self._due_ns:
+            return False
+        self._due_ns += self._interval_ns
+        if self._due_ns <= pts_ns:
+            self._due_ns = pts_ns + self._interval_ns
+        return True
