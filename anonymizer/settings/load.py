@@ -38,15 +38,15 @@ def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Se
 
 def _validate(document: Document) -> Settings | None:
     syntax_is_wrong = bool(document.problems) and not document.data
-    if not syntax_is_wrong and not document.data.get("cameras"):
-        document.report(("cameras",), "no camera is named; give at least one, with id and url")
+    settings = None
     try:
         settings = Settings.model_validate(document.data)
     except ValidationError as errors:
         for error in errors.errors(include_url=False, include_input=False):
             document.report(*explain(error, _look_up(document.data, error["loc"])))
-        return None
-    return None if document.problems else _resolve(settings)
+    if not syntax_is_wrong and not document.data.get("cameras"):
+        document.report(("cameras",), "no camera is named; give at least one, with id and url")
+    return None if settings is None or document.problems else _resolve(settings)
 
 
 def _resolve(settings: Settings) -> Settings:
