@@ -19,7 +19,8 @@ _MAX_PASSWORD_BYTES = 4096
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
     """Read, fill in and check one file.
 
-    Afterwards passwords from files are in `password` (`password_file` is gone), and every camera has whole `privacy` and `redact` sections.
+    Afterwards passwords from files are in `password` (`password_file` is gone), and every camera has whole `privacy`
+    and `redact` sections.
     Raises SettingsError; its text has one line a problem: `file:line: key: what is wrong; what to do`.
     """
     environ = os.environ if environ is None else environ
