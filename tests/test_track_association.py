@@ -1,0 +1,96 @@
+"""Which detection continues which track."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from anonymizer.geometry import iou_matrix
+from anonymizer.track.association import associate, slack_iou
+from anonymizer.types import F32, Target
+
+FACE, PERSON = int(Target.FACE), int(Target.PERSON)
+
+
+def rows(*boxes: tuple[float, float, float, float]) -> F32:
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def pairs(
+    boxes: F32,
+    found: F32,
+    *,
+    strong: list[bool] | None = None,
+    slack: float = 0.0,
+    targets: list[int] | None = None,
+    found_targets: list[int] | None = None,
+) -> set[tuple[int, int]]:
+    tracks, detections = associate(
+        boxes,
+        np.full((len(boxes), 2), slack, np.float32),
+        np.array([FACE] * len(boxes) if targets is None else targets, np.int32),
+        found,
+        np.array([FACE] * len(found) if found_targets is None else found_targets, np.int32),
+        np.array([True] * len(found) if strong is None else strong, np.bool_),
+        0.2,
+    )
+    return set(zip(tracks.tolist(), detections.tolist(), strict=True))
+
+
+def test_each_track_takes_the_detection_that_overlaps_most() -> None:
+    boxes = rows((0, 0, 10, 10), (8, 0, 18, 10))
+    assert pairs(boxes, rows((9, 0, 19, 10), (1, 0, 11, 10))) == {(0, 1), (1, 0)}
+
+
+def test_a_detection_continues_one_track_at_most() -> None:
+    assert pairs(rows((0, 0, 10, 10), (1, 0, 11, 10)), rows((1, 0, 11, 10))) == {(1, 0)}
+
+
+def test_too_little_overlap_is_no_match() -> None:
+    assert pairs(rows((0, 0, 10, 10)), rows((8, 0, 18, 10))) == set()
+
+
+def test_uncertainty_bridges_the_gap() -> None:
+    assert pairs(rows((0, 0, 10, 10)), rows((12, 0, 22, 10)), slack=5.0) == {(0, 0)}
+
+
+def test_a_confident_detection_goes_before_a_weak_one_that_fits_better() -> None:
+    found = rows((0, 0, 10, 10), (2, 0, 12, 10))
+    assert pairs(rows((0, 0, 10, 10)), found, strong=[False, True]) == {(0, 1)}
+
+
+def test_a_weak_detection_continues_a_track_that_is_left() -> None:
+    boxes, found = rows((0, 0, 10, 10), (50, 0, 60, 10)), rows((0, 0, 10, 10), (51, 0, 61, 10))
+    assert pairs(boxes, found, strong=[True, False]) == {(0, 0), (1, 1)}
+
+
+def test_a_face_never_continues_a_person() -> None:
+    box = rows((0, 0, 10, 10))
+    assert pairs(box, box, targets=[PERSON], found_targets=[FACE]) == set()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "found"), [(rows(), rows()), (rows((0, 0, 1, 1)), rows()), (rows(), rows((0, 0, 1, 1)))]
+)
+def test_nobody_and_nothing_match_nothing(boxes: F32, found: F32) -> None:
+    assert pairs(boxes, found) == set()
+
+
+some_boxes = hnp.arrays(
+    np.float32, st.tuples(st.integers(0, 6), st.just(4)), elements=st.integers(0, 20).map(float)
+).map(lambda raw: np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1))
+
+
+@given(some_boxes, some_boxes)
+def test_without_uncertainty_it_is_plain_iou(boxes: F32, found: F32) -> None:
+    assert np.allclose(slack_iou(boxes, np.zeros((len(boxes), 2), np.float32), found), iou_matrix(boxes, found))
+
+
+@given(some_boxes, some_boxes, st.floats(0, 30, width=32))
+def test_overlap_lies_between_0_and_1(boxes: F32, found: F32, slack: float) -> None:
+    overlap = slack_iou(boxes, np.full((len(boxes), 2), slack, np.float32), found)
+    assert overlap.shape == (len(boxes), len(found))
+    assert ((overlap >= 0) & (overlap <= 1.0001)).all()
