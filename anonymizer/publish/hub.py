@@ -20,7 +20,12 @@ class Subscription:
     """
 
     def __init__(
-        self, capacity: int, *, lost: Callable[[int], None], need_key: Callable[[], None], leave: Callable[[Subscription], None]
+        self,
+        capacity: int,
+        *,
+        lost: Callable[[int], None],
+        need_key: Callable[[], None],
+        leave: Callable[[Subscription], None],
     ) -> None:
         self._capacity = capacity
         self._lost = lost

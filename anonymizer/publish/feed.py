@@ -1,0 +1,115 @@
+"""One hub into one GStreamer source: as fast as that takes it, and only while somebody watches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from anonymizer.publish.gst import GStreamer
+from anonymizer.publish.hub import Subscription
+from anonymizer.publish.pacer import Pacer
+
+_WAKE_S = 1.0
+_JOIN_S = 2.0
+
+
+class Feed:
+    """A thread that subscribes while packets are wanted; when the source is full, the subscription's rule applies.
+
+    `on_refused` is called, from the thread that ends with it, if the source takes nothing any more.
+    """
+
+    def __init__(
+        self,
+        gst: GStreamer,
+        source: Any,
+        subscribe: Callable[[], Subscription],
+        *,
+        name: str,
+        on_bytes: Callable[[int], None],
+        on_refused: Callable[[], None],
+    ) -> None:
+        self._gst = gst
+        self._source = source
+        self._subscribe = subscribe
+        self._on_bytes = on_bytes
+        self._on_refused = on_refused
+        self._changed = threading.Condition()
+        self._wanted = True  # GStreamer must see a key frame before it can describe the stream
+        self._full = False
+        self._closed = False
+        self._subscription: Subscription | None = None
+        self._handlers: list[int] = []
+        self._thread = threading.Thread(target=self._run, name=f"rtsp-feed-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin with the next key frame."""
+        self._handlers = [
+            self._source.connect("need-data", lambda _source, _length: self._set_full(full=False)),
+            self._source.connect("enough-data", lambda _source: self._set_full(full=True)),
+        ]
+        self._thread.start()
+
+    def want(self, *, wanted: bool) -> None:
+        """Pause, or go on with the next key frame."""
+        with self._changed:
+            self._wanted = wanted
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Stop; idempotent."""
+        with self._changed:
+            self._closed = True
+            if self._subscription is not None:
+                self._subscription.close()
+            self._changed.notify_all()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(_JOIN_S)
+        for handler in self._handlers:
+            self._source.disconnect(handler)
+        self._handlers = []
+
+    def _set_full(self, *, full: bool) -> None:
+        with self._changed:
+            self._full = full
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        accepted = True
+        while accepted and self._wait(lambda: self._wanted):
+            with self._subscribe() as subscription:
+                with self._changed:
+                    self._subscription = subscription
+                accepted = self._push(subscription)
+                if subscription.closed:
+                    return
+        if not accepted and not self._closed:
+            self._on_refused()
+
+    def _push(self, subscription: Subscription) -> bool:
+        """Until nobody wants packets; False when the source refused one."""
+        pacer = Pacer()
+        while self._wait(lambda: not (self._full and self._wanted)) and self._wanted:
+            packet = subscription.get(_WAKE_S)
+            if packet is None:
+                if subscription.closed:
+                    break
+                continue
+            buffer = self._gst.core.Buffer.new_wrapped(packet.data)
+            buffer.pts = pacer.place(packet.pts_ns, self._running_ns())
+            if self._source.emit("push-buffer", buffer) != self._gst.core.FlowReturn.OK:
+                return False
+            self._on_bytes(len(packet.data))
+        return True
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        """False once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or condition())
+            return not self._closed
+
+    def _running_ns(self) -> int:
+        """Time since the pipeline began to play; 0 before that."""
+        now_ns = self._source.get_current_running_time()
+        return 0 if now_ns == self._gst.core.CLOCK_TIME_NONE else int(now_ns)

@@ -1,0 +1,300 @@
+"""The built-in RTSP server: one shared mount a camera, over TCP and UDP."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from anonymizer.errors import PublishError
+from anonymizer.ports import Meter
+from anonymizer.publish.feed import Feed
+from anonymizer.publish.gst import GStreamer, load_gstreamer
+from anonymizer.publish.hub import Hub
+from anonymizer.settings.schema import RtspSettings
+
+_LOG = logging.getLogger(__name__)
+
+OUTPUT = "rtsp"  # label in the metrics
+_ROLE = "viewer"
+_QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each inside GStreamer
+_EXPIRY_S = 5  # how often sessions of viewers that vanished are looked for
+_JOIN_S = 2.0
+# The encoder puts parameter sets before every key frame, so the payloader need not. What waits is bounded to 0.5 s.
+_LAUNCH = (
+    "( appsrc name=source is-live=true format=time max-bytes=2000000 max-buffers=0 max-time=500000000"
+    " caps=video/x-h264,stream-format=byte-stream,alignment=au"
+    " ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=0 aggregate-mode=zero-latency )"
+)
+
+
+@dataclass(slots=True)
+class _Mount:
+    hub: Hub
+    factory: Any
+    handler: int
+    media: Any = None  # made for the first viewer, shared and kept for all later ones
+    feed: Feed | None = None
+    held: bool = False
+
+
+@dataclass(slots=True)
+class _Client:
+    socket: Any  # gi.repository.Gio.Socket
+    playing: set[str] = field(default_factory=set)  # cameras
+
+
+class RtspServer:
+    """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
+
+    The packets of a mount are pulled from its hub only while somebody watches. A viewer that does not read is cut off
+    by GStreamer after 10 s of backlog; the others do not notice.
+    """
+
+    def __init__(self, settings: RtspSettings, meter: Meter) -> None:
+        self._settings = settings
+        self._meter = meter
+        self._lock = threading.Condition()
+        self._mounts: dict[str, _Mount] = {}
+        self._clients: dict[Any, _Client] = {}
+        self._gst: GStreamer | None = None
+        self._server: Any = None
+        self._context: Any = None
+        self._sources: list[Any] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also if the settings leave the choice to the system (0)."""
+        return int(self._server.get_bound_port())
+
+    def start(self) -> None:
+        """Bind and serve; raises PublishError if GStreamer is missing, the port is taken or the address refused."""
+        settings = self._settings
+        if not settings.loopback and not settings.password:
+            raise PublishError(
+                f"rtsp.listen: {settings.listen} lets other machines connect; set rtsp.username and rtsp.password_file "
+                "or listen on 127.0.0.1"
+            )
+        self._gst = gst = load_gstreamer()
+        self._context = gst.glib.MainContext.new()
+        self._server = server = gst.server.RTSPServer.new()
+        server.set_address(settings.listen)
+        server.set_service(str(settings.port))
+        threads = gst.server.RTSPThreadPool.new()
+        threads.set_max_threads(-1)  # a thread a connection: one that waits for a silent camera delays nobody
+        server.set_thread_pool(threads)
+        sessions = gst.server.RTSPSessionPool.new()
+        sessions.set_max_sessions(settings.max_clients)
+        server.set_session_pool(sessions)
+        if settings.username and settings.password:
+            server.set_auth(_digest(gst, settings.username, settings.password.get_secret_value()))
+        server.connect("client-connected", self._on_connected)
+        try:
+            listener = server.create_source(None)
+        except gst.glib.Error as error:
+            self._server = None
+            raise PublishError(_bind_trouble(settings, error.message)) from error
+        expiry = gst.glib.timeout_source_new_seconds(_EXPIRY_S)
+        expiry.set_callback(lambda _data: bool(sessions.cleanup()) or True)
+        self._sources = [listener, expiry]
+        for source in self._sources:
+            source.attach(self._context)
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="rtsp-server", daemon=True)
+        self._thread.start()
+        _LOG.info("RTSP server on %s port %s", settings.listen, self.port)
+
+    def mount(self, camera_id: str, hub: Hub) -> None:
+        """Offer `/<camera_id>` from now on."""
+        gst = self._running()
+        factory = gst.server.RTSPMediaFactory.new()
+        factory.set_launch(_LAUNCH)
+        factory.set_shared(True)
+        factory.set_protocols(gst.rtsp.RTSPLowerTrans.TCP | gst.rtsp.RTSPLowerTrans.UDP)
+        allowed = gst.core.Structure.new_empty(_ROLE)
+        for permission in ("media.factory.access", "media.factory.construct"):
+            allowed.set_value(permission, True)  # noqa: FBT003 - GStreamer's signature
+        factory.add_role_from_structure(allowed)
+        handler = factory.connect("media-configure", lambda _factory, media: self._on_media(camera_id, media))
+        with self._lock:
+            self._mounts[camera_id] = _Mount(hub, factory, handler)
+        self._server.get_mount_points().add_factory(f"/{camera_id}", factory)
+
+    def unmount(self, camera_id: str) -> None:
+        """Take `/<camera_id>` away and hang up on its viewers; does nothing if it is not mounted."""
+        with self._lock:
+            mount = self._mounts.pop(camera_id, None)
+            viewers = [client for client, state in self._clients.items() if camera_id in state.playing]
+        if mount is None:
+            return
+        self._server.get_mount_points().remove_factory(f"/{camera_id}")
+        mount.factory.disconnect(mount.handler)
+        if mount.feed is not None:
+            mount.feed.close()
+        if mount.media is not None and not mount.held:
+            self._fail(mount.media)
+        self._hang_up(viewers)
+        if mount.held:
+            mount.media.unprepare()
+
+    def close(self) -> None:
+        """Hang up on everybody and free the port; idempotent."""
+        if self._server is None:
+            return
+        for source in self._sources:
+            source.destroy()
+        for camera_id in list(self._mounts):
+            self.unmount(camera_id)
+        self._hang_up(list(self._clients))
+        self._stop.set()
+        self._context.wakeup()
+        if self._thread is not None:
+            self._thread.join(_JOIN_S)
+        self._sources = []
+        self._server = self._context = self._gst = self._thread = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        self._context.push_thread_default()
+        while not self._stop.is_set():
+            self._context.iteration(True)  # noqa: FBT003 - may block; close wakes it
+        self._context.pop_thread_default()
+
+    def _running(self) -> GStreamer:
+        if self._gst is None:
+            raise PublishError("the RTSP server is not running; call start first")
+        return self._gst
+
+    def _hang_up(self, clients: list[Any]) -> None:
+        """Cut connections; each is then closed by GStreamer in the thread that owns it, which is waited for."""
+        with self._lock:
+            sockets = [self._clients[client].socket for client in clients if client in self._clients]
+        for socket in sockets:
+            with contextlib.suppress(self._running().glib.Error):  # gone already
+                socket.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
+        with self._lock:
+            self._lock.wait_for(lambda: not any(client in self._clients for client in clients), _JOIN_S)
+
+    def _fail(self, media: Any) -> None:
+        """Release those who wait for a media that has no packets yet."""
+        gst = self._running()
+        element = media.get_element()
+        error = gst.glib.Error.new_literal(gst.core.ResourceError.quark(), "unmounted", gst.core.ResourceError.CLOSE)
+        element.post_message(gst.core.Message.new_error(element, error, "unmounted"))
+
+    # What follows runs in GStreamer's threads.
+
+    def _on_connected(self, _server: Any, client: Any) -> None:
+        with self._lock:
+            self._clients[client] = _Client(client.get_connection().get_read_socket())
+        client.connect("play-request", self._on_play)
+        client.connect("teardown-request", self._on_teardown)
+        client.connect("closed", self._on_closed)
+
+    def _on_play(self, client: Any, context: Any) -> None:
+        camera_id = _camera_of(context)
+        with self._lock:
+            mount = self._mounts.get(camera_id)
+            if mount is None or client not in self._clients:
+                return
+            self._clients[client].playing.add(camera_id)
+            self._count(camera_id)
+        mount.hub.request_key()
+
+    def _on_teardown(self, client: Any, context: Any) -> None:
+        camera_id = _camera_of(context)
+        with self._lock:
+            if client in self._clients:
+                self._clients[client].playing.discard(camera_id)
+                self._count(camera_id)
+
+    def _on_closed(self, client: Any) -> None:
+        with self._lock:
+            state = self._clients.pop(client, None)
+            for camera_id in state.playing if state else ():
+                self._count(camera_id)
+            self._lock.notify_all()
+
+    def _on_media(self, camera_id: str, media: Any) -> None:
+        """The first viewer made GStreamer build the media of this mount: connect it to the hub."""
+        with self._lock:
+            mount = self._mounts.get(camera_id)
+            if mount is None or self._gst is None:
+                return
+            hub, stale = mount.hub, mount.feed  # stale: of a media that never became ready, for want of packets
+            mount.media = media
+            mount.feed = Feed(
+                self._gst,
+                media.get_element().get_by_name("source"),
+                lambda: hub.subscribe(OUTPUT, _QUEUE_PACKETS),
+                name=camera_id,
+                on_bytes=lambda count: self._meter.bytes_out(camera_id, OUTPUT, count),
+                on_refused=lambda: self._mount_again(camera_id, media),
+            )
+            mount.feed.start()
+        if stale is not None:
+            stale.close()
+        media.connect("prepared", lambda media: self._on_prepared(camera_id, media))
+
+    def _on_prepared(self, camera_id: str, media: Any) -> None:
+        """Hold the media with a use count of our own, so that it stays ready.
+
+        GStreamer would tear it down with its last viewer, and refuse whoever connects in that moment.
+        """
+        with self._lock:
+            mount = self._mounts.get(camera_id)
+            if mount is None or mount.media is not media or mount.held:
+                return
+            mount.held = True
+            self._count(camera_id)
+        media.prepare(None)
+
+    def _mount_again(self, camera_id: str, media: Any) -> None:
+        """The media broke: begin anew, viewers will reconnect."""
+        with self._lock:
+            mount = self._mounts.get(camera_id)
+        if mount is not None and mount.media is media and mount.held:
+            _LOG.warning("camera %s: the RTSP output broke; its viewers must reconnect", camera_id)
+            self.unmount(camera_id)
+            self.mount(camera_id, mount.hub)
+
+    def _viewers(self, camera_id: str) -> int:
+        return sum(camera_id in state.playing for state in self._clients.values())
+
+    def _count(self, camera_id: str) -> None:
+        viewers = self._viewers(camera_id)
+        self._meter.clients(camera_id, OUTPUT, viewers)
+        mount = self._mounts.get(camera_id)
+        if mount is not None and mount.feed is not None and mount.held:
+            mount.feed.want(wanted=viewers > 0)
+
+
+def _camera_of(context: Any) -> str:
+    return str(context.uri.abspath).strip("/").split("/", 1)[0]
+
+
+def _digest(gst: GStreamer, username: str, password: str) -> Any:
+    auth = gst.server.RTSPAuth.new()
+    auth.set_supported_methods(gst.rtsp.RTSPAuthMethod.DIGEST)
+    auth.set_realm("anonymizer")
+    token = gst.server.RTSPToken()
+    token.set_string("media.factory.role", _ROLE)
+    auth.add_digest(username, password, token)
+    return auth
+
+
+def _bind_trouble(settings: RtspSettings, detail: str) -> str:
+    return (
+        f"the RTSP server cannot listen on {settings.listen} port {settings.port}: {detail}; "
+        "stop the other program or set another rtsp.port (or rtsp.listen)"
+    )
