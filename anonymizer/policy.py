@@ -93,9 +93,13 @@ def _is_possible(found: Detections) -> bool:
 
 
 def _likely_boxes(tracks: tuple[Track, ...]) -> F32:
-    """Boxes (N, 4) that contain the tracks with what is uncertain about their place."""
+    """Boxes (N, 4) that contain the tracks with what is uncertain about their place.
+
+    A track that a detection supports in this very frame is not uncertain: that detection is masked as well.
+    """
     boxes = np.array([track.box for track in tracks], np.float32)
-    spread = np.array([track.spread_px for track in tracks], np.float32) * np.float32(SPREAD_SIGMAS)
+    spread = np.array([track.spread_px if track.unseen_ns else (0.0, 0.0) for track in tracks], np.float32)
+    spread *= np.float32(SPREAD_SIGMAS)
     return np.concatenate([boxes[:, :2] - spread, boxes[:, 2:] + spread], axis=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anonymizer.track import kalman
@@ -34,6 +34,7 @@ def test_certainty_grows_with_measurements_and_shrinks_with_time() -> None:
     assert (corrected.value_var < first.value_var).all()
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 1), st.floats(0.001, 1))
 def test_two_short_steps_equal_a_long_one(first_s: float, second_s: float) -> None:
     belief = kalman.correct(kalman.predict(started(), 0.1, AGILITY), np.array([[110.0, 90.0, 41.0, 82.0]]))
@@ -43,6 +44,7 @@ def test_two_short_steps_equal_a_long_one(first_s: float, second_s: float) -> No
         assert np.allclose(one, two)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.5, 1), st.floats(-500, 500), st.booleans()), max_size=40))
 def test_covariances_stay_positive_definite(steps: list[tuple[float, float, bool]]) -> None:
     belief = started()

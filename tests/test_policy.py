@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anonymizer.policy import Evidence, Policy
@@ -165,9 +165,14 @@ def test_the_margin_is_a_fraction_of_the_box_on_each_side() -> None:
 
 
 def test_a_track_grows_by_its_uncertainty_before_its_margin() -> None:
-    known = evidence(tracks=(track((10, 10, 20, 20), spread_px=(1.0, 2.0)),))
+    known = evidence(tracks=(track((10, 10, 20, 20), spread_px=(1.0, 2.0), unseen_ns=1),))
     plan = decide(known, RedactSettings(face=MaskSettings(margin=0.5)))
     assert plan.regions[0].box == (10 - 2 - 7, 10 - 4 - 9, 20 + 2 + 7, 20 + 4 + 9)
+
+
+def test_a_track_seen_in_this_very_frame_is_where_its_detection_is() -> None:
+    known = evidence(detections=FOUND, tracks=(track((10, 10, 20, 20), spread_px=(1.0, 2.0)),))
+    assert [region.box for region in decide(known).regions] == [(10, 10, 20, 20)]
 
 
 def test_a_tentative_track_masks_as_well() -> None:
@@ -234,6 +239,7 @@ def covered(region: Region, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return ((x - (x1 + x2) / 2) / across) ** 2 + ((y - (y1 + y2) / 2) / down) ** 2 <= 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(boxes, st.sampled_from(Target)), max_size=5),
     st.lists(st.tuples(boxes, st.sampled_from(Target)), max_size=5),
@@ -258,7 +264,7 @@ def test_every_pixel_of_every_detection_and_track_is_covered(
         suspect=False,
         detections=detections(found, 0),
         later=detections(later, 1),
-        tracks=tuple(track(box, target=target, spread_px=(spread, 0)) for box, target, spread in seen),
+        tracks=tuple(track(box, target=target, spread_px=(spread, 0), unseen_ns=1) for box, target, spread in seen),
         detection_age_ns=0,
         fault=None,
     )

@@ -98,6 +98,7 @@ some_regions = st.lists(regions, min_size=1, max_size=5)
 every_look = pytest.mark.parametrize(("effect", "shape"), list(itertools.product(Effect, Shape)))
 
 
+@settings(deadline=None)
 @given(sides, sides, some_regions)
 def test_no_pixel_outside_the_regions_changes(width: int, height: int, drawn: list[Region]) -> None:
     frame = make_frame(planes=make_planes(width, height, seed=7))
@@ -108,6 +109,7 @@ def test_no_pixel_outside_the_regions_changes(width: int, height: int, drawn: li
     assert (result.v == frame.planes.v)[outside].all()
 
 
+@settings(deadline=None)
 @given(sides, sides, some_regions)
 def test_no_pixel_inside_a_region_keeps_fine_detail_wherever_and_however_regions_overlap(
     width: int, height: int, drawn: list[Region]
@@ -119,6 +121,7 @@ def test_no_pixel_inside_a_region_keeps_fine_detail_wherever_and_however_regions
         assert (np.abs(result.y[inside].astype(int) - 127) <= 1).all()
 
 
+@settings(deadline=None)
 @given(sides, sides, regions)
 def test_chroma_is_masked_wherever_luma_is(width: int, height: int, drawn: Region) -> None:
     planes = make_planes(width, height)  # grey 128; the fill below tells every touched pixel
@@ -130,6 +133,7 @@ def test_chroma_is_masked_wherever_luma_is(width: int, height: int, drawn: Regio
     assert (doubled(masked) >= pixels_inside(drawn, result.size)).all()
 
 
+@settings(deadline=None)
 @given(st.integers(4, 60), st.integers(4, 60), st.integers(1, 6), st.sampled_from([Effect.MOSAIC, Effect.BLUR]))
 def test_a_region_keeps_at_most_the_configured_cells_across_its_shorter_side(
     half_width: int, half_height: int, cells: int, effect: Effect
@@ -143,6 +147,7 @@ def test_a_region_keeps_at_most_the_configured_cells_across_its_shorter_side(
         assert long + 1 <= 2 * cells
 
 
+@settings(deadline=None)
 @given(st.integers(12, 60))
 def test_blur_is_smoother_than_its_cells_are_apart(half_side: int) -> None:
     side = 2 * half_side
@@ -272,7 +277,7 @@ def test_a_whole_frame_plan_leaves_a_mosaic_whatever_its_regions(reason: Reason)
     assert is_whole_mosaic(result)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(sides, sides)
 def test_a_whole_frame_mask_keeps_no_fine_detail_at_any_size(width: int, height: int) -> None:
     frame = chequered(width, height)

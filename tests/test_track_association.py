@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -84,11 +84,13 @@ some_boxes = hnp.arrays(
 ).map(lambda raw: np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1))
 
 
+@settings(deadline=None)
 @given(some_boxes, some_boxes)
 def test_without_uncertainty_it_is_plain_iou(boxes: F32, found: F32) -> None:
     assert np.allclose(slack_iou(boxes, np.zeros((len(boxes), 2), np.float32), found), iou_matrix(boxes, found))
 
 
+@settings(deadline=None)
 @given(some_boxes, some_boxes, st.floats(0, 30, width=32))
 def test_overlap_lies_between_0_and_1(boxes: F32, found: F32, slack: float) -> None:
     overlap = slack_iou(boxes, np.full((len(boxes), 2), slack, np.float32), found)
