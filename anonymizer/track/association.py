@@ -42,8 +42,10 @@ def slack_iou(boxes: F32, slack_px: F32, found: F32) -> F32:
     """Intersection over union (N, M) of `boxes` (N, 4) with `found` (M, 4), both grown by the slack (N, 2) of the box.
 
     >>> touching = np.float32([[10, 0, 20, 10]])
-    >>> slack_iou(np.float32([[0, 0, 10, 10]]), np.float32([[5, 0]]), touching).round(2).tolist()
-    [[0.3300000131130219]]
+    >>> slack_iou(np.float32([[0, 0, 10, 10]]), np.float32([[0, 0]]), touching).tolist()
+    [[0.0]]
+    >>> slack_iou(np.float32([[0, 0, 10, 10]]), np.float32([[10, 0]]), touching).tolist()
+    [[0.5]]
     """
     grow_x, grow_y = 2 * slack_px[:, 0, None], 2 * slack_px[:, 1, None]
     shared_x = np.minimum(boxes[:, 2, None], found[:, 2]) - np.maximum(boxes[:, 0, None], found[:, 0]) + grow_x
