@@ -37,6 +37,11 @@ class Resource(Protocol):
 class Source(Protocol):
     """One connection to a camera or file; made anew for every attempt, used by one thread."""
 
+    @property
+    def codec(self) -> str:
+        """What the camera speaks, as libav names it; empty before `start`."""
+        ...
+
     def start(self) -> None:
         """Connect within the open time-out; raises SourceError."""
         ...

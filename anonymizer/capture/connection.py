@@ -123,6 +123,11 @@ class LibavSource:
             finally:
                 self._in_use.release()
 
+    @property
+    def codec(self) -> str:
+        """What the camera speaks, as libav names it: h264, hevc, mjpeg; empty before `start`."""
+        return self._video.codec_context.name if self._video is not None else ""
+
     def __enter__(self) -> Self:
         self.start()
         return self

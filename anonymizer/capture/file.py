@@ -74,6 +74,11 @@ class FileSource:
         self._closed.set()
         self._round.close()
 
+    @property
+    def codec(self) -> str:
+        """The film's codec; empty before `start`."""
+        return self._round.codec
+
     def __enter__(self) -> Self:
         self.start()
         return self
