@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 from typing import Self
 
 import av
@@ -93,3 +95,12 @@ class Viewer:
 def contiguous(part: list[bytes], whole: list[bytes]) -> bool:
     """True if `part` occurs in `whole` in one piece."""
     return any(whole[start : start + len(part)] == part for start in range(len(whole) - len(part) + 1))
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 5.0) -> None:
+    """Ask again until true: what other threads and processes do has no event to wait for."""
+    deadline = time.monotonic() + limit_s
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "not within time"
+        pause.wait(0.02)

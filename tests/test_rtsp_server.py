@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import av
 import pytest
@@ -22,7 +22,7 @@ from anonymizer.publish.hub import Hub
 from anonymizer.publish.rtsp_server import RtspServer
 from anonymizer.settings.schema import RtspSettings
 from tests.fakes import RecordingMeter
-from tests.publishing import LiveStream, Viewer, contiguous
+from tests.publishing import LiveStream, Viewer, contiguous, wait_for
 
 
 def settings(**changes: object) -> RtspSettings:
@@ -320,12 +320,3 @@ def test_starting_and_closing_leaves_no_thread_and_no_descriptor(meter: Recordin
 def entries(kind: str) -> int:
     """How many threads ("task") or descriptors ("fd") this process has."""
     return len(os.listdir(f"/proc/self/{kind}"))
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
-    """Ask again until true; the server does these things in its own threads."""
-    deadline = time.monotonic() + limit_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "not within time"
-        pause.wait(0.02)
