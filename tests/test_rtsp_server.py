@@ -283,6 +283,19 @@ def test_mounts_come_and_go_while_others_stream(server: RtspServer, live: LiveSt
 
 
 @pytest.mark.e2e
+def test_an_output_that_breaks_is_mounted_again(
+    server: RtspServer, live: LiveStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Viewer(url(server)) as viewer:
+        viewer.read(2)
+        server._mounts["cam"].media.get_element().get_by_name("source").emit("end-of-stream")
+        viewer.read(1000)  # ends, as the server hung up
+    wait_for(lambda: "the RTSP output broke" in caplog.text)
+    with Viewer(url(server)) as viewer:
+        assert len(viewer.read(3)) == 3
+
+
+@pytest.mark.e2e
 def test_close_hangs_up_on_every_viewer_within_seconds(meter: RecordingMeter) -> None:
     with LiveStream() as stream:
         server = RtspServer(settings(), meter)
