@@ -38,7 +38,7 @@ def password_path(password_file: Path, environ: Mapping[str, str]) -> Path:
 def credentials_of(settings: CameraSettings, environ: Mapping[str, str]) -> Credentials | None:
     """The login of a camera: `password_file`, else `password`, else what the URL holds; None: no login.
 
-    Raises SourceError when a file cannot be read or a password has no user name.
+    Raises SourceError when the file cannot be read.
     """
     url_user, url_password = _userinfo(settings.url)
     username = settings.username if settings.username is not None else url_user
@@ -47,11 +47,7 @@ def credentials_of(settings: CameraSettings, environ: Mapping[str, str]) -> Cred
         password = _read_password(password_path(settings.password_file, environ))
     elif settings.password is not None:
         password = settings.password.get_secret_value()
-    if username is None:
-        if password is not None:
-            raise SourceError(f"camera {settings.id}: a password is set but no username; add username")
-        return None
-    return Credentials(username, SecretStr(password or ""))
+    return None if username is None else Credentials(username, SecretStr(password or ""))
 
 
 def authorised_url(url: str, credentials: Credentials | None) -> SecretStr:

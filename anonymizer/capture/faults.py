@@ -39,19 +39,25 @@ _BY_ERRNO = {
 }
 
 
-def explain(error: av.FFmpegError, where: str, *, waited_s: float, opened: bool) -> SourceError:
+def silent(where: str, waited_s: float) -> SourceError:
+    """A connected camera has stopped sending."""
+    return SourceError(f"{where}: the camera sent nothing for {waited_s:g} s; check its network and power")
+
+
+def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float, timeout_s: float) -> SourceError:
     """The error to raise after leaving the `except` block, lest libav's error and its login be chained.
 
-    `where` is the public URL; `opened` tells a camera that fell silent from one that never answered.
+    `where` is the public URL; `opened` tells a camera that fell silent from one that never answered; `waited_s` is how
+    long libav was busy: out of time, it calls a silent RTSP server invalid data.
     """
-    if isinstance(error, av.ExitError):
+    if isinstance(error, av.ExitError) or (isinstance(error, av.InvalidDataError) and waited_s >= timeout_s):
         if opened:
-            return SourceError(f"{where}: the camera sent nothing for {waited_s:g} s; check its network and power")
-        return SourceError(
-            f"{where}: no answer within {waited_s:g} s; check address, network, and that the camera is on"
-        )
+            return SourceError(f"{where}: the camera sent nothing for {timeout_s:g} s; check its network and power")
+        return SourceError(f"{where}: no answer within {timeout_s:g} s; check address, network, and the camera's power")
     if isinstance(error, av.EOFError):
         return SourceEnded(f"{where}: the stream ended")
+    if opened and error.errno == errno.EIO:
+        return SourceError(f"{where}: the connection broke off; check network or cable")
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return SourceError(f"{where}: {advice}")

@@ -23,4 +23,5 @@ def rtsp_input(url: str, credentials: Credentials | None, transport: Transport) 
         address=authorised_url(url, credentials),
         format="rtsp",
         options=LOW_DELAY | _VIDEO_ONLY | _BY_TRANSPORT[transport],
+        lossy=transport is Transport.UDP,
     )

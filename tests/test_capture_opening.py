@@ -1,0 +1,114 @@
+"""Every kind of URL finds its way to libav."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from anonymizer.capture.connection import Input, LibavSource
+from anonymizer.capture.file import FileSource
+from anonymizer.capture.opening import locate, open_source
+from anonymizer.clock import SystemClock
+from anonymizer.errors import SourceError
+from anonymizer.settings.schema import CameraSettings, Transport
+from tests.fakes import RecordingMeter
+
+
+class FakeDirectory:
+    def rtsp_url(self, demo_url: str, timeout_s: float) -> str:
+        assert (demo_url, timeout_s) == ("demo://?fps=5", 8.0)
+        return "rtsp://127.0.0.1:9/cam"
+
+
+def camera(url: str, **keys: object) -> CameraSettings:
+    return CameraSettings.model_validate({"id": "cam", "url": url, **keys})
+
+
+def target(url: str, **keys: object) -> Input:
+    return locate(camera(url, **keys), FakeDirectory(), {})
+
+
+@pytest.mark.parametrize(
+    ("url", "format", "address"),
+    [
+        ("rtsp://h/live", "rtsp", "rtsp://h/live"),
+        ("RTSPS://h/live", "rtsp", "RTSPS://h/live"),
+        ("http://h/mjpg", None, "http://h/mjpg"),
+        ("https://h/mjpg", None, "https://h/mjpg"),
+        ("file:///a%20b.mp4", None, "/a b.mp4"),
+        ("/dev/video0", "video4linux2", "/dev/video0"),
+        ("demo://?fps=5", "rtsp", "rtsp://127.0.0.1:9/cam"),
+    ],
+)
+def test_the_scheme_chooses_how_to_open(url: str, format: str | None, address: str) -> None:  # noqa: A002
+    found = target(url)
+    assert (found.format, found.address.get_secret_value()) == (format, address)
+
+
+def test_rtsp_goes_over_tcp_unless_udp_is_wished() -> None:
+    assert target("rtsp://h/").options["rtsp_transport"] == "tcp"
+    over_udp = target("rtsp://h/", transport=Transport.UDP)
+    assert (over_udp.options["rtsp_transport"], over_udp.lossy) == ("udp", True)
+
+
+def test_network_and_file_playlists_cannot_reach_into_each_other() -> None:
+    assert "file" not in target("http://h/x.m3u8").options["protocol_whitelist"].split(",")
+    assert target("file:///x.m3u8").options["protocol_whitelist"] == "file"
+
+
+def test_a_device_takes_size_rate_and_format_and_is_read_without_blocking() -> None:
+    options = target("/dev/video0?size=1280x720&fps=15&format=mjpeg").options
+    assert (options["video_size"], options["framerate"], options["input_format"]) == ("1280x720", "15", "mjpeg")
+    assert int(options["fflags"]) == 0x4  # AVFMT_FLAG_NONBLOCK
+    with pytest.raises(SourceError, match="unknown option 'zoom'; known are size, fps, format"):
+        target("/dev/video0?zoom=2")
+
+
+def test_demo_without_a_demo_camera_is_an_error() -> None:
+    with pytest.raises(SourceError, match="camera cam"):
+        locate(camera("demo://"), None, {})
+
+
+def test_only_files_are_played_by_the_file_source() -> None:
+    def kind(url: str) -> type:
+        return type(open_source(camera(url), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter()))
+
+    assert kind("FILE:///x.mp4") is FileSource
+    assert kind("rtsp://h/") is LibavSource
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("file:///nowhere/film.mp4", "/nowhere/film.mp4: there is no such file"),
+        ("/dev/video99", "/dev/video99: there is no such file or device"),
+        ("rtsp://h/?pwd=s3cret", "password_file"),
+    ],
+)
+def test_settings_that_cannot_work_fail_in_start_with_a_plain_message(url: str, says: str) -> None:
+    keys = {"username": "u", "password_file": "door"} if "pwd" in url else {}
+    source = open_source(
+        camera(url, **keys), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter(), environ={}
+    )
+    with pytest.raises(SourceError) as caught:
+        source.start()
+    assert says in str(caught.value)
+    source.close()
+
+
+def test_a_file_that_is_no_film_and_a_film_without_pictures_are_told_apart(tmp_path: Path) -> None:
+    noise = tmp_path / "noise.mp4"
+    noise.write_bytes(os.urandom(2000))
+    sound = tmp_path / "sound.wav"
+    sound.write_bytes(
+        b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\x08\0\0" + bytes(2048)
+    )
+    for path, says in ((noise, "no video that can be read"), (sound, "this stream has no video")):
+        source = open_source(
+            camera(f"file://{path}"), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter()
+        )
+        with pytest.raises(SourceError, match=says):
+            source.start()
+        source.close()
