@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from anonymizer.types import Detections, Frame, Outcome, Planes, Reason, Stage, Target
+from anonymizer.types import U8, Detections, Frame, Outcome, Planes, Reason, Stage, Target
 
 
 def make_planes(width: int = 64, height: int = 48, *, seed: int | None = None) -> Planes:
@@ -21,6 +21,16 @@ def make_planes(width: int = 64, height: int = 48, *, seed: int | None = None) -
     for plane in planes:
         plane.flags.writeable = False
     return Planes(*planes)
+
+
+def to_planes(i420: U8) -> Planes:
+    """A (H * 3 / 2, W) picture as read-only planes."""
+    width, height = i420.shape[1], i420.shape[0] * 2 // 3
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    planes = Planes(i420[:height].copy(), chroma[0].copy(), chroma[1].copy())
+    for plane in (planes.y, planes.u, planes.v):
+        plane.flags.writeable = False
+    return planes
 
 
 def make_frame(

@@ -134,6 +134,11 @@ class Engine:
         return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
+def runtime_name() -> str:
+    """Which library would run models here: litert or tflite-runtime; raises ModelError when there is none."""
+    return _find_runtime()[0]
+
+
 def _find_runtime() -> tuple[str, Callable[..., Any]]:
     for name, module in RUNTIMES.items():
         try:
