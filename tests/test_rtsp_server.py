@@ -232,6 +232,17 @@ def test_a_stopped_tcp_reader_does_not_take_a_frame_from_the_others(server: Rtsp
 
 
 @pytest.mark.e2e
+def test_a_stopped_tcp_reader_is_cut_off(meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anonymizer.publish.rtsp_server._STALL_S", 0.5)
+    with RtspServer(settings(), meter) as server, LiveStream(width=640, height=480, noise=3) as stream:
+        server.mount("cam", stream.hub)
+        with Viewer(url(server)) as stuck:
+            stuck.read(1)
+            assert meter.values["clients", "cam", "rtsp"] == 1
+            wait_for(lambda: meter.values["clients", "cam", "rtsp"] == 0, 20)
+
+
+@pytest.mark.e2e
 def test_a_camera_without_packets_does_not_delay_another(server: RtspServer, live: LiveStream) -> None:
     silent = Hub("silent", RecordingMeter())
     server.mount("silent", silent)

@@ -1,4 +1,4 @@
-"""Child process of one push: packets from stdin to an RTSP server. It may hang in there; then it is killed.
+"""Child process of one push: packets from stdin to an RTSP server, in which it may hang until it is killed.
 
 The URL comes through the pipe, not the command line, where everybody on the machine could read its password.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -20,6 +21,7 @@ _LOG = logging.getLogger(__name__)
 OUTPUT = "rtsp"  # label in the metrics
 _ROLE = "viewer"
 _QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each inside GStreamer
+_STALL_S = 10.0  # a viewer that takes nothing for so long is cut off by the kernel
 _EXPIRY_S = 5  # how often sessions of viewers that vanished are looked for
 _JOIN_S = 2.0
 # The encoder puts parameter sets before every key frame, so the payloader need not. What waits is bounded to 0.5 s.
@@ -42,15 +44,15 @@ class _Mount:
 
 @dataclass(slots=True)
 class _Client:
-    socket: Any  # gi.repository.Gio.Socket
+    connection: Any  # gi.repository.Gio.Socket
     playing: set[str] = field(default_factory=set)  # cameras
 
 
 class RtspServer:
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
-    The packets of a mount are pulled from its hub only while somebody watches. A viewer that does not read is cut off
-    by GStreamer after 10 s of backlog; the others do not notice.
+    The packets of a mount are pulled from its hub only while somebody watches. Each viewer has a bounded backlog
+    of its own; one that reads nothing for 10 s is cut off, and the others do not notice.
     """
 
     def __init__(self, settings: RtspSettings, meter: Meter) -> None:
@@ -178,10 +180,10 @@ class RtspServer:
     def _hang_up(self, clients: list[Any]) -> None:
         """Cut connections; each is then closed by GStreamer in the thread that owns it, which is waited for."""
         with self._lock:
-            sockets = [self._clients[client].socket for client in clients if client in self._clients]
-        for socket in sockets:
+            connections = [self._clients[client].connection for client in clients if client in self._clients]
+        for connection in connections:
             with contextlib.suppress(self._running().glib.Error):  # gone already
-                socket.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
+                connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
         with self._lock:
             self._lock.wait_for(lambda: not any(client in self._clients for client in clients), _JOIN_S)
 
@@ -195,8 +197,10 @@ class RtspServer:
     # What follows runs in GStreamer's threads.
 
     def _on_connected(self, _server: Any, client: Any) -> None:
+        connection = client.get_connection().get_read_socket()
+        connection.set_option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALL_S * 1e3))
         with self._lock:
-            self._clients[client] = _Client(client.get_connection().get_read_socket())
+            self._clients[client] = _Client(connection)
         client.connect("play-request", self._on_play)
         client.connect("teardown-request", self._on_teardown)
         client.connect("closed", self._on_closed)
