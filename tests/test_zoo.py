@@ -1,0 +1,170 @@
+"""The zoo: the manifest tells the truth about the committed files, and every mistake gets a clear answer."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anonymizer import zoo
+from anonymizer.errors import ModelError
+from anonymizer.settings.schema import DetectSettings
+from anonymizer.types import Target
+from anonymizer.zoo import Dtype, Fit, Zoo
+
+MODELS = Path(__file__).parent.parent / "models"
+COMMITTED_LIMIT_BYTES = 30_000_000
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A models folder that a test may spoil."""
+    folder = tmp_path / "models"
+    shutil.copytree(MODELS, folder)
+    return folder
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["models"][0].update(changes)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_every_committed_file_is_what_the_manifest_says() -> None:
+    committed = Zoo(MODELS)
+    for name in committed.names():
+        spec = committed.verify(name)
+        data = spec.path.read_bytes()
+        assert hashlib.sha256(data).hexdigest() == spec.sha256
+        assert len(data) == spec.size_bytes
+
+
+def test_the_manifest_lists_exactly_the_committed_files() -> None:
+    committed = Zoo(MODELS)
+    specs = [committed.spec(name) for name in committed.names()]
+    assert {spec.path for spec in specs} == set(MODELS.glob("*.tflite"))
+    assert {spec.card for spec in specs} == set((MODELS / "cards").iterdir())
+    assert {spec.licence_path for spec in specs} == set((MODELS / "licenses").iterdir())
+    assert [spec.path.stem for spec in specs] == [spec.name for spec in specs]
+
+
+def test_the_committed_files_stay_small() -> None:
+    assert sum(path.stat().st_size for path in MODELS.glob("*.tflite")) < COMMITTED_LIMIT_BYTES
+
+
+def test_every_card_names_its_files_and_their_source() -> None:
+    committed = Zoo(MODELS)
+    for spec in map(committed.spec, committed.names()):
+        card = spec.card.read_text()
+        assert spec.path.name in card
+        assert spec.source.sha256[:8] in card
+        assert spec.source.version in card
+        assert spec.licence.partition("-")[0] in card
+
+
+def test_the_default_settings_name_models_for_their_targets() -> None:
+    committed, defaults = Zoo(MODELS), DetectSettings()
+    assert committed.spec(defaults.face_model).target is Target.FACE
+    assert committed.spec(defaults.person_model).target is Target.PERSON
+
+
+@pytest.mark.parametrize("name", ["centerface-int8", "ssd-mobilenet-v2-int8"])
+def test_an_int8_model_has_a_float32_twin_with_the_same_input(name: str) -> None:
+    committed = Zoo(MODELS)
+    int8, float32 = committed.spec(name), committed.spec(name.replace("int8", "float32"))
+    assert (int8.input.dtype, float32.input.dtype) == (Dtype.INT8, Dtype.FLOAT32)
+    assert int8.input.model_copy(update={"dtype": Dtype.FLOAT32}) == float32.input
+    assert int8.source == float32.source
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
+    with pytest.raises(ModelError, match=r"no model 'centreface-int8' in .*; did you mean centerface-int8 or"):
+        Zoo(MODELS).spec("centreface-int8")
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
+    committed = Zoo(MODELS)
+    with pytest.raises(ModelError) as caught:
+        committed.verify("zzz")
+    assert all(name in str(caught.value) for name in committed.names())
+
+
+def test_an_altered_file_is_refused(copied: Path) -> None:
+    with (copied / "centerface-int8.tflite").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\x00\x01\x02")
+    with pytest.raises(ModelError, match=r"centerface-int8\.tflite is not the file .*: restore it from the release"):
+        Zoo(copied).verify("centerface-int8")
+
+
+def test_a_missing_file_is_refused(copied: Path) -> None:
+    (copied / "centerface-int8.tflite").unlink()
+    with pytest.raises(ModelError, match=r"cannot read .*centerface-int8\.tflite \(No such file or directory\)"):
+        Zoo(copied).verify("centerface-int8")
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read .*manifest\.yaml .*: check detect\.models_dir"):
+        Zoo(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sha256": "abc"}, r"models\.0\.sha256: String should match"),  # not a checksum
+        ({"bytes": 0}, r"models\.0\.bytes: Input should be greater than 0"),  # an empty file
+        (
+            {"classes": ["face", "dog"]},
+            r"models\.0\.classes\.1: .*'dog', must be one of person, face",
+        ),  # no such target
+        ({"classes": []}, r"models\.0\.classes: "),  # looks for nothing
+        ({"file": "../other.tflite"}, r"models\.0\.file: .*must lie inside the models folder"),  # climbs out
+        ({"card": "/etc/passwd"}, r"models\.0\.card: .*must lie inside the models folder"),  # somewhere else
+        ({"colour": "rgb"}, r"models\.0\.colour: Extra inputs are not permitted"),  # a key that nobody reads
+        ({"name": "centerface-int8"}, r"models: .*two models have the same name"),  # a name twice
+    ],
+)
+def test_a_wrong_manifest_is_refused_with_the_place(copied: Path, changes: dict[str, object], message: str) -> None:
+    edit(copied, **changes)
+    with pytest.raises(ModelError, match=message):
+        Zoo(copied)
+
+
+def test_a_manifest_that_is_no_yaml_is_refused(copied: Path) -> None:
+    (copied / "manifest.yaml").write_text("models: [")
+    with pytest.raises(ModelError, match=r"manifest\.yaml is not YAML"):
+        Zoo(copied)
+
+
+def test_paths_lie_in_the_folder_that_was_given(copied: Path) -> None:
+    spec = Zoo(copied).spec("centerface-int8")
+    assert spec.path == copied / "centerface-int8.tflite"
+    assert spec.input.fit is Fit.LETTERBOX
+
+
+def test_a_checkout_uses_its_own_models() -> None:
+    assert zoo.default_models_dir() == MODELS
+    assert Zoo().models_dir == MODELS
+
+
+def test_an_installed_package_uses_the_models_that_pip_put_beside_it(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "venv/share/anonymizer/models"
+    installed.parent.mkdir(parents=True)
+    copied.rename(installed)
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "venv/lib/site-packages/anonymizer/zoo.py"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "venv") if name == "data" else name)
+    assert Zoo().models_dir == installed
+
+
+def test_an_installation_without_models_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "anonymizer/zoo.py"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
+    with pytest.raises(ModelError, match=r"no manifest\.yaml in .*data/share/anonymizer/models: install the package"):
+        Zoo()
