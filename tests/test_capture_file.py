@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -85,15 +85,24 @@ def test_max_fps_leaves_pictures_out_evenly_and_counts_them(tmp_path: Path) -> N
     assert meter.counts["frame", "cam", Stage.CAPTURE, Outcome.DROPPED] == 10
 
 
-def damage(unit: bytes, rng: random.Random) -> bytes:
+def flip_bits(unit: bytes, rng: random.Random) -> bytes:
     hurt = bytearray(unit)
     for _ in range(8):
         hurt[rng.randrange(len(hurt) // 8, len(hurt))] ^= 1 << rng.randrange(8)
     return bytes(hurt)
 
 
-def test_damage_is_suspect_from_its_first_visible_picture_to_the_next_key_picture(tmp_path: Path) -> None:
-    """Key pictures are 0, 10, 20, 30; bits flip in 13 and 27."""
+def lose_a_packet(unit: bytes, rng: random.Random) -> bytes:
+    """As when UDP loses one RTP packet of the picture."""
+    at = rng.randrange(len(unit) // 8, len(unit) - 1400)
+    return unit[:at] + unit[at + 1400 :]
+
+
+@pytest.mark.parametrize("damage", [flip_bits, lose_a_packet])
+def test_damage_is_suspect_from_its_first_visible_picture_to_the_next_key_picture(
+    tmp_path: Path, damage: Callable[[bytes, random.Random], bytes]
+) -> None:
+    """Key pictures are 0, 10, 20, 30; the damage is in 13 and 27."""
     clean = film.encode(tmp_path / "clean.h264", 40)
     rng = random.Random(4)
     units = film.access_units(clean)
@@ -138,7 +147,7 @@ def test_a_stream_that_is_refreshed_without_key_pictures_becomes_trusted(tmp_pat
     path = film.encode(tmp_path / "film.h264", 45, options=options)
     units = film.access_units(path)
     hurt = tmp_path / "hurt.h264"
-    hurt.write_bytes(b"".join(damage(u, random.Random(1)) if index == 13 else u for index, u in enumerate(units)))
+    hurt.write_bytes(b"".join(flip_bits(u, random.Random(1)) if index == 13 else u for index, u in enumerate(units)))
     with playing(hurt) as source:
         suspect = [index for index, frame in enumerate(read_all(source)) if frame.suspect]
     assert suspect == list(range(13, 30))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import wave
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
-from anonymizer.capture.connection import Input, LibavSource
+from anonymizer.capture.connection import Input, LibavSource, Limits
 from anonymizer.capture.file import FileSource
 from anonymizer.capture.opening import locate, open_source
 from anonymizer.clock import SystemClock
 from anonymizer.errors import SourceError
 from anonymizer.settings.schema import CameraSettings, Transport
+from tests import film
 from tests.fakes import RecordingMeter
 
 
@@ -102,9 +106,9 @@ def test_a_file_that_is_no_film_and_a_film_without_pictures_are_told_apart(tmp_p
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(os.urandom(2000))
     sound = tmp_path / "sound.wav"
-    sound.write_bytes(
-        b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\x08\0\0" + bytes(2048)
-    )
+    with wave.open(str(sound), "wb") as out:
+        out.setparams((1, 2, 8000, 0, "NONE", ""))
+        out.writeframes(bytes(2048))
     for path, says in ((noise, "no video that can be read"), (sound, "this stream has no video")):
         source = open_source(
             camera(f"file://{path}"), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter()
@@ -112,3 +116,40 @@ def test_a_file_that_is_no_film_and_a_film_without_pictures_are_told_apart(tmp_p
         with pytest.raises(SourceError, match=says):
             source.start()
         source.close()
+
+
+class ReluctantCamera:
+    """Stands in for libav's container of a device that is read without blocking: no picture for the first reads."""
+
+    def __init__(self, path: Path, refusals: int) -> None:
+        self._film = av.open(str(path))
+        self.streams = self._film.streams
+        self.format = self._film.format
+        self.refusals = refusals
+
+    def demux(self) -> Iterator[object]:
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise av.BlockingIOError(11, "again")
+        yield from self._film.demux()
+
+    def close(self) -> None:
+        self._film.close()
+
+
+@pytest.mark.parametrize("refusals", [3, 10**9])
+def test_a_device_without_a_picture_is_asked_again_until_the_read_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    device = ReluctantCamera(film.encode(tmp_path / "film.avi", 2, codec="mjpeg", pixels="yuvj422p"), refusals)
+    monkeypatch.setattr(av, "open", lambda *_args, **_options: device)
+    source = LibavSource(
+        "cam", lambda: target("/dev/video0"), Limits(1, 0.1), epoch=0, first_seq=0, clock=SystemClock(),
+        meter=RecordingMeter(),
+    )  # fmt: skip
+    with source:
+        if refusals == 3:
+            assert source.read().seq == 0
+        else:
+            with pytest.raises(SourceError, match=r"/dev/video0: the camera sent nothing for 0\.1 s"):
+                source.read()

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from anonymizer.capture.planes import PlaneReader
+from anonymizer.errors import SourceError
 from anonymizer.types import Colour, Planes, Size
 from tests import film
 
@@ -66,6 +67,11 @@ def test_labels_win_over_the_guess() -> None:
 def test_an_odd_last_row_and_column_go(pixels: str) -> None:
     planes, _ = PlaneReader().read(av.VideoFrame(65, 49, pixels))
     assert (planes.size, planes.u.shape, planes.v.shape) == (Size(64, 48), (24, 32), (24, 32))
+
+
+def test_a_picture_too_small_to_show_anything_is_refused() -> None:
+    with pytest.raises(SourceError, match="1x1"):
+        PlaneReader().read(av.VideoFrame(1, 1, "yuvj420p"))
 
 
 def test_planes_are_views_that_nobody_can_make_writable() -> None:

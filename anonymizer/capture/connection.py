@@ -213,11 +213,10 @@ class LibavSource:
             except StopIteration:
                 problem: SourceError = SourceEnded(f"{self._where}: the stream ended")
             except av.FFmpegError as error:
-                if isinstance(error, av.BlockingIOError) and self._container and waited_s < self._limits.read_s:
-                    self._packets = self._container.demux()  # a device that has no picture yet
-                    self._closed.wait(_POLL_S)
-                    if not self._closed.is_set():
-                        continue
+                no_picture_yet = isinstance(error, av.BlockingIOError) and waited_s < self._limits.read_s
+                if no_picture_yet and self._container and not self._closed.wait(_POLL_S):
+                    self._packets = self._container.demux()  # its generator ended with the error
+                    continue
                 problem = self._explain(error, asked_ns, opened=True)
             else:
                 # libav answers its first time-out with the packet that its parser still held

@@ -48,11 +48,12 @@ def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float,
     """The error to raise after leaving the `except` block, lest libav's error and its login be chained.
 
     `where` is the public URL; `opened` tells a camera that fell silent from one that never answered; `waited_s` is how
-    long libav was busy: out of time, it calls a silent RTSP server invalid data.
+    long libav was busy: out of time, it calls a silent RTSP server invalid data and a silent device blocking.
     """
-    if isinstance(error, av.ExitError) or (isinstance(error, av.InvalidDataError) and waited_s >= timeout_s):
+    mistaken = isinstance(error, av.InvalidDataError | av.BlockingIOError) and waited_s >= timeout_s
+    if isinstance(error, av.ExitError) or mistaken:
         if opened:
-            return SourceError(f"{where}: the camera sent nothing for {timeout_s:g} s; check its network and power")
+            return silent(where, timeout_s)
         return SourceError(f"{where}: no answer within {timeout_s:g} s; check address, network, and the camera's power")
     if isinstance(error, av.EOFError):
         return SourceEnded(f"{where}: the stream ended")

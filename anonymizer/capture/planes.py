@@ -9,11 +9,13 @@ import numpy as np
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from anonymizer.types import U8, Colour, Planes
+from anonymizer.errors import SourceError
+from anonymizer.types import U8, Colour, Planes, Size
 
-_PLANAR: Final = ("yuv420p", "yuvj420p")  # taken as they are
+_CHROMA_ROW_STEP: Final = {"yuv420p": 1, "yuvj420p": 1, "yuv422p": 2, "yuvj422p": 2}  # taken without a copy
 _RGB_PREFIXES: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal")
 _FULL_RANGE_PREFIXES: Final = ("yuvj", "gray")
+_LEAST_PX: Final = 16
 _HD_HEIGHT_PX: Final = 720  # unlabelled video from this height on is BT.709, below BT.601
 _BT709: Final = 1  # frame.colorspace counts as libavutil's AVColorSpace, unlike PyAV's Colorspace
 _LIKE_BT601: Final = (4, 5, 6, 7)  # FCC, BT.470BG, SMPTE 170M, SMPTE 240M
@@ -26,12 +28,16 @@ class PlaneReader:
         self._reformatter = VideoReformatter()
 
     def read(self, picture: av.VideoFrame) -> tuple[Planes, Colour]:
-        """Read-only views, without a copy when the picture is 8-bit 4:2:0 already; an odd last row or column goes.
+        """Read-only views; an odd last row or column goes.
 
-        The views keep the decoder's buffer alive. They must never be written: the decoder predicts from it.
+        8-bit 4:2:0 and 4:2:2 (most MJPEG) are not copied; of 4:2:2 every second row of chroma is used. The views keep
+        the decoder's buffer alive and cannot be written, because the decoder predicts from it. Raises SourceError.
         """
+        size = Size(picture.width // 2 * 2, picture.height // 2 * 2)
+        if min(size.width, size.height) < _LEAST_PX:
+            raise SourceError(f"a picture of {picture.width}x{picture.height} is too small; is this a camera?")
         colour = _colour(picture)
-        if picture.format.name not in _PLANAR:
+        if picture.format.name not in _CHROMA_ROW_STEP:
             # Range and matrix stay what they are: only the sampling changes, except from RGB.
             full = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
             space = Colorspace.ITU709 if colour.bt709 else Colorspace.ITU601
@@ -44,17 +50,16 @@ class PlaneReader:
                 dst_color_range=full,
                 threads=1,
             )
-        width, height = picture.width // 2 * 2, picture.height // 2 * 2
+        half = Size(size.width // 2, size.height // 2)
+        step = _CHROMA_ROW_STEP[picture.format.name]
         y, u, v = picture.planes[:3]
-        return Planes(
-            _view(y, width, height), _view(u, width // 2, height // 2), _view(v, width // 2, height // 2)
-        ), colour
+        return Planes(_view(y, size, 1), _view(u, half, step), _view(v, half, step)), colour
 
 
-def _view(plane: VideoPlane, width: int, height: int) -> U8:
+def _view(plane: VideoPlane, size: Size, row_step: int) -> U8:
     memory = memoryview(cast(Any, plane)).toreadonly()  # PyAV's stubs do not know the buffer protocol
     rows: U8 = np.frombuffer(memory, np.uint8).reshape(-1, plane.line_size)
-    return rows[:height, :width]
+    return rows[::row_step][: size.height, : size.width]
 
 
 def _is_rgb(picture: av.VideoFrame) -> bool:
