@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import cv2
 
@@ -19,10 +18,10 @@ from anonymizer.clock import Clock, SystemClock
 from anonymizer.demo.camera import DemoCameras
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.engine import runtime_name
-from anonymizer.detect.letterbox import Fit
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.lifecycle import Resource
 from anonymizer.observe.log import configure
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
@@ -54,7 +53,7 @@ class _Outputs:
     pusher: Pusher | None
 
 
-class Daemon:
+class Daemon(Resource):
     """Everything that runs; `reload` changes only what differs."""
 
     def __init__(self, settings: Settings, *, clock: Clock, meter: PrometheusMeter, notifier: ServiceNotifier) -> None:
@@ -97,13 +96,6 @@ class Daemon:
         if self._web is not None:
             self._web.close()
         self._demos.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def reload(self, new: Settings) -> None:
         """Go over to other settings; cameras that they do not touch keep streaming. Raises an AnonymizerError."""
@@ -253,7 +245,7 @@ def make_detector(
             family=spec.family,
             targets=spec.classes,
             size=Size(spec.input.width, spec.input.height),
-            fit=Fit(spec.input.fit),
+            fit=spec.input.fit,
             mean=spec.input.mean,
             scale=spec.input.scale,
         )

@@ -25,7 +25,7 @@ class Evidence:
     later: Detections | None  # of a newer frame, when this one was superseded and never ran
     tracks: tuple[Track, ...]  # predicted for this frame
     detection_age_ns: int | None  # distance to the nearest frame with a detection; None: none yet in this epoch
-    fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, OVERFLOW, CAMERA_CHANGED...
+    fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, CAMERA_CHANGED
 
 
 class Policy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
 from anonymizer.types import (
     CameraStatus,
@@ -16,22 +16,6 @@ from anonymizer.types import (
     Stage,
     Target,
 )
-
-
-class Resource(Protocol):
-    """Shape of every component that holds something: the constructor only stores."""
-
-    def start(self) -> None:
-        """Acquire; raises an AnonymizerError."""
-        ...
-
-    def close(self) -> None:
-        """Release; idempotent, never raises, returns within seconds."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc: object) -> None: ...
 
 
 class Source(Protocol):

@@ -55,7 +55,6 @@ class Reason(enum.StrEnum):
     INVALID_OUTPUT = "invalid_output"  # NaN, infinite or impossible model output
     SUSPECT_DECODE = "suspect_decode"  # decode error, corrupt flag or packet loss since the last key frame
     CAMERA_CHANGED = "camera_changed"  # resolution or codec changed; old tracks mean nothing
-    OVERFLOW = "overflow"  # frames were lost inside, so tracks may have missed somebody
     NO_SIGNAL = "no_signal"  # placeholder while the camera is away
     POLICY_FAILED = "policy_failed"  # the policy or tracker itself raised
 

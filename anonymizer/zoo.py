@@ -18,6 +18,7 @@ import pydantic
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from anonymizer.detect.letterbox import Fit
 from anonymizer.errors import ModelError
 from anonymizer.settings.schema import Section
 from anonymizer.types import Target
@@ -30,13 +31,6 @@ class Dtype(enum.StrEnum):
 
     FLOAT32 = "float32"
     INT8 = "int8"
-
-
-class Fit(enum.StrEnum):
-    """How a frame is brought to the input size."""
-
-    LETTERBOX = "letterbox"  # aspect ratio kept, the rest filled
-    STRETCH = "stretch"  # both axes scaled on their own
 
 
 def _target(value: object) -> object:

@@ -21,6 +21,8 @@ LAYERS = {
     "anonymizer.types": LEAF,
     "anonymizer.errors": LEAF,
     "anonymizer.clock": LEAF,
+    "anonymizer.backoff": LEAF,
+    "anonymizer.lifecycle": LEAF,
     "anonymizer.ports": LEAF,
     "anonymizer.settings.schema": LEAF,
     "anonymizer.geometry": PURE,

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import SystemClock
 from anonymizer.errors import SourceEnded, SourceError
-from anonymizer.pipeline.backoff import Backoff
 from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Source

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from anonymizer.app import make_detector
+from anonymizer.backoff import Backoff
 from anonymizer.capture import open_source
 from anonymizer.clock import SystemClock
 from anonymizer.detect.engine import Engine
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import SourceError
-from anonymizer.pipeline.backoff import Backoff
 from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine, LineParts, LineSettings

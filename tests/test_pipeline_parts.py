@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import FakeClock
-from anonymizer.pipeline.backoff import Backoff
 from anonymizer.pipeline.lookahead import HoldRing, frame_bytes
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell

@@ -79,7 +79,7 @@ def test_a_suspect_frame_is_masked_whole_whatever_was_detected() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [Reason.INFERENCE_FAILED, Reason.INVALID_OUTPUT, Reason.OVERFLOW, Reason.CAMERA_CHANGED, Reason.POLICY_FAILED],
+    [Reason.INFERENCE_FAILED, Reason.INVALID_OUTPUT, Reason.CAMERA_CHANGED, Reason.POLICY_FAILED],
 )
 def test_a_fault_masks_the_frame_whole_under_its_own_name(fault: Reason) -> None:
     assert decide(evidence(fault=fault, detections=FOUND, tracks=SEEN)) == RedactionPlan(0, (), fault)
@@ -142,8 +142,10 @@ def test_detections_of_another_frame_passed_as_its_own_mask_it_whole() -> None:
 
 
 def test_the_gravest_doubt_names_the_mask() -> None:
-    assert decide(evidence(suspect=True, fault=Reason.OVERFLOW, age_ms=None)).whole_frame is Reason.SUSPECT_DECODE
-    assert decide(evidence(fault=Reason.OVERFLOW, age_ms=None)).whole_frame is Reason.OVERFLOW
+    assert (
+        decide(evidence(suspect=True, fault=Reason.INFERENCE_FAILED, age_ms=None)).whole_frame is Reason.SUSPECT_DECODE
+    )
+    assert decide(evidence(fault=Reason.INFERENCE_FAILED, age_ms=None)).whole_frame is Reason.INFERENCE_FAILED
 
 
 # Regions

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Self, cast
+from typing import Final, cast
 
 import av
 from av import Packet, VideoFrame, VideoStream
@@ -24,6 +24,7 @@ from anonymizer.capture.suspicion import Cadence, SuspicionGate
 from anonymizer.capture.timeline import RateLimit, Timeline
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.types import Frame, Outcome, Size, Stage
 
@@ -57,7 +58,7 @@ class Limits:
     max_fps: float | None = None
 
 
-class LibavSource:
+class LibavSource(Resource):
     """A `ports.Source`: one attempt at one camera.
 
     `locate` is called in `start` and may raise SourceError. Frames count from `first_seq`. `epoch` is that of the
@@ -131,13 +132,6 @@ class LibavSource:
     def codec(self) -> str:
         """What the camera speaks, as libav names it: h264, hevc, mjpeg; empty before `start`."""
         return self._video.codec_context.name if self._video is not None else ""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final
 from urllib.parse import unquote
 
 from pydantic import SecretStr
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from anonymizer.capture.connection import Input
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Source
 from anonymizer.types import Frame
 
@@ -28,7 +29,7 @@ def file_input(url: str) -> Input:
     return Input(where=path, address=SecretStr(path), options={"protocol_whitelist": "file"}, live=False)
 
 
-class FileSource:
+class FileSource(Resource):
     """A `ports.Source` around one round after another of the same film.
 
     `open_round(epoch, first_seq)` makes a source that is not started. Timestamps go on growing over the rounds;
@@ -78,13 +79,6 @@ class FileSource:
     def codec(self) -> str:
         """The film's codec; empty before `start`."""
         return self._round.codec
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _read_round(self) -> Frame:
         try:

@@ -9,12 +9,12 @@ import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from anonymizer.demo.reel import Codec
 from anonymizer.demo.server import parse_size
 from anonymizer.errors import SourceError
+from anonymizer.lifecycle import Resource
 from anonymizer.types import Size
 
 
@@ -55,7 +55,7 @@ def _parse_fps(text: str) -> Fraction:
     return fps
 
 
-class DemoCamera:
+class DemoCamera(Resource):
     """A real RTSP server on 127.0.0.1 in a child process, which dies with this process at the latest."""
 
     def __init__(
@@ -148,15 +148,8 @@ class DemoCamera:
                 if pipe is not None:
                     pipe.close()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-class DemoCameras:
+class DemoCameras(Resource):
     """The cameras behind demo:// addresses: one process for each distinct address, started when first wanted."""
 
     def __init__(self) -> None:
@@ -196,10 +189,3 @@ class DemoCameras:
             cameras, self._cameras = list(self._cameras.values()), {}
         for camera in cameras:
             camera.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from anonymizer.detect.letterbox import Fit, Letterboxer
 from anonymizer.detect.nms import nms
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.geometry import area, clip
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, Size, Target
 
@@ -44,7 +44,7 @@ class Limits:
     max_detections: int  # of one class in one frame; with more, the frame is not to be trusted
 
 
-class TfliteDetector:
+class TfliteDetector(Resource):
     """One model as a `Detector`; constructed anywhere, then used by one thread, restartable after `close()`."""
 
     def __init__(
@@ -118,15 +118,8 @@ class TfliteDetector:
         self._family = None
         self._engine.close()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-class CompositeDetector:
+class CompositeDetector(Resource):
     """Several detectors as one: each sees every frame, the results are joined."""
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
@@ -159,10 +152,3 @@ class CompositeDetector:
         """Free all models; idempotent."""
         for detector in self._detectors:
             detector.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

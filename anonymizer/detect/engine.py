@@ -6,13 +6,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.errors import ModelError
+from anonymizer.lifecycle import Resource
 from anonymizer.types import F32, U8, Size
 
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}  # best first
@@ -36,7 +37,7 @@ class _Loaded:
     outputs: tuple[_Output, ...]
 
 
-class Engine:
+class Engine(Resource):
     """One model in memory, used by one thread; after `close()` it can be started again."""
 
     def __init__(self, path: Path, *, threads: int, mean: float, scale: float) -> None:
@@ -92,13 +93,6 @@ class Engine:
     def close(self) -> None:
         """Free the model; idempotent."""
         self._loaded = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     @property
     def runtime(self) -> str:

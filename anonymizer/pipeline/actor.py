@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Self, assert_never
+from typing import assert_never
 
 from anonymizer.clock import Clock
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.inference import Verdict
 from anonymizer.pipeline.mailbox import Mailbox
@@ -21,7 +22,7 @@ _IDLE_S = 0.25
 Control = Verdict | LinkChange
 
 
-class CameraActor:
+class CameraActor(Resource):
     """Feeds a CameraCore in its own thread. Overflow rule: the oldest frame is dropped (queue `actor`)."""
 
     def __init__(
@@ -45,13 +46,6 @@ class CameraActor:
         self._thread.ask_to_stop()
         self._mailbox.close()
         self._thread.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def alive(self) -> bool:
         """True while the heartbeat is fresh."""

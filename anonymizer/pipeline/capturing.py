@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Self
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded, SourceError
-from anonymizer.pipeline.backoff import Backoff
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Meter, Source
@@ -23,7 +23,7 @@ EPOCHS_A_CONNECTION = 1000  # a source counts mid-stream changes within its own 
 _STEADY_NS = 10_000_000_000  # a connection that lasted this long starts the back-off from its base again
 
 
-class CaptureStage:
+class CaptureStage(Resource):
     """Owns the connection and its thread; frames and link changes go to the callbacks, which must not block."""
 
     def __init__(
@@ -73,13 +73,6 @@ class CaptureStage:
         if source is not None:
             source.close()
         self._thread.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def alive(self) -> bool:
         """False when the thread has neither read nor failed for longer than its time-outs allow."""

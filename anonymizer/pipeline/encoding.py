@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from anonymizer.clock import Clock
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.mailbox import Mailbox
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
@@ -18,7 +18,7 @@ _LIMIT_S = 10.0  # opening a hardware encoder can take seconds
 _IDLE_S = 0.5
 
 
-class EncodeStage:
+class EncodeStage(Resource):
     """A FrameSink with its own thread. Overflow rule: the oldest frame is dropped (queue `encode`)."""
 
     def __init__(
@@ -52,13 +52,6 @@ class EncodeStage:
         self._thread.ask_to_stop()
         self._mailbox.close()
         self._thread.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def alive(self) -> bool:
         """True while the heartbeat is fresh."""

@@ -7,11 +7,11 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Self
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
 from anonymizer.errors import InvalidOutputError
-from anonymizer.pipeline.backoff import Backoff
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, InferenceFailed, Outcome, Reason, Stage, Target
@@ -25,7 +25,7 @@ _LIMIT_S = 20.0  # longest that loading a model or one inference may take before
 _IDLE_S = 0.5
 
 
-class InferenceStage:
+class InferenceStage(Resource):
     """Owns the detector and its thread.
 
     Overflow rule: each camera has one slot, a newer frame replaces the one that waits (counted as dropped, queue
@@ -61,13 +61,6 @@ class InferenceStage:
             self._slots.clear()
             self._changed.notify_all()
         self._thread.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def ready(self) -> bool:
         """True while a detector is loaded."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.actor import CameraActor
-from anonymizer.pipeline.backoff import Backoff
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.encoding import EncodeStage
@@ -49,7 +49,7 @@ class LineParts:
     views: tuple[FrameSink, ...]  # besides the encoder
 
 
-class CameraLine:
+class CameraLine(Resource):
     """Owns the stages of one camera; can be started again after a crash, with fresh stages and a new epoch."""
 
     def __init__(
@@ -130,13 +130,6 @@ class CameraLine:
         if self._encode is not None:
             self._encode.close()
         self._capture = self._actor = self._encode = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def restart(self) -> None:
         """Replace all stages after a crash or a stall."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from anonymizer.clock import Clock
+from anonymizer.lifecycle import Resource
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Pulse:
         return self._clock.now_ns() - self._beat_ns <= self._limit_ns
 
 
-class StageThread:
+class StageThread(Resource):
     """Runs `loop(stop)` once in a thread of its own.
 
     A loop that raises is logged and remembered: `crashed` turns True and `on_crash` is called in that thread, so that
@@ -71,13 +71,6 @@ class StageThread:
         if thread.is_alive():
             log.error("thread %s did not stop within %.0f s; it is left behind", self._name, self._join_s)
         self._thread = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _run(self) -> None:
         try:

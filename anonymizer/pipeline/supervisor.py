@@ -6,10 +6,10 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
-from typing import Self
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
-from anonymizer.pipeline.backoff import Backoff
+from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine
 from anonymizer.pipeline.stage import StageThread
@@ -33,7 +33,7 @@ class _Ward:
         self.backoff = Backoff(1.0, 30.0, random.Random())  # noqa: S311 - jitter, not a secret
 
 
-class Supervisor:
+class Supervisor(Resource):
     """Owns the running lines and answers for their health (a StatusBoard)."""
 
     def __init__(self, inference: InferenceStage, watchdog: Watchdog, clock: Clock) -> None:
@@ -60,13 +60,6 @@ class Supervisor:
             closer.start()
         for closer in closers:
             closer.join()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def add(self, line: CameraLine) -> None:
         """Start a camera and look after it."""

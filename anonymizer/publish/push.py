@@ -12,7 +12,9 @@ import threading
 from typing import IO, Self
 from urllib.parse import urlsplit
 
+from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.publish.hub import Hub, Subscription
 from anonymizer.publish.pipe import write_within
@@ -97,7 +99,7 @@ class _Child:
         self._stdout.close()
 
 
-class Pusher:
+class Pusher(Resource):
     """Pushes for as long as it runs; after a failure again, with pauses that double up to 30 s, forever."""
 
     def __init__(self, camera_id: str, url: str, hub: Hub, meter: Meter, clock: Clock, *, stall_s: float = 5.0) -> None:
@@ -108,6 +110,7 @@ class Pusher:
         self._meter = meter
         self._clock = clock
         self._stall_s = stall_s  # a server that takes nothing for so long counts as hung
+        self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, random.Random())  # noqa: S311 - jitter, not a secret
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
@@ -132,15 +135,7 @@ class Pusher:
                 self._child.kill()
         self._thread.join()
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while not self._stop.is_set():
             began_ns = self._clock.now_ns()
             try:
@@ -148,13 +143,12 @@ class Pusher:
             except OSError as error:
                 trouble = f"no child process: {error}"
             if self._clock.now_ns() - began_ns > _STEADY_S * 1e9:
-                pause_s = _FIRST_PAUSE_S
+                self._backoff.reset()
             if trouble and not self._stop.is_set():
-                wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that many pushers do not come at once
+                wait_s = self._backoff.next_s()
                 _LOG.warning(
                     "camera %s: push to %s: %s; next try in %.1f s", self._camera_id, self._place, trouble, wait_s
                 )
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 self._stop.wait(wait_s)
 
     def _push(self) -> str:

@@ -7,9 +7,10 @@ import logging
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from anonymizer.errors import PublishError
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.publish.feed import Feed
 from anonymizer.publish.gst import GStreamer, load_gstreamer
@@ -48,7 +49,7 @@ class _Client:
     playing: set[str] = field(default_factory=set)  # cameras
 
 
-class RtspServer:
+class RtspServer(Resource):
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
     The packets of a mount are pulled from its hub only while somebody watches. Each viewer has a bounded backlog
@@ -158,13 +159,6 @@ class RtspServer:
             self._thread.join(_JOIN_S)
         self._sources = []
         self._server = self._context = self._gst = self._thread = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _run(self) -> None:
         self._context.push_thread_default()

@@ -126,7 +126,7 @@ class CameraSettings(Section):
     transport: Transport = Transport.TCP
     open_timeout_s: float = Field(default=8.0, gt=0, le=60)
     read_timeout_s: float = Field(default=4.0, gt=0, le=60)
-    max_fps: float | None = Field(default=None, gt=0, le=120)
+    max_fps: float | None = Field(default=None, ge=0.5, le=120)
     loop: bool = True  # files only: start again at the end
     push_url: PushUrl | None = Field(default=None, repr=False)  # also send the redacted stream to this RTSP server
     privacy: PrivacySettings | None = None  # None: the section of the whole site; the loader fills it in
@@ -145,7 +145,7 @@ class DetectSettings(Section):
     face_model: str = "centerface-int8"
     person_model: str = "ssd-mobilenet-v2-int8"
     models_dir: Path | None = None  # None: the models that came with the program
-    face_threshold: float = Field(default=0.25, gt=0, lt=1)
+    face_threshold: float = Field(default=0.2, gt=0, lt=1)
     person_threshold: float = Field(default=0.3, gt=0, lt=1)
     nms_iou: float = Field(default=0.4, gt=0, lt=1)
     max_detections: int = Field(default=500, ge=1, le=5000)  # of each class in one frame
@@ -155,7 +155,7 @@ class DetectSettings(Section):
 class TrackSettings(Section):
     """How detections are followed over time."""
 
-    high_score: float = Field(default=0.5, gt=0, lt=1)
+    high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
 

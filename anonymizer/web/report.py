@@ -20,7 +20,6 @@ WHY_MASKED = {
     Reason.INVALID_OUTPUT: "The model gave impossible answers: the whole picture is masked.",
     Reason.SUSPECT_DECODE: "The camera's stream is damaged: the whole picture is masked until the next clean one.",
     Reason.CAMERA_CHANGED: "The camera changed its picture: all of it is masked until people are found anew.",
-    Reason.OVERFLOW: "Frames were lost under load: the whole picture is masked until people are found anew.",
     Reason.NO_SIGNAL: "No picture from the camera.",
     Reason.POLICY_FAILED: "Deciding what to mask failed: the whole picture is masked. See the log.",
 }

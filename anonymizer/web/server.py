@@ -7,10 +7,10 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from anonymizer.clock import Clock
 from anonymizer.errors import PublishError
+from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter, StatusBoard
 from anonymizer.settings.schema import WebSettings
 from anonymizer.web.access import Access
@@ -24,7 +24,7 @@ CLOSE_TIMEOUT_S = 1.8
 _log = logging.getLogger(__name__)
 
 
-class WebServer:
+class WebServer(Resource):
     """Status page, live pictures, metrics and health over HTTP."""
 
     def __init__(
@@ -92,13 +92,6 @@ class WebServer:
         server.server_close()
         server.hang_up(deadline_ns)
         thread.join()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     @property
     def port(self) -> int:
