@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anonymizer.geometry import grow, iou_matrix
-from anonymizer.settings.schema import PrivacySettings, RedactSettings, TargetName
+from anonymizer.geometry import iou_matrix
+from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, TargetName
 from anonymizer.types import F32, I32, Detections, Effect, Reason, RedactionPlan, Region, Shape, Size, Target, Track
 
 SAME_IOU = 0.5  # a detection and a track that overlap so much are one mask
@@ -30,12 +30,26 @@ class Evidence:
     fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, CAMERA_CHANGED
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How one kind of target is masked."""
+
+    shape: Shape
+    effect: Effect
+    margin: float  # fraction of the box, on each side
+
+
+def _look(mask: MaskSettings) -> _Look:
+    margin = max(mask.margin, ELLIPSE_MARGIN) if mask.shape is Shape.ELLIPSE else mask.margin
+    return _Look(mask.shape, mask.effect, margin)
+
+
 class Policy:
     """Fails closed: a frame that fresh, possible evidence does not explain is masked whole. Keeps no state."""
 
     def __init__(self, privacy: PrivacySettings, redact: RedactSettings) -> None:
         masks = {TargetName.FACE: redact.face, TargetName.PERSON: redact.person}
-        self._masks = {name.target: masks[name] for name in privacy.targets}
+        self._looks = {int(name.target): _look(masks[name]) for name in privacy.targets}
         self._max_age_ns = privacy.max_detection_age_ms * 1_000_000
 
     def decide(self, evidence: Evidence) -> RedactionPlan:
@@ -75,13 +89,13 @@ class Policy:
 
     def _regions(self, people: _People, reason: Reason) -> list[Region]:
         """One region for each box of a configured target, grown by that target's margin."""
-        regions: list[Region] = []
-        for target, mask in self._masks.items():
-            margin = max(mask.margin, ELLIPSE_MARGIN) if mask.shape is Shape.ELLIPSE else mask.margin
-            regions += (
-                Region((x1, y1, x2, y2), mask.shape, mask.effect, reason, target)
-                for x1, y1, x2, y2 in grow(people.boxes[people.targets == target], margin).tolist()
-            )
+        regions = []
+        for (x1, y1, x2, y2), target in zip(people.boxes.tolist(), people.targets.tolist(), strict=True):
+            look = self._looks.get(target)
+            if look is not None:
+                dx, dy = (x2 - x1) * look.margin, (y2 - y1) * look.margin
+                box = (x1 - dx, y1 - dy, x2 + dx, y2 + dy)
+                regions.append(Region(box, look.shape, look.effect, reason, Target(target)))
         return regions
 
 
@@ -90,7 +104,8 @@ def _is_possible(found: Detections) -> bool:
     return bool(
         np.isfinite(found.boxes).all()
         and (found.boxes[:, :2] <= found.boxes[:, 2:]).all()
-        and np.isin(found.class_ids, list(Target)).all()
+        and (found.class_ids >= 0).all()
+        and (found.class_ids < len(Target)).all()
     )
 
 

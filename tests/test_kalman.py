@@ -40,8 +40,7 @@ def test_two_short_steps_equal_a_long_one(first_s: float, second_s: float) -> No
     belief = kalman.correct(kalman.predict(started(), 0.1, AGILITY), np.array([[110.0, 90.0, 41.0, 82.0]]))
     long = kalman.predict(belief, first_s + second_s, AGILITY)
     short = kalman.predict(kalman.predict(belief, first_s, AGILITY), second_s, AGILITY)
-    for one, two in zip(long._arrays(), short._arrays(), strict=True):
-        assert np.allclose(one, two)
+    assert np.allclose(long.moments, short.moments)
 
 
 @settings(deadline=None)

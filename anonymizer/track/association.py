@@ -19,7 +19,7 @@ Index = NDArray[np.intp]
 def associate(
     boxes: F32,
     slack_px: F32,
-    targets: I32,
+    targets: I32 | NDArray[np.int64],
     found: F32,
     found_targets: I32,
     strong: NDArray[np.bool_],
@@ -30,6 +30,8 @@ def associate(
     `boxes` (N, 4) are predicted, `slack_px` (N, 2) their uncertainty in x and y, `found` (M, 4) detected;
     `strong` (M,) marks the detections that choose first. Only equal targets meet.
     """
+    if not len(boxes) or not len(found):
+        return np.empty(0, np.intp), np.empty(0, np.intp)
     overlap = slack_iou(boxes, slack_px, found)
     overlap[targets[:, None] != found_targets[None, :]] = 0.0
     tracks, detections = _greedy(np.where(strong, overlap, np.float32(0)), min_overlap)

@@ -22,30 +22,53 @@ MIN_SIDE_PX = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belief:
-    """What is known of N boxes: all arrays (N, 4) in the order centre x, centre y, width, height; pixels, seconds."""
+    """What is known of N boxes, in the order centre x, centre y, width, height; pixels, seconds."""
 
-    value: F64
-    velocity: F64
-    value_var: F64
-    cross_var: F64
-    velocity_var: F64
+    moments: F64  # (5, N, 4): value, velocity, and the variances value, value with velocity, velocity
+
+    @property
+    def value(self) -> F64:
+        """(N, 4)."""
+        row: F64 = self.moments[0]
+        return row
+
+    @property
+    def velocity(self) -> F64:
+        """(N, 4) a second."""
+        row: F64 = self.moments[1]
+        return row
+
+    @property
+    def value_var(self) -> F64:
+        """(N, 4)."""
+        row: F64 = self.moments[2]
+        return row
+
+    @property
+    def cross_var(self) -> F64:
+        """(N, 4)."""
+        row: F64 = self.moments[3]
+        return row
+
+    @property
+    def velocity_var(self) -> F64:
+        """(N, 4)."""
+        row: F64 = self.moments[4]
+        return row
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Belief:
-        """The rows of an index or boolean array."""
-        return Belief(*(array[index] for array in self._arrays()))
+        """The boxes of an index or boolean array."""
+        return Belief(self.moments[:, index])
 
-    def joined(self, other: Belief) -> Belief:
-        """The rows of both."""
-        return Belief(*(np.concatenate(pair) for pair in zip(self._arrays(), other._arrays(), strict=True)))
-
-    def _arrays(self) -> tuple[F64, ...]:
-        return self.value, self.velocity, self.value_var, self.cross_var, self.velocity_var
+    def joined(self, *others: Belief) -> Belief:
+        """These boxes and those of the others."""
+        return Belief(np.concatenate([self.moments, *(other.moments for other in others)], axis=1))
 
 
 def begin(measured: F64, speed: F64) -> Belief:
     """Belief after one measurement (N, 4); `speed` (N, 4) is one sigma of the unknown velocity."""
     zeros = np.zeros_like(measured)
-    return Belief(measured, zeros, _measurement_var(measured), zeros, speed**2)
+    return Belief(np.stack([measured, zeros, _measurement_var(measured), zeros, speed**2]))
 
 
 def predict(belief: Belief, step_s: float, agility: F64) -> Belief:
@@ -54,13 +77,12 @@ def predict(belief: Belief, step_s: float, agility: F64) -> Belief:
     `agility` (N, 4) is how much a velocity may change (one sigma) within one second.
     """
     span, noise = abs(step_s), agility**2
-    return Belief(
-        belief.value + step_s * belief.velocity,
-        belief.velocity,
-        belief.value_var + 2 * step_s * belief.cross_var + span**2 * belief.velocity_var + noise * span**3 / 3,
-        belief.cross_var + step_s * belief.velocity_var + np.sign(step_s) * noise * span**2 / 2,
-        belief.velocity_var + noise * span,
-    )
+    moments = belief.moments.copy()
+    moments[0] += step_s * belief.velocity
+    moments[2] += 2 * step_s * belief.cross_var + span**2 * belief.velocity_var + noise * (span**3 / 3)
+    moments[3] += step_s * belief.velocity_var + noise * (step_s * span / 2)
+    moments[4] += noise * span
+    return Belief(moments)
 
 
 def correct(belief: Belief, measured: F64) -> Belief:
@@ -70,12 +92,17 @@ def correct(belief: Belief, measured: F64) -> Belief:
     value_gain, velocity_gain = belief.value_var / total_var, belief.cross_var / total_var
     value = belief.value + value_gain * surprise
     value[:, 2:] = np.maximum(value[:, 2:], MIN_SIDE_PX)
+    rest = 1 - value_gain
     return Belief(
-        value,
-        belief.velocity + velocity_gain * surprise,
-        (1 - value_gain) * belief.value_var,
-        (1 - value_gain) * belief.cross_var,
-        belief.velocity_var - velocity_gain * belief.cross_var,
+        np.stack(
+            [
+                value,
+                belief.velocity + velocity_gain * surprise,
+                rest * belief.value_var,
+                rest * belief.cross_var,
+                belief.velocity_var - velocity_gain * belief.cross_var,
+            ]
+        )
     )
 
 

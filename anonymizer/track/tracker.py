@@ -12,13 +12,14 @@ from anonymizer.settings.schema import TrackSettings
 from anonymizer.track import kalman
 from anonymizer.track.association import associate
 from anonymizer.track.kalman import F64, Belief
-from anonymizer.track.population import Population
+from anonymizer.track.population import I64, Population
 from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
 
 HEIGHT_M = {Target.PERSON: 1.7, Target.FACE: 0.24}  # the ruler that turns metres into pixels
+_HEIGHTS_M = np.array([HEIGHT_M[target] for target in Target])
 # Tuned on the TUD-Campus sequence with simulated misses: more agility covers few people more and hides much scene.
 SPEED_M_S = 1.5  # one sigma of how fast somebody moves who was seen once
 AGILITY_M_S = 0.5  # one sigma of how much that changes within a second
@@ -47,6 +48,9 @@ class Tracker:
         Where time stands still or runs backward it counts as a tiny step: masks stay. Raises InvalidOutputError if
         the detections are not finite or of an unknown class; the tracks are then what they were.
         """
+        if not len(self._live) and not len(detections):
+            self._pts_ns = pts_ns
+            return ()
         measured, targets = _measured(detections), detections.class_ids
         step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
         live = self._aged(max(step_ns, TINY_STEP_NS))
@@ -64,7 +68,7 @@ class Tracker:
         missed = _missed(live.take(_others(len(live), matched)))
         fresh = _others(len(measured), found)
         born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
-        self._live = _limited(continued.joined(missed).joined(born))
+        self._live = _limited(continued.joined(missed, born))
         self._pts_ns = pts_ns
         return self._tracks(self._live)
 
@@ -73,11 +77,10 @@ class Tracker:
 
         Boxes may grow but never shrink, and tracks unseen for longer than the hold time are left out.
         """
-        if self._pts_ns is None:
+        if self._pts_ns is None or not len(self._live):
             return ()
         step_ns = pts_ns - self._pts_ns
-        aged = replace(self._live, unseen_ns=np.abs(self._live.unseen_ns + step_ns))
-        aged = aged.take(self._is_held(aged))
+        aged = self._held(self._live.unseen_for(np.abs(self._live.unseen_ns + step_ns)))
         belief = _moved(aged, step_ns)
         belief.value[:, 2:] = np.maximum(belief.value[:, 2:], aged.belief.value[:, 2:])
         return self._tracks(replace(aged, belief=belief))
@@ -89,27 +92,20 @@ class Tracker:
 
     def _aged(self, step_ns: int) -> Population:
         """Who is still held `step_ns` later, and where."""
-        aged = replace(self._live, unseen_ns=self._live.unseen_ns + step_ns)
-        aged = aged.take(self._is_held(aged))
+        aged = self._held(self._live.unseen_for(self._live.unseen_ns + step_ns))
         return replace(aged, belief=_moved(aged, step_ns))
 
-    def _is_held(self, live: Population) -> NDArray[np.bool_]:
+    def _held(self, live: Population) -> Population:
+        """Whoever has not been unseen for too long."""
         is_sure = (live.hits >= self._settings.confirm_hits) | (live.best >= self._settings.high_score)
-        return np.asarray(live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2))
+        is_held = live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2)
+        return live if is_held.all() else live.take(is_held)
 
     def _born(self, measured: F64, scores: F32, targets: I32) -> Population:
-        count = len(measured)
-        ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
-        self._next_id += count
-        return Population(
-            ids=ids,
-            targets=targets,
-            scores=scores,
-            best=scores,
-            hits=np.ones(count, np.int64),
-            unseen_ns=np.zeros(count, np.int64),
-            belief=kalman.begin(measured, _rates(measured, targets, SPEED_M_S, SIDE_SPEED)),
-        )
+        ids = np.arange(self._next_id, self._next_id + len(measured), dtype=np.int64)
+        self._next_id += len(measured)
+        belief = kalman.begin(measured, _rates(measured, targets, SPEED_M_S, SIDE_SPEED))
+        return Population.newborn(ids, targets, scores, belief)
 
     def _tracks(self, live: Population) -> tuple[Track, ...]:
         return tuple(
@@ -142,20 +138,14 @@ class Tracker:
 
 def _nobody() -> Population:
     return Population(
-        ids=np.empty(0, np.int64),
-        targets=np.empty(0, np.int32),
-        scores=np.empty(0, np.float32),
-        best=np.empty(0, np.float32),
-        hits=np.empty(0, np.int64),
-        unseen_ns=np.empty(0, np.int64),
-        belief=kalman.begin(np.empty((0, 4)), np.empty((0, 4))),
+        np.empty((4, 0), np.int64), np.empty((2, 0), np.float32), kalman.begin(np.empty((0, 4)), np.empty((0, 4)))
     )
 
 
 def _measured(detections: Detections) -> F64:
     """Boxes as centre x, centre y, width, height (N, 4), sides of one pixel at least."""
     boxes = detections.boxes.astype(np.float64)
-    known = np.isin(detections.class_ids, list(Target))
+    known = (detections.class_ids >= 0) & (detections.class_ids < len(Target))
     if not (np.isfinite(boxes).all() and np.isfinite(detections.scores).all() and known.all()):
         raise InvalidOutputError(
             f"detections of frame {detections.seq} of camera {detections.camera_id} are not finite or of an unknown "
@@ -171,26 +161,19 @@ def _moved(live: Population, step_ns: int) -> Belief:
 
 
 def _continued(live: Population, measured: F64, scores: F32) -> Population:
-    return replace(
-        live,
-        scores=scores,
-        best=np.maximum(live.best, scores),
-        hits=live.hits + 1,
-        unseen_ns=np.zeros_like(live.unseen_ns),
-        belief=kalman.correct(live.belief, measured),
-    )
+    return live.seen(scores, kalman.correct(live.belief, measured))
 
 
 def _missed(live: Population) -> Population:
     """Whoever is not seen does not become smaller."""
-    velocity = live.belief.velocity.copy()
-    velocity[:, 2:] = np.maximum(velocity[:, 2:], 0.0)
-    return replace(live, belief=replace(live.belief, velocity=velocity))
+    moments = live.belief.moments.copy()
+    np.maximum(moments[1, :, 2:], 0.0, out=moments[1, :, 2:])
+    return replace(live, belief=Belief(moments))
 
 
 def _limited(live: Population) -> Population:
     """The tracks seen most recently, no more than MAX_TRACKS."""
-    return live.take(np.argsort(live.unseen_ns, kind="stable")[:MAX_TRACKS])
+    return live if len(live) <= MAX_TRACKS else live.take(np.argsort(live.unseen_ns, kind="stable")[:MAX_TRACKS])
 
 
 def _others(count: int, taken: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -199,9 +182,9 @@ def _others(count: int, taken: NDArray[np.intp]) -> NDArray[np.bool_]:
     return others
 
 
-def _rates(value: F64, targets: I32, metres_s: float, side_rate: float) -> F64:
+def _rates(value: F64, targets: I32 | I64, metres_s: float, side_rate: float) -> F64:
     """Pixels a second (N, 4): a movement of the centre in metres a second, of the sides as a fraction of the side."""
-    heights_m = np.array([HEIGHT_M[target] for target in Target])[targets]
+    heights_m = _HEIGHTS_M[targets]
     centre = value[:, 2:].max(axis=1, initial=0.0) / heights_m * metres_s
     return np.concatenate([centre[:, None], centre[:, None], side_rate * value[:, 2:]], axis=1)
 
