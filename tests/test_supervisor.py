@@ -1,0 +1,278 @@
+"""The supervisor restarts what is sick, with growing pauses, and feeds the watchdog only while all is safe."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+
+from anonymizer.clock import FakeClock, SystemClock
+from anonymizer.errors import EncodeError
+from anonymizer.pipeline.inference import InferenceStage
+from anonymizer.pipeline.line import CameraLine, LineParts, LineSettings
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.pipeline.supervisor import Supervisor
+from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.types import CameraStatus, EncodedPacket, Frame, RedactedFrame, Stage
+from tests.daemon import eventually
+from tests.fakes import RecordingMeter, make_detections, make_frame
+
+
+class FakeLine:
+    """A camera that is as sick as a test says."""
+
+    def __init__(self, camera_id: str, clock: FakeClock) -> None:
+        self.camera_id = camera_id
+        self.is_sick = False
+        self.is_publishing = True
+        self.calls: list[str] = []
+        self._cell = StatusCell(camera_id, clock)
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def restart(self) -> None:
+        self.calls.append("restart")
+
+    def sick(self) -> bool:
+        return self.is_sick
+
+    def publishing(self) -> bool:
+        return self.is_publishing
+
+    def status(self) -> CameraStatus:
+        return self._cell.read()
+
+
+class FakeInference:
+    is_ready = True
+    is_healthy = True
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def healthy(self) -> bool:
+        return self.is_healthy
+
+
+class Rig:
+    """A supervisor that looks when a test says so."""
+
+    def __init__(self, *camera_ids: str) -> None:
+        self.clock = FakeClock()
+        self.inference = FakeInference()
+        self.fed = 0
+        self.supervisor = Supervisor(cast(InferenceStage, self.inference), self, self.clock)
+        self.lines = {camera_id: FakeLine(camera_id, self.clock) for camera_id in camera_ids}
+        for line in self.lines.values():
+            self.supervisor.add(cast(CameraLine, line))
+
+    def pet(self) -> None:
+        self.fed += 1
+
+    def look_after(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.supervisor.look()
+
+
+def test_healthy_cameras_are_left_alone_and_the_watchdog_is_fed() -> None:
+    rig = Rig("a", "b")
+    rig.look_after(0.5)
+    rig.look_after(0.5)
+    assert rig.fed == 2
+    assert rig.lines["a"].calls == rig.lines["b"].calls == ["start"]
+
+
+def test_a_sick_camera_is_restarted_after_a_pause_and_the_others_are_not() -> None:
+    rig = Rig("a", "b")
+    rig.lines["a"].is_sick = True
+    rig.look_after(0.1)
+    assert rig.lines["a"].calls == ["start"]
+    rig.look_after(1.0)
+    assert rig.lines["a"].calls == ["start", "restart"]
+    assert rig.lines["b"].calls == ["start"]
+
+
+def test_a_camera_that_keeps_dying_is_restarted_less_and_less_often() -> None:
+    rig = Rig("a")
+    rig.lines["a"].is_sick = True
+    restarts_at = []
+    for tick in range(1200):
+        before = len(rig.lines["a"].calls)
+        rig.look_after(0.5)
+        if len(rig.lines["a"].calls) > before:
+            restarts_at.append(tick / 2)
+    pauses = [after - before for before, after in itertools.pairwise(restarts_at)]
+    assert max(pauses) > 10
+    assert all(pause <= 31.5 for pause in pauses)
+    assert len(restarts_at) < 50
+
+
+def test_after_a_steady_minute_the_pauses_start_over() -> None:
+    rig = Rig("a")
+    line = rig.lines["a"]
+    line.is_sick = True
+    for _ in range(400):
+        rig.look_after(0.5)
+    line.is_sick = False
+    rig.look_after(61)
+    line.is_sick = True
+    restarts = len(line.calls)
+    rig.look_after(0.5)
+    rig.look_after(1.0)
+    assert len(line.calls) == restarts + 1
+
+
+@pytest.mark.parametrize("broken", ["inference", "camera"])
+def test_the_watchdog_starves_while_anything_is_unsafe(broken: str) -> None:
+    rig = Rig("a")
+    rig.look_after(21)
+    assert rig.fed == 1
+    if broken == "inference":
+        rig.inference.is_healthy = False
+    else:
+        rig.lines["a"].is_publishing = False
+    rig.look_after(0.5)
+    assert rig.fed == 1
+    assert not rig.supervisor.healthy()
+
+
+def test_a_new_camera_has_twenty_seconds_to_publish_before_it_counts_as_unsafe() -> None:
+    rig = Rig("a")
+    rig.lines["a"].is_publishing = False
+    rig.look_after(19)
+    assert rig.supervisor.healthy()
+    assert not rig.supervisor.ready()
+    rig.look_after(2)
+    assert not rig.supervisor.healthy()
+
+
+def test_a_removed_camera_is_closed_and_forgotten_and_the_order_follows_the_settings() -> None:
+    rig = Rig("a", "b", "c")
+    rig.supervisor.remove("b")
+    rig.supervisor.reorder(["c", "a"])
+    assert rig.lines["b"].calls == ["start", "close"]
+    assert [status.camera_id for status in rig.supervisor.cameras()] == ["c", "a"]
+
+
+def test_closing_closes_every_camera_once() -> None:
+    rig = Rig("a", "b")
+    with rig.supervisor:
+        pass
+    rig.supervisor.close()
+    assert rig.lines["a"].calls == rig.lines["b"].calls == ["start", "close"]
+
+
+# A real line
+
+
+class Endless:
+    """A camera that sends a frame every 10 ms."""
+
+    def __init__(self, epoch: int, first_seq: int) -> None:
+        self._epoch = epoch
+        self._seq = itertools.count(first_seq)
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        pass
+
+    def read(self) -> Frame:
+        self._closed.wait(0.01)
+        now_ns = SystemClock().now_ns()
+        return make_frame(next(self._seq), epoch=self._epoch, captured_ns=now_ns, pts_ns=now_ns)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class Nobody:
+    """A detector that finds nobody."""
+
+    def start(self) -> None:
+        pass
+
+    def detect(self, frame: Frame) -> object:
+        return make_detections(seq=frame.seq, camera_id=frame.camera_id, epoch=frame.epoch)
+
+    def close(self) -> None:
+        pass
+
+
+class FailingEncoder:
+    """Encodes nothing, and fails while `broken` is set."""
+
+    def __init__(self, broken: threading.Event) -> None:
+        self._broken = broken
+
+    def encode(self, frame: RedactedFrame, *, key: bool) -> Sequence[EncodedPacket]:
+        if self._broken.is_set():
+            raise EncodeError("the encoder is gone")
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+class NoPackets:
+    def put(self, packet: EncodedPacket) -> None:
+        raise AssertionError
+
+    def take_key_request(self) -> bool:
+        return False
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.frames: list[RedactedFrame] = []
+
+    def offer(self, frame: RedactedFrame) -> None:
+        self.frames.append(frame)
+
+
+@contextmanager
+def real_line(broken: threading.Event) -> Iterator[tuple[CameraLine, Seen, RecordingMeter, list[int]]]:
+    clock, meter, seen, epochs = SystemClock(), RecordingMeter(), Seen(), []
+
+    def open_source(epoch: int, first_seq: int) -> Endless:
+        epochs.append(epoch)
+        return Endless(epoch, first_seq)
+
+    settings = LineSettings(PrivacySettings(), RedactSettings(), TrackSettings(), silence_limit_s=5, reconnects=True)
+    parts = LineParts(open_source, lambda: FailingEncoder(broken), NoPackets(), (seen,))
+    with (
+        InferenceStage(lambda: Nobody(), meter, clock) as inference,  # type: ignore[arg-type, return-value]
+        CameraLine("cam", settings, parts, inference=inference, meter=meter, clock=clock) as line,
+    ):
+        yield line, seen, meter, epochs
+
+
+def test_a_crashed_stage_stops_the_output_of_its_camera_until_the_line_is_restarted_with_a_new_epoch() -> None:
+    broken = threading.Event()
+    with real_line(broken) as (line, seen, meter, epochs):
+        eventually("frames", lambda: line.publishing() and len(seen.frames) > 5, 10)
+        assert not line.sick()
+        broken.set()
+        eventually("the crash", line.sick, 10)
+        broken.clear()
+        line.restart()
+        published = len(seen.frames)
+        eventually("frames again", lambda: len(seen.frames) > published + 5, 10)
+        assert not line.sick()
+        assert line.status().restarts == 1
+        assert meter.counts["restart", "cam", Stage.ENCODE] == 1
+        assert epochs[1] > epochs[0] + 1000
+
+
+def test_a_closed_line_may_be_closed_again_and_is_sick() -> None:
+    with real_line(threading.Event()) as (line, _seen, _meter, _epochs):
+        line.close()
+        line.close()
+        assert line.sick()
