@@ -106,5 +106,11 @@ def test_wrong_shapes_and_missing_outputs_fail(family: CenterFace) -> None:
 
 def test_a_family_is_found_by_the_name_in_the_manifest() -> None:
     assert isinstance(make_family("centerface", SIZE, (Target.FACE,)), CenterFace)
-    with pytest.raises(ModelError, match=r"'yolo'.*known: centerface, ssd"):
+    with pytest.raises(ModelError, match=r"'yolo'.*known: centerface, .*ssd"):
         make_family("yolo", SIZE, (Target.FACE,))
+
+
+def test_the_outputs_are_recognised_by_name_and_shape() -> None:
+    shapes = {name: values.shape for name, values in heads().items()}
+    assert CenterFace.columns(SIZE, shapes) == 1
+    assert CenterFace.columns(Size(320, 192), shapes) is None

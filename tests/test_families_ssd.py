@@ -106,6 +106,25 @@ def test_a_person_of_infinite_size_fails(family: Ssd) -> None:
         family.decode(outputs, 0.3)
 
 
-def test_a_model_with_other_classes_fails(family: Ssd) -> None:
-    with pytest.raises(InvalidOutputError, match=r"'scores' has shape \(1, 1917, 24\)"):
-        family.decode(heads({}, classes=24), 0.3)
+def test_a_model_with_fewer_classes_fails() -> None:
+    with pytest.raises(InvalidOutputError, match="scores 1 classes, the manifest names 2"):
+        Ssd(SIZE, (None, Target.PERSON)).decode(heads({}), 0.3)
+
+
+def test_classes_that_nobody_looks_for_give_nothing(family: Ssd) -> None:
+    assert len(family.decode(heads({7: (10, 10, 50, 90)}, classes=24), 0.3).scores) == 0
+
+
+def test_a_model_without_scores_or_with_other_anchors_fails(family: Ssd) -> None:
+    outputs = heads({})
+    with pytest.raises(InvalidOutputError, match="no output 'scores'"):
+        family.decode({"boxes": outputs["boxes"]}, 0.3)
+    with pytest.raises(InvalidOutputError, match=r"'scores' has shape \(1, 1916, 1\)"):
+        family.decode(outputs | {"scores": outputs["scores"][:, 1:]}, 0.3)
+
+
+def test_the_outputs_are_recognised_and_their_classes_counted() -> None:
+    shapes = {name: values.shape for name, values in heads({}, classes=24).items()}
+    assert Ssd.columns(SIZE, shapes) == 24
+    assert Ssd.columns(SIZE, shapes | {"more": (1,)}) is None
+    assert Ssd.columns(SIZE, shapes | {"scores": (1, 5, 24)}) is None

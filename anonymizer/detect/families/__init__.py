@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from anonymizer.detect.families.blazeface import BlazeFace
 from anonymizer.detect.families.centerface import CenterFace
-from anonymizer.detect.families.family import Candidates, Family
+from anonymizer.detect.families.family import Candidates, ClassIds, Family, FamilyMaker, Shapes
+from anonymizer.detect.families.nanodet import NanoDet
+from anonymizer.detect.families.retinanet import RetinaNet
 from anonymizer.detect.families.ssd import Ssd
+from anonymizer.detect.families.tflite_detection_postprocess import TfliteDetectionPostprocess
+from anonymizer.detect.families.yunet import YuNet
 from anonymizer.errors import ModelError
-from anonymizer.types import Size, Target
+from anonymizer.types import Size
 
-__all__ = ["FAMILIES", "Candidates", "CenterFace", "Family", "Ssd", "make_family"]
+__all__ = ["FAMILIES", "Candidates", "CenterFace", "Family", "Shapes", "Ssd", "make_family"]
 
-FAMILIES: Mapping[str, Callable[[Size, tuple[Target, ...]], Family]] = {"centerface": CenterFace, "ssd": Ssd}
+FAMILIES: Mapping[str, FamilyMaker] = {
+    "centerface": CenterFace,
+    "blazeface": BlazeFace,
+    "ssd": Ssd,
+    "tflite_detection_postprocess": TfliteDetectionPostprocess,
+    "nanodet": NanoDet,
+    "yunet": YuNet,
+    "retinanet": RetinaNet,
+}
 
 
-def make_family(name: str, size: Size, targets: tuple[Target, ...]) -> Family:
-    """The decoder for models of that family and input size; `targets` says what the score's columns mean.
+def make_family(name: str, size: Size, class_ids: ClassIds) -> Family:
+    """The decoder for models of that family and input size; `class_ids` says what the score's columns mean.
 
     Raises ModelError for a family that is not known.
     """
     if name not in FAMILIES:
         raise ModelError(f"unknown model family {name!r} in the manifest; known: {', '.join(FAMILIES)}")
-    return FAMILIES[name](size, targets)
+    return FAMILIES[name](size, class_ids)

@@ -1,15 +1,19 @@
-"""What every model family shares: the decoder's contract, its result, the check of a raw tensor."""
+"""What every model family shares: the decoder's contract, its result, the checks of raw tensors and the classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anonymizer.errors import InvalidOutputError
-from anonymizer.types import F32, I32
+from anonymizer.types import F32, I32, Size
+
+ClassIds = Sequence[int | None]  # what each column of the score is numbered as; None, or no entry: not looked for
+Shapes = Mapping[str, tuple[int, ...]]  # of the outputs, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +40,18 @@ class Family(Protocol):
         ...
 
 
+class FamilyMaker(Protocol):
+    """What each family's class offers."""
+
+    def __call__(self, size: Size, class_ids: ClassIds) -> Family:
+        """The decoder for one input size."""
+        ...
+
+    def columns(self, size: Size, shapes: Shapes) -> int | None:
+        """How many classes a model with these outputs scores; None if it is of another family."""
+        ...
+
+
 def tensor(outputs: Mapping[str, F32], name: str, shape: tuple[int, ...]) -> F32:
     """The output of that name; raises InvalidOutputError if it is missing, misshapen or not finite throughout."""
     values = outputs.get(name)
@@ -54,3 +70,60 @@ def probabilities(outputs: Mapping[str, F32], name: str, shape: tuple[int, ...])
     if values.min() < 0 or values.max() > 1:
         raise InvalidOutputError(f"the model's output {name!r} holds scores outside 0-1")
     return values
+
+
+def shapes_of(outputs: Mapping[str, F32]) -> Shapes:
+    """The shapes of the outputs, by name."""
+    return {name: values.shape for name, values in outputs.items()}
+
+
+def shapes_error(family: str, outputs: Mapping[str, F32]) -> InvalidOutputError:
+    """The error for outputs that no model of this family has."""
+    shapes = ", ".join(str(values.shape) for values in outputs.values()) or "none"
+    return InvalidOutputError(f"the model's outputs have the shapes {shapes}: not those of a {family} model")
+
+
+def names_of(shapes: Shapes, shape: tuple[int, ...]) -> list[str]:
+    """The outputs that have this shape, in the model's order."""
+    return [name for name, found in shapes.items() if found == shape]
+
+
+def cell_count(size: Size, stride_px: int) -> int:
+    """How many cells a grid has."""
+    return -(-size.height // stride_px) * -(-size.width // stride_px)
+
+
+def cell_centres(size: Size, stride_px: int, offset: float) -> F32:
+    """One row (x, y, stride) for each cell of a grid, row by row, in input pixels: x = stride (column + offset)."""
+    rows, columns = -(-size.height // stride_px), -(-size.width // stride_px)
+    y, x = np.meshgrid(np.arange(rows) + offset, np.arange(columns) + offset, indexing="ij")
+    return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3).astype(np.float32) * np.float32(stride_px)
+
+
+class Columns:
+    """The columns of a score that are looked for, and what their classes are numbered as."""
+
+    def __init__(self, class_ids: ClassIds) -> None:
+        wanted = [(column, class_id) for column, class_id in enumerate(class_ids) if class_id is not None]
+        self._columns: NDArray[np.intp] = np.array([column for column, _ in wanted], np.intp)
+        self._class_ids: I32 = np.array([class_id for _, class_id in wanted], np.int32)
+        self._least = len(class_ids)
+
+    def reached(self, scores: F32, threshold: float) -> tuple[NDArray[np.intp], F32, I32]:
+        """Row, score and class of every score (N, columns) at or above the threshold.
+
+        Raises InvalidOutputError when there are fewer columns than classes.
+        """
+        if scores.shape[1] < self._least:
+            raise InvalidOutputError(
+                f"the model scores {scores.shape[1]} classes, the manifest names {self._least} of them"
+            )
+        wanted = scores[:, self._columns]
+        rows, found = np.nonzero(wanted >= threshold)
+        return rows, wanted[rows, found], self._class_ids[found]
+
+    def numbered(self, columns: NDArray[np.intp]) -> I32:
+        """The class of each column number, -1 where it is not looked for."""
+        table = np.full(max(int(columns.max(initial=-1)), int(self._columns.max(initial=-1))) + 1, -1, np.int32)
+        table[self._columns] = self._class_ids
+        return table[columns]

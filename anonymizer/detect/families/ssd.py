@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from anonymizer.detect.families.family import Candidates, probabilities, tensor
-from anonymizer.types import F32, I32, Size, Target
+from anonymizer.detect.families.family import Candidates, ClassIds, Columns, Shapes, probabilities, tensor
+from anonymizer.types import F32, Size
 
 STRIDES_PX = (16, 32, 64, 128, 256, 512)
 SCALE_MIN, SCALE_MAX = 0.2, 0.95  # of the input's side, on the first and last grid
@@ -18,9 +18,17 @@ CENTRE_FACTOR, SIDE_FACTOR = 10.0, 5.0  # the box coder's variances
 class Ssd:
     """Outputs `boxes` (1, N, 4), box-coder y, x, h, w, and `scores` (1, N, classes) after the sigmoid."""
 
-    def __init__(self, size: Size, targets: tuple[Target, ...]) -> None:
+    def __init__(self, size: Size, class_ids: ClassIds) -> None:
         self._anchors = anchors(size)
-        self._targets: I32 = np.array(targets, np.int32)
+        self._columns = Columns(class_ids)
+
+    @staticmethod
+    def columns(size: Size, shapes: Shapes) -> int | None:
+        """How many classes the outputs score, if they are this family's."""
+        count = len(anchors(size))
+        scores = shapes.get("scores", ())
+        known = len(shapes) == 2 and shapes.get("boxes") == (1, count, 4) and len(scores) == 3
+        return scores[2] if known and scores[:2] == (1, count) else None
 
     def decode(self, outputs: Mapping[str, F32], threshold: float) -> Candidates:
         """Boxes of every anchor and class at or above the threshold.
@@ -28,9 +36,10 @@ class Ssd:
         Centre = encoding / 10 x anchor side + anchor centre, side = exp(encoding / 5) x anchor side.
         """
         count = len(self._anchors)
-        scores = probabilities(outputs, "scores", (1, count, len(self._targets)))
+        depth = outputs["scores"].shape[-1:] if "scores" in outputs else (1,)
+        scores = probabilities(outputs, "scores", (1, count, *depth))
         encodings = tensor(outputs, "boxes", (1, count, 4))
-        rows, classes = np.nonzero(scores[0] >= threshold)
+        rows, reached, class_ids = self._columns.reached(scores[0], threshold)
         encoded, anchor = encodings[0, rows], self._anchors[rows]
         centres = encoded[:, :2] / CENTRE_FACTOR * anchor[:, 2:] + anchor[:, :2]
         with np.errstate(over="ignore"):
@@ -38,8 +47,8 @@ class Ssd:
         top_left, bottom_right = centres - sides / 2, centres + sides / 2
         return Candidates(
             boxes=np.concatenate([top_left[:, ::-1], bottom_right[:, ::-1]], axis=1),
-            scores=scores[0, rows, classes],
-            class_ids=self._targets[classes],
+            scores=reached,
+            class_ids=class_ids,
         )
 
 
