@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -284,16 +284,34 @@ def run(settings_path: Path) -> int:
     cv2.setNumThreads(1)  # our threads are the cameras; OpenCV's own would only fight over the cores
     clock = SystemClock()
     meter = PrometheusMeter(version=__version__, runtime=runtime_name())
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # bounded by how often somebody sends signals
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda caught, _frame: signals.put(caught))
+    signals = _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     daemon = Daemon(settings, clock=clock, meter=meter, notifier=ServiceNotifier.from_environment(clock))
     with daemon:
         log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
-        while signals.get() == signal.SIGHUP:
+        while next(signals) == signal.SIGHUP:
             _reload(daemon, settings_path)
     log.info("stopped")
     return 0
+
+
+def _signals(*numbers: signal.Signals) -> Iterator[int]:
+    """Waits for these signals, one at a time.
+
+    Through a socket, because the kernel may hand a signal to any thread, and then nothing wakes a main thread that
+    waits for a lock.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer.fileno())
+
+    def arriving() -> Iterator[int]:
+        with reader, writer:
+            while True:
+                yield reader.recv(1)[0]
+
+    return arriving()
 
 
 def _reload(daemon: Daemon, settings_path: Path) -> None:

@@ -91,6 +91,10 @@ class RunningDaemon:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
+    def camera_ids(self) -> list[str]:
+        """The cameras that the page lists."""
+        return [camera["id"] for camera in json.loads(self.get("/api/cameras")[1])["cameras"]]
+
     def camera(self, camera_id: str) -> dict[str, Any]:
         """What the page says about a camera; KeyError if it does not list it."""
         for camera in json.loads(self.get("/api/cameras")[1])["cameras"]:
