@@ -16,6 +16,7 @@ from anonymizer import __version__
 from anonymizer.capture import open_source
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.demo.camera import DemoCameras
+from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.engine import runtime_name
 from anonymizer.encode.choose import choose_codec
@@ -250,7 +251,10 @@ def make_detector(
             scale=spec.input.scale,
         )
         limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
-        detectors.append(TfliteDetector(model, limits, threads=settings.threads, clock=clock, meter=meter))
+        delegate = Delegate.of(settings)
+        detectors.append(
+            TfliteDetector(model, limits, threads=settings.threads, delegate=delegate, clock=clock, meter=meter)
+        )
     return CompositeDetector(detectors)
 
 

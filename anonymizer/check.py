@@ -5,15 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from anonymizer import __version__
 from anonymizer.clock import Clock, SystemClock
-from anonymizer.detect.engine import runtime_name
+from anonymizer.detect.delegates import Delegate
+from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.probe import probe
 from anonymizer.publish.gst import load_gstreamer
-from anonymizer.settings.schema import CameraSettings, ListenerSettings, Settings
+from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings
 from anonymizer.zoo import Zoo
 
 
@@ -58,12 +60,27 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding(ok=False, subject="models", text=str(error))
         return
     for name in (settings.detect.face_model, settings.detect.person_model):
-        yield verify_model(zoo, name)
+        finding = verify_model(zoo, name)
+        yield finding
+        if finding.ok:
+            yield _try(f"model {name}", partial(_run_model, zoo, name, settings.detect))
 
 
 def verify_model(zoo: Zoo, name: str) -> Finding:
     """Whether the file of a model is the one in the manifest."""
     return _try(f"model {name}", lambda: f"{zoo.verify(name).size_bytes / 1e6:.1f} MB, sha256 matches")
+
+
+def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
+    spec = zoo.spec(name)
+    delegate = Delegate.of(settings)
+    with Engine(
+        spec.path, threads=settings.threads, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate
+    ) as engine:
+        runs = f"runs with delegate {engine.delegate}, threads: {settings.threads}"
+        return (
+            runs if engine.delegate_fault is None else f"{runs}, allowed by delegate_fallback: {engine.delegate_fault}"
+        )
 
 
 def _port(section: str, settings: ListenerSettings) -> Finding:

@@ -170,8 +170,12 @@ class Meter(Protocol):
         """Bytes handed to an output."""
         ...
 
-    def detector_model(self, model: str, precision: str, runtime: str) -> None:
-        """A model was loaded."""
+    def detector_model(self, model: str, precision: str, runtime: str, delegate: str) -> None:
+        """A model was loaded; `delegate` computes it."""
+        ...
+
+    def delegate_fallback(self, model: str, delegate: str) -> None:
+        """The CPU computes a model instead of the delegate asked for, which did not start."""
         ...
 
     def remember(self, camera: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,13 @@ import pytest
 
 LITERT = "ai_edge_litert.interpreter"
 TFLITE_RUNTIME = "tflite_runtime.interpreter"
+
+
+class OpResolverType(enum.Enum):
+    """Which kernels an interpreter takes."""
+
+    AUTO = 0
+    BUILTIN_WITHOUT_DEFAULT_DELEGATES = 3
 
 
 @dataclass
@@ -27,8 +35,11 @@ class FakeRuntime:
     quantisation: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     load_error: Exception | None = None
     invoke_error: Exception | None = None
+    plugin_error: Exception | None = None  # raised by load_delegate
+    refusal: Exception | None = None  # raised by every interpreter that is given a delegate
     seen: list[np.ndarray] = field(default_factory=list)  # the input tensor of every invocation
     arguments: dict[str, Any] = field(default_factory=dict)  # of the last interpreter
+    plugins: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # libraries with their options
 
     def install(self, monkeypatch: pytest.MonkeyPatch, module: str = LITERT) -> FakeRuntime:
         """Be the only runtime on this machine, under that module's name."""
@@ -37,15 +48,26 @@ class FakeRuntime:
             monkeypatch.setitem(sys.modules, name, None)
         runtime = ModuleType(module)
         runtime.Interpreter = lambda **arguments: _Interpreter(self, arguments)  # type: ignore[attr-defined]
+        runtime.load_delegate = self._load_delegate  # type: ignore[attr-defined]
+        runtime.OpResolverType = OpResolverType  # type: ignore[attr-defined]
+        monkeypatch.setattr("anonymizer.detect.delegates.require_plugin", lambda _library: None)
         monkeypatch.setitem(sys.modules, module.partition(".")[0], ModuleType(module.partition(".")[0]))
         monkeypatch.setitem(sys.modules, module, runtime)
         return self
+
+    def _load_delegate(self, library: str, options: dict[str, str]) -> str:
+        if self.plugin_error is not None:
+            raise self.plugin_error
+        self.plugins.append((library, options))
+        return f"delegate from {library}"
 
 
 class _Interpreter:
     def __init__(self, runtime: FakeRuntime, arguments: dict[str, Any]) -> None:
         if runtime.load_error is not None:
             raise runtime.load_error
+        if runtime.refusal is not None and "experimental_delegates" in arguments:
+            raise runtime.refusal
         runtime.arguments = arguments
         self._runtime = runtime
         self._input = np.zeros(runtime.input_shape, runtime.input_dtype)

@@ -135,8 +135,11 @@ class RecordingMeter:
     def bytes_out(self, camera: str, output: str, count: int) -> None:
         self._count("bytes_out", camera, output, amount=count)
 
-    def detector_model(self, model: str, precision: str, runtime: str) -> None:
-        self._count("detector_model", model, precision, runtime)
+    def detector_model(self, model: str, precision: str, runtime: str, delegate: str) -> None:
+        self._count("detector_model", model, precision, runtime, delegate)
+
+    def delegate_fallback(self, model: str, delegate: str) -> None:
+        self._count("delegate_fallback", model, delegate)
 
     def remember(self, camera: str) -> None:
         self._count("remember", camera)

@@ -108,7 +108,7 @@ def test_check_finds_the_demo_ready_to_run(capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok   ") for line in lines), lines
     subjects = [line.split(":")[0].split()[1] for line in lines]
-    assert subjects == ["settings", "program", "model", "model", "model", "encoder", "GStreamer", "port", "port"]
+    assert subjects == ["settings", "program", *["model"] * 5, "encoder", "GStreamer", "port", "port"]
 
 
 def test_check_names_a_taken_port_and_the_way_out(ports: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +128,21 @@ def test_check_names_missing_models(tmp_path: Path, capsys: pytest.CaptureFixtur
     output = capsys.readouterr()
     assert re.search(r"^FAIL models: .*manifest\.yaml", output.out, re.MULTILINE)
     assert output.err == "1 to mend\n"
+
+
+@pytest.mark.parametrize("fallback", ["false", "true"])
+def test_check_names_a_delegate_that_does_not_start(
+    fallback: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    detect = f"detect:\n  delegate: external\n  delegate_library: {tmp_path}/npu.so\n  delegate_fallback: {fallback}\n"
+    path.write_text(DEMO.read_text() + detect)
+    allowed = fallback == "true"
+    assert main(["check", "--config", str(path)]) == (0 if allowed else 1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "npu.so" in line]
+    assert len(lines) == 2
+    assert all(line.startswith("ok " if allowed else "FAIL") for line in lines)
+    assert all("allowed by delegate_fallback" in line for line in lines) == allowed
 
 
 def test_check_opens_the_cameras_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_loading_is_metered_once_with_precision_and_runtime(detector: TfliteDete
     with detector:
         detector.detect(frame_of(64, 48))
         detector.detect(frame_of(64, 48))
-    assert meter.counts == {("detector_model", "toy", "float32", "litert"): 1}
+    assert meter.counts == {("detector_model", "toy", "float32", "litert", "xnnpack"): 1}
 
 
 def test_the_hook_is_told_the_time_of_each_frame(

@@ -47,7 +47,7 @@ def use_everything(meter: Meter, camera: str) -> None:
 def test_every_call_shows_up_under_its_name_and_labels() -> None:
     meter = make_meter()
     use_everything(meter, "door")
-    meter.detector_model("centerface-int8", "int8", "litert")
+    meter.detector_model("centerface-int8", "int8", "litert", "xnnpack")
     found = values(meter)
     door = ("camera", "door")
     expected: dict[tuple[str, frozenset[tuple[str, str]]], float] = {
@@ -71,8 +71,10 @@ def test_every_call_shows_up_under_its_name_and_labels() -> None:
         ]
     }
     assert expected.items() <= found.items()
-    model = {"model": "centerface-int8", "precision": "int8", "runtime": "litert"}
+    model = {"model": "centerface-int8", "precision": "int8", "runtime": "litert", "delegate": "xnnpack"}
     assert value(meter, "anonymizer_model_info", **model) == 1
+    meter.delegate_fallback("centerface-int8", "gpu")
+    assert value(meter, "anonymizer_delegate_fallbacks_total", model="centerface-int8", delegate="gpu") == 1
 
 
 def test_build_info_and_process_numbers_are_there() -> None:
@@ -163,6 +165,7 @@ def test_promtool_accepts_the_page_without_a_warning() -> None:
     meter = make_meter()
     meter.remember("door")
     use_everything(meter, "yard")
-    meter.detector_model("centerface-int8", "int8", "litert")
+    meter.detector_model("centerface-int8", "int8", "litert", "xnnpack")
+    meter.delegate_fallback("centerface-int8", "gpu")
     check = subprocess.run([promtool, "check", "metrics"], input=meter.exposition(), capture_output=True, timeout=30)
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")

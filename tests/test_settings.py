@@ -159,6 +159,18 @@ WRONG = [
     (CAMERA + "rtsp:\n  port: 99999\n", "a.yaml:5: rtsp.port: must be 65535 or less"),
     (CAMERA + "rtsp:\n  port: -1\n", "a.yaml:5: rtsp.port: must be 1 or more"),
     (CAMERA + "rtsp:\n  port: 85.5\n", "a.yaml:5: rtsp.port: must be a whole number"),
+    (
+        CAMERA + "detect:\n  delegate: external\n  delegate_options: fast\n  delegate_library: a.so\n",
+        "a.yaml:6: detect.delegate_options: must be keys with values, each indented on a line of its own",
+    ),
+    (
+        CAMERA + "detect:\n  delegate: external\n",
+        "a.yaml:4: detect.delegate_library: external needs the file of the plug-in",
+    ),
+    (
+        CAMERA + "detect:\n  delegate_library: a.so\n",
+        "a.yaml:4: detect.delegate: xnnpack takes no library and no options; set edgetpu, gpu or external",
+    ),
     (CAMERA + "rtsp: 8554\n", "a.yaml:4: rtsp: must be a section with keys of its own; check the indentation"),
     (
         CAMERA + "rtsp:\n  listen: localhst\n",

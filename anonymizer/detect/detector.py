@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from anonymizer.clock import Clock
+from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
@@ -19,6 +21,8 @@ from anonymizer.geometry import area, clip
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, Size, Target
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +59,20 @@ class TfliteDetector(Resource):
         threads: int,
         clock: Clock,
         meter: Meter,
+        delegate: Delegate | None = None,
         on_model_ns: Callable[[str, int], None] | None = None,
     ) -> None:
-        """`on_model_ns` is told the model's name and wall time after each frame."""
+        """Without a delegate XNNPACK computes.
+
+        `on_model_ns` is told the model's name and wall time after each frame.
+        """
         self._model = model
         self._limits = limits
         self._clock = clock
         self._meter = meter
         self._on_model_ns = on_model_ns
-        self._engine = Engine(model.path, threads=threads, mean=model.mean, scale=model.scale)
+        self._delegate = delegate or Delegate()
+        self._engine = Engine(model.path, threads=threads, mean=model.mean, scale=model.scale, delegate=self._delegate)
         self._letterboxer = Letterboxer(model.size, model.fit)
         self._family: Family | None = None
 
@@ -85,7 +94,11 @@ class TfliteDetector(Resource):
             self.close()
             raise
         self._family = family
-        self._meter.detector_model(self._model.name, self._engine.precision, self._engine.runtime)
+        engine = self._engine
+        self._meter.detector_model(self._model.name, engine.precision, engine.runtime, engine.delegate)
+        if engine.delegate_fault is not None:
+            self._meter.delegate_fallback(self._model.name, self._delegate.name)
+            log.warning("model %s runs on the CPU: %s", self._model.name, engine.delegate_fault)
 
     def detect(self, frame: Frame) -> Detections:
         """Boxes in source pixels, clipped, none without area, by falling score.

@@ -6,17 +6,21 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymizer.detect.delegates import Delegate, DelegateError
 from anonymizer.errors import ModelError
 from anonymizer.lifecycle import Resource
+from anonymizer.settings.schema import DelegateName
 from anonymizer.types import F32, U8, Size
 
 RUNTIMES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}  # best first
+_EDGETPU_OPERATION = b"edgetpu-custom-op"  # the only one that an Edge TPU runs; its compiler writes it into the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class _Output:
 class _Loaded:
     interpreter: Any
     runtime: str
+    delegate: DelegateName
+    delegate_fault: str | None
     view_input: Callable[[], NDArray[Any]]  # never keep what it returns: a live view blocks the interpreter
     input_shape: tuple[int, ...]
     table: NDArray[Any]  # (256,) what each pixel value is in the input tensor
@@ -40,22 +46,41 @@ class _Loaded:
 class Engine(Resource):
     """One model in memory, used by one thread; after `close()` it can be started again."""
 
-    def __init__(self, path: Path, *, threads: int, mean: float, scale: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        mean: float,
+        scale: float,
+        bgr: bool = False,
+        delegate: Delegate | None = None,
+    ) -> None:
+        """Without a delegate XNNPACK computes. `bgr` models take blue first."""
         self._path = path
         self._threads = threads
+        self._delegate = delegate or Delegate()
         self._mean = mean
         self._scale = scale
+        self._bgr = bgr
         self._loaded: _Loaded | None = None
 
     def start(self) -> None:
-        """Load the file; raises ModelError when there is no runtime or the file is not usable."""
+        """Load the file.
+
+        Raises ModelError when there is no runtime or the file is not usable, DelegateError when the delegate does not
+        start and may not be replaced.
+        """
         self.close()
-        runtime, interpreter_class = _find_runtime()
+        runtime, module = _find_runtime()
+        delegate, fault = self._delegate, None
         try:
-            interpreter = interpreter_class(model_path=str(self._path), num_threads=self._threads)
-            interpreter.allocate_tensors()
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ModelError(f"{runtime} cannot load {self._path}: {error}") from error
+            interpreter = self._interpreter(runtime, module, delegate)
+        except DelegateError as error:
+            if not delegate.fallback:
+                raise
+            delegate, fault = Delegate(), str(error)
+            interpreter = self._interpreter(runtime, module, delegate)
         (details, *others) = interpreter.get_input_details()
         shape = tuple(int(side) for side in details["shape"])
         if others or len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
@@ -63,6 +88,8 @@ class Engine(Resource):
         self._loaded = _Loaded(
             interpreter=interpreter,
             runtime=runtime,
+            delegate=delegate.name,
+            delegate_fault=fault,
             view_input=interpreter.tensor(details["index"]),
             input_shape=shape,
             table=self._pixel_table(np.dtype(details["dtype"]), *details["quantization"]),
@@ -81,7 +108,8 @@ class Engine(Resource):
         if rgb.shape != loaded.input_shape[1:]:
             raise ModelError(f"{self._path} takes pictures of shape {loaded.input_shape[1:]}, not {rgb.shape}")
         try:
-            cv2.LUT(rgb, loaded.table, dst=loaded.view_input()[0])
+            picture = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if self._bgr else rgb
+            cv2.LUT(picture, loaded.table, dst=loaded.view_input()[0])
             loaded.interpreter.invoke()
             return {
                 output.name: _dequantised(loaded.interpreter.get_tensor(output.index), output)
@@ -100,6 +128,16 @@ class Engine(Resource):
         return self._require().runtime
 
     @property
+    def delegate(self) -> DelegateName:
+        """Who computes: the delegate asked for, or xnnpack in its stead."""
+        return self._require().delegate
+
+    @property
+    def delegate_fault(self) -> str | None:
+        """Why the delegate asked for does not compute; None if it does."""
+        return self._require().delegate_fault
+
+    @property
     def precision(self) -> str:
         """Type of the input tensor: int8, uint8 or float32."""
         return str(self._require().table.dtype)
@@ -114,6 +152,21 @@ class Engine(Resource):
         if self._loaded is None:
             raise ModelError(f"{self._path} is not loaded: call start() first")
         return self._loaded
+
+    def _interpreter(self, runtime: str, module: ModuleType, delegate: Delegate) -> Any:
+        arguments = delegate.arguments(module)
+        try:
+            if delegate.name is DelegateName.EDGETPU and _EDGETPU_OPERATION not in self._path.read_bytes():
+                raise RuntimeError(f"{self._path} was not compiled for it by edgetpu_compiler")
+            interpreter = module.Interpreter(model_path=str(self._path), num_threads=self._threads, **arguments)
+            interpreter.allocate_tensors()
+            if delegate.library is not None:
+                interpreter.invoke()  # a device may refuse only now
+        except (ValueError, RuntimeError, OSError) as error:
+            if delegate.library is not None:
+                raise delegate.error(error) from error
+            raise ModelError(f"{runtime} cannot load {self._path}: {error}") from error
+        return interpreter
 
     def _pixel_table(self, dtype: np.dtype[Any], scale: float, zero_point: int) -> NDArray[Any]:
         """Normalisation and quantisation of a pixel value folded into one look-up."""
@@ -133,10 +186,10 @@ def runtime_name() -> str:
     return _find_runtime()[0]
 
 
-def _find_runtime() -> tuple[str, Callable[..., Any]]:
+def _find_runtime() -> tuple[str, ModuleType]:
     for name, module in RUNTIMES.items():
         try:
-            return name, importlib.import_module(module).Interpreter
+            return name, importlib.import_module(module)
         except ImportError:
             continue
     raise ModelError("no TFLite runtime is installed: pip install ai-edge-litert (or tflite-runtime on 32-bit Arm)")

@@ -93,7 +93,13 @@ class PrometheusMeter:
         self._models = Gauge(
             "anonymizer_model_info",
             "1 for each model loaded since the start; not the one in the YAML: reload or restart the service.",
-            ("model", "precision", "runtime"),
+            ("model", "precision", "runtime", "delegate"),
+            registry=registry,
+        )
+        self._delegate_fallbacks = Counter(
+            "anonymizer_delegate_fallbacks",
+            "Models loaded on the CPU because their delegate did not start; any: the log and `check` say why.",
+            ("model", "delegate"),
             registry=registry,
         )
         self._frames = self._counter(
@@ -213,9 +219,13 @@ class PrometheusMeter:
         """Bytes handed to an output."""
         self._bytes.at(camera, output).inc(count)
 
-    def detector_model(self, model: str, precision: str, runtime: str) -> None:
-        """A model was loaded."""
-        self._models.labels(model, precision, runtime).set(1)
+    def detector_model(self, model: str, precision: str, runtime: str, delegate: str) -> None:
+        """A model was loaded; `delegate` computes it."""
+        self._models.labels(model, precision, runtime, delegate).set(1)
+
+    def delegate_fallback(self, model: str, delegate: str) -> None:
+        """The CPU computes a model instead of the delegate asked for, which did not start."""
+        self._delegate_fallbacks.labels(model, delegate).inc()
 
     def remember(self, camera: str) -> None:
         """The camera is in the YAML: show the series that alerts need, at zero, before anything happens."""

@@ -139,6 +139,16 @@ class CameraSettings(Section):
         return self
 
 
+class DelegateName(enum.StrEnum):
+    """What computes a model."""
+
+    XNNPACK = "xnnpack"  # the CPU, with the runtime's best kernels
+    NONE = "none"  # the CPU, with the plain kernels
+    EDGETPU = "edgetpu"
+    GPU = "gpu"
+    EXTERNAL = "external"  # any other plug-in
+
+
 class DetectSettings(Section):
     """Models and how to run them."""
 
@@ -150,6 +160,19 @@ class DetectSettings(Section):
     nms_iou: float = Field(default=0.4, gt=0, lt=1)
     max_detections: int = Field(default=500, ge=1, le=5000)  # of each class in one frame
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model
+    delegate: DelegateName = DelegateName.XNNPACK
+    delegate_library: str | None = None  # None: the usual name of the library of edgetpu or gpu
+    delegate_options: dict[str, str] = Field(default_factory=dict)
+    delegate_fallback: bool = False  # to xnnpack, when the delegate does not start
+
+    @model_validator(mode="after")
+    def _only_plug_ins_have_a_library(self) -> Self:
+        on_cpu = self.delegate in (DelegateName.XNNPACK, DelegateName.NONE)
+        if on_cpu and (self.delegate_library or self.delegate_options):
+            raise problem(f"{self.delegate} takes no library and no options; set edgetpu, gpu or external", "delegate")
+        if self.delegate is DelegateName.EXTERNAL and not self.delegate_library:
+            raise problem("external needs the file of the plug-in", "delegate_library")
+        return self
 
 
 class TrackSettings(Section):

@@ -27,6 +27,7 @@ _WORDS = {
     "string_type": "must be one value, not a list or section",
     "path_type": "must be the path of a file",
     "tuple_type": "must be a list; put '- ' before each entry",
+    "dict_type": "must be keys with values, each indented on a line of its own",
     "model_type": "must be a section with keys of its own; check the indentation",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",

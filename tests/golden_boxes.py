@@ -1,0 +1,33 @@
+"""What every committed model finds in the portraits, kept in a file: `python -m tests.golden_boxes` writes it anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from anonymizer.zoo import Zoo
+from tests.test_detector import FACES, committed, frame_from, portrait
+
+FILE = Path(__file__).with_suffix(".json")
+
+Row = list[float]  # x1, y1, x2, y2 in source px, score
+
+
+def rows(model: str, who: str) -> list[Row]:
+    """The boxes of one model in one portrait, by falling score."""
+    with committed(model) as detector:
+        found = detector.detect(frame_from(portrait(who)))
+    pairs = zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
+    return [[*(round(side, 1) for side in box), round(score, 3)] for box, score in pairs]
+
+
+def golden() -> dict[str, dict[str, list[Row]]]:
+    """By model and portrait."""
+    content: dict[str, dict[str, list[Row]]] = json.loads(FILE.read_text())
+    return content
+
+
+if __name__ == "__main__":
+    every = {model: {who: rows(model, who) for who in FACES} for model in Zoo().names()}
+    text = json.dumps(every, separators=(", ", ": "))
+    FILE.write_text(text.replace(": {", ": {\n  ").replace("]], ", "]],\n  ").replace("}, ", "},\n") + "\n")
