@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,3 +194,13 @@ def test_reload_keeps_unchanged_cameras_streaming_and_terminates_quickly(tmp_pat
         eventually("only the second camera", lambda: daemon.camera_ids() == ["two"], 10)
         assert daemon.camera("two")["restarts"] == 0
         assert daemon.stop(timeout_s=5) == 0
+
+
+def test_it_stops_within_five_seconds_even_while_a_camera_does_not_answer(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/cam"
+        with RunningDaemon(tmp_path, [{"id": "mute", "url": url}]) as daemon:
+            eventually("a placeholder", lambda: daemon.camera("mute")["whole_frame"] == "no_signal", 20)
+            assert daemon.camera("mute")["state"] == "connecting"
+            assert daemon.get("/healthz")[0] == 200
+            assert daemon.stop(timeout_s=5) == 0
