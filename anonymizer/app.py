@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 
@@ -19,9 +20,11 @@ from anonymizer.demo.camera import DemoCameras
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.engine import runtime_name
+from anonymizer.detect.reach import Eye
+from anonymizer.detect.scout import Reach, Scout
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
-from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.errors import AnonymizerError, ModelError, SettingsError
 from anonymizer.lifecycle import Resource
 from anonymizer.observe.log import configure
 from anonymizer.observe.meter import PrometheusMeter
@@ -39,7 +42,7 @@ from anonymizer.types import Size
 from anonymizer.web.preview import PreviewStore
 from anonymizer.web.server import WebServer
 from anonymizer.web.site import RtspAddress
-from anonymizer.zoo import Zoo
+from anonymizer.zoo import ModelSpec, Zoo
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ class Daemon(Resource):
         self._notifier.reloading()
         _check_models(new.detect)
         old, self._settings = self._settings, new
-        if (new.detect, _targets(new)) != (old.detect, _targets(old)):
+        if (new.detect, _targets(new), reaches_of(new)) != (old.detect, _targets(old), reaches_of(old)):
             self._inference.replace_detector(self._detector_maker(new))
         if new.rtsp != old.rtsp:
             self._restart_rtsp()
@@ -183,7 +186,14 @@ class Daemon(Resource):
         return lambda camera_id: H264Encoder(camera_id, settings.encode, codec=codec)
 
     def _detector_maker(self, settings: Settings) -> Callable[[], Detector]:
-        return partial(make_detector, settings.detect, _targets(settings), clock=self._clock, meter=self._meter)
+        return partial(
+            make_detector,
+            settings.detect,
+            _targets(settings),
+            reaches=reaches_of(settings),
+            clock=self._clock,
+            meter=self._meter,
+        )
 
     def _start_rtsp(self) -> None:
         settings = self._settings.rtsp
@@ -225,10 +235,17 @@ class Daemon(Resource):
 
 
 def make_detector(
-    settings: DetectSettings, targets: frozenset[TargetName], *, clock: Clock, meter: Meter
+    settings: DetectSettings,
+    targets: frozenset[TargetName],
+    *,
+    reaches: Mapping[str, Reach] = MappingProxyType({}),
+    clock: Clock,
+    meter: Meter,
 ) -> CompositeDetector:
     """A detector for each target; the manifest is read anew, so that a repaired models folder is picked up.
 
+    `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
+    found in the whole frame, and tiles cut them apart.
     Raises ModelError for a model that is unknown, missing or altered.
     """
     zoo = Zoo(settings.models_dir)
@@ -252,10 +269,32 @@ def make_detector(
         )
         limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
+        scout = None
+        if target is TargetName.FACE and reaches:
+            scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
-            TfliteDetector(model, limits, threads=settings.threads, delegate=delegate, clock=clock, meter=meter)
+            TfliteDetector(
+                model, limits, threads=settings.threads, delegate=delegate, clock=clock, meter=meter, scout=scout
+            )
         )
     return CompositeDetector(detectors)
+
+
+def face_eye(spec: ModelSpec) -> Eye:
+    """What the planner of tiles must know of a face model; raises ModelError where the manifest does not say it."""
+    if spec.min_face_px is None:
+        raise ModelError(f"model {spec.name} cannot be tiled, its manifest lacks min_face_px: leave out reach_px")
+    return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px)
+
+
+def reaches_of(settings: Settings) -> dict[str, Reach]:
+    """The cameras, by id, whose faces are searched in tiles."""
+    reaches = {}
+    for camera in settings.cameras:
+        privacy, reach_px = camera.privacy or settings.privacy, camera.reach_px or settings.detect.reach_px
+        if reach_px is not None and TargetName.FACE in privacy.targets:
+            reaches[camera.id] = Reach(reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
+    return reaches
 
 
 def _targets(settings: Settings) -> frozenset[TargetName]:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from anonymizer import __version__
+from anonymizer.app import face_eye, make_detector, reaches_of
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
+from anonymizer.detect.reach import plan_tiles
+from anonymizer.detect.scout import Reach
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
+from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.probe import probe
 from anonymizer.publish.gst import load_gstreamer
-from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings
+from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
+from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import Zoo
+
+USUAL_SIZES = (Size(1280, 720), Size(1920, 1080))
+_BLACK = Frame(
+    "check", 0, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0,
+    planes=Planes(np.zeros((720, 1280), np.uint8), *np.zeros((2, 360, 640), np.uint8)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,8 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
         yield _port("rtsp", settings.rtsp)
     if settings.web.enabled:
         yield _port("web", settings.web)
+    if reaches := reaches_of(settings):
+        yield _try("tiles", lambda: _tile_costs(settings.detect, reaches, clock or SystemClock()))
     for camera in settings.cameras if connect else ():
         yield _camera(camera, clock or SystemClock())
 
@@ -81,6 +96,23 @@ def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
         return (
             runs if engine.delegate_fault is None else f"{runs}, allowed by delegate_fallback: {engine.delegate_fault}"
         )
+
+
+def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:
+    """What the smallest faces of each camera cost at usual resolutions, measured with one look."""
+    eye = face_eye(Zoo(settings.models_dir).spec(settings.face_model))
+    meter = PrometheusMeter(version=__version__, runtime="")
+    with make_detector(settings, frozenset({TargetName.FACE}), clock=clock, meter=meter) as detector:
+        detector.detect(_BLACK)  # the first look is slower
+        begun_ns = clock.now_ns()
+        detector.detect(_BLACK)
+        look_ms = (clock.now_ns() - begun_ns) / 1e6
+    budget = "in every frame" if settings.budget_ms is None else f"in turn, {settings.budget_ms} ms a frame"
+    costs = []
+    for camera_id, reach in reaches.items():
+        plans = [plan_tiles(size, eye, reach.reach_px) for size in USUAL_SIZES]
+        costs += [f"{camera_id} at {plan}, {plan.inferences * look_ms:.0f} ms, {budget}" for plan in plans]
+    return "; ".join(costs)
 
 
 def _port(section: str, settings: ListenerSettings) -> Finding:

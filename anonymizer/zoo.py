@@ -84,6 +84,7 @@ class ModelSpec(Section):
     classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the score's last axis means, in its order
     input: InputSpec
     threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
+    min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in the input of the smallest face found well
     licence: str  # SPDX
     licence_path: ModelPath = Field(alias="licence_file")
     source: SourceSpec

@@ -47,7 +47,7 @@ class FakeRuntime:
             monkeypatch.setitem(sys.modules, name.partition(".")[0], None)
             monkeypatch.setitem(sys.modules, name, None)
         runtime = ModuleType(module)
-        runtime.Interpreter = lambda **arguments: _Interpreter(self, arguments)  # type: ignore[attr-defined]
+        runtime.Interpreter = lambda **arguments: FakeInterpreter(self, arguments)  # type: ignore[attr-defined]
         runtime.load_delegate = self._load_delegate  # type: ignore[attr-defined]
         runtime.OpResolverType = OpResolverType  # type: ignore[attr-defined]
         monkeypatch.setattr("anonymizer.detect.delegates.require_plugin", lambda _library: None)
@@ -62,7 +62,9 @@ class FakeRuntime:
         return f"delegate from {library}"
 
 
-class _Interpreter:
+class FakeInterpreter:
+    """The part of the runtime's interface that the engine uses."""
+
     def __init__(self, runtime: FakeRuntime, arguments: dict[str, Any]) -> None:
         if runtime.load_error is not None:
             raise runtime.load_error

@@ -145,6 +145,17 @@ def test_check_names_a_delegate_that_does_not_start(
     assert all("allowed by delegate_fallback" in line for line in lines) == allowed
 
 
+@pytest.mark.parametrize("budget", ["", "  budget_ms: 150\n"])
+def test_check_states_the_cost_of_tiles(budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(DEMO.read_text() + f"detect:\n  reach_px: 16\n{budget}")
+    assert main(["check", "--config", str(path)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "tiles" in line)
+    assert "demo at 1280x720: 6 tiles of 640x384 and the whole picture, 7 inferences, faces from 16 px, " in line
+    assert "demo at 1920x1080: 16 tiles of 640x384 and the whole picture, 17 inferences, faces from 16 px, " in line
+    assert line.endswith("ms, in turn, 150 ms a frame" if budget else "ms, in every frame")
+
+
 def test_check_opens_the_cameras_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"cameras:\n  - id: yard\n    url: file://{tmp_path}/none.mp4\n")

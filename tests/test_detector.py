@@ -13,11 +13,14 @@ import anonymizer.demo
 from anonymizer.clock import FakeClock, SystemClock
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.reach import Eye
+from anonymizer.detect.scout import Reach, Scout
+from anonymizer.detect.tiles import merged
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.geometry import iou_matrix
 from anonymizer.types import Colour, Detections, Frame, Planes, Size, Target
 from anonymizer.zoo import Zoo
-from tests.fake_runtime import FakeRuntime
+from tests.fake_runtime import FakeInterpreter, FakeRuntime
 from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
 
 MODEL = DetectorModel(
@@ -144,7 +147,9 @@ def test_the_hook_is_told_the_time_of_each_frame(
         MODEL, LIMITS, threads=1, clock=clock, meter=meter, on_model_ns=lambda *call: told.append(call)
     )
     with detector:
-        monkeypatch.setattr("anonymizer.detect.detector.nms", lambda *_, **__: clock.advance(0.02) or np.arange(0))
+        monkeypatch.setattr(
+            "anonymizer.detect.detector.merged", lambda *args, **more: clock.advance(0.02) or merged(*args, **more)
+        )
         detector.detect(frame_of(64, 48))
     assert told == [("toy", 20_000_000)]
 
@@ -184,6 +189,68 @@ def test_an_unknown_family_does_not_start(runtime: FakeRuntime, meter: Recording
     model = replace(MODEL, family="yolo")
     with pytest.raises(ModelError, match="unknown model family"):
         TfliteDetector(model, LIMITS, threads=1, clock=FakeClock(), meter=meter).start()
+
+
+class BrightSpots(dict[str, np.ndarray]):
+    """Outputs that follow the picture: a face where it is bright, if that is 14 pixels high or cut above or below."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        super().__init__(heads())
+        self._runtime = runtime
+
+    def values(self) -> list[np.ndarray]:  # type: ignore[override]
+        rows, columns = np.nonzero(self._runtime.seen[-1][0, :, :, 1] > 170)
+        outputs = heads()
+        if len(rows) and (np.ptp(rows) >= 13 or {0, 47} & {*rows}):
+            sides = np.array([np.ptp(rows) + 1, np.ptp(columns) + 1])
+            centre = np.array([rows.min(), columns.min()]) + sides / 2
+            cell = (centre // 4).astype(int).clip(0, [11, 15])
+            outputs["heat"][0, *cell] = 0.9
+            outputs["scale"][0, *cell] = np.log(sides / 4)
+            outputs["offset"][0, *cell] = centre / 4 - cell - 0.5
+        return list(outputs.values())
+
+
+def far_sighted(clock: FakeClock, *, budget_ms: int | None = None) -> TfliteDetector:
+    scout = Scout(Eye(MODEL.size, MODEL.fit, 16), {"cam": Reach(16, 400, 1000)}, budget_ms=budget_ms)
+    return TfliteDetector(MODEL, LIMITS, threads=1, clock=clock, meter=RecordingMeter(), scout=scout)
+
+
+@pytest.mark.parametrize("x", [0, 26, 40, 54, 70, 108])
+@pytest.mark.parametrize("y", [4, 18, 30, 41, 70])
+def test_a_small_face_is_found_once_wherever_tiles_meet(
+    detector: TfliteDetector, runtime: FakeRuntime, x: int, y: int
+) -> None:
+    runtime.outputs = BrightSpots(runtime)
+    luma = np.full((96, 128), 60, np.uint8)
+    luma[y : y + 20, x : x + 20] = 230
+    chroma = np.full((48, 64), 128, np.uint8)
+    frame = make_frame(planes=Planes(luma, chroma, chroma))
+    with detector:
+        assert len(detector.detect(frame)) == 0  # ten pixels are too few for this model
+    with far_sighted(FakeClock()) as far:
+        found = far.detect(frame)
+    np.testing.assert_allclose(found.boxes, [[x, y, x + 20, y + 20]], atol=1.5)
+    assert found.class_ids.tolist() == [Target.FACE]
+
+
+def test_the_whole_frame_is_looked_at_first_and_then_as_many_tiles_as_there_is_time_for(
+    runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, invoke = FakeClock(), FakeInterpreter.invoke
+    monkeypatch.setattr(FakeInterpreter, "invoke", lambda self: (clock.advance(0.01), invoke(self)))
+    with far_sighted(clock, budget_ms=40) as far:
+        for _ in range(3):
+            runtime.seen.clear()
+            far.detect(frame_of(128, 96))
+            assert len(runtime.seen) == 4
+
+
+def test_without_a_scout_there_is_one_look(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    with detector:
+        runtime.seen.clear()
+        detector.detect(frame_of(128, 96))
+    assert len(runtime.seen) == 1
 
 
 class ScriptedDetector:

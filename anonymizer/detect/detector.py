@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
-from anonymizer.detect.nms import nms
+from anonymizer.detect.scout import Scout
+from anonymizer.detect.tiles import Sighting, Tile, merged, sighted
 from anonymizer.errors import InvalidOutputError, ModelError
-from anonymizer.geometry import area, clip
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, Size, Target
@@ -60,9 +60,10 @@ class TfliteDetector(Resource):
         clock: Clock,
         meter: Meter,
         delegate: Delegate | None = None,
+        scout: Scout | None = None,
         on_model_ns: Callable[[str, int], None] | None = None,
     ) -> None:
-        """Without a delegate XNNPACK computes.
+        """Without a delegate XNNPACK computes. `scout` names tiles to look at besides the whole frame, None: no tiles.
 
         `on_model_ns` is told the model's name and wall time after each frame.
         """
@@ -70,10 +71,13 @@ class TfliteDetector(Resource):
         self._limits = limits
         self._clock = clock
         self._meter = meter
+        self._scout = scout
         self._on_model_ns = on_model_ns
         self._delegate = delegate or Delegate()
         self._engine = Engine(model.path, threads=threads, mean=model.mean, scale=model.scale, delegate=self._delegate)
         self._letterboxer = Letterboxer(model.size, model.fit)
+        self._tile_letterboxer = Letterboxer(model.size, model.fit)
+        self._look_ns = 0  # wall time of one look, smoothed
         self._family: Family | None = None
 
     def start(self) -> None:
@@ -108,21 +112,19 @@ class TfliteDetector(Resource):
         if self._family is None:
             raise ModelError(f"model {self._model.name} is not loaded: call start() first")
         begun_ns = self._clock.now_ns()
-        picture, placement = self._letterboxer.apply(frame.planes, frame.colour)
-        found = self._family.decode(self._engine.run(picture), self._limits.threshold)
-        boxes = clip(placement.to_source(found.boxes), frame.size)
-        seen = area(boxes) > 0
-        boxes, scores, class_ids = boxes[seen], found.scores[seen], found.class_ids[seen]
-        stay = nms(boxes, scores, class_ids, iou=self._limits.nms_iou, max_detections=self._limits.max_detections)
+        sightings = [self._look(self._family, frame, Tile.whole(frame.size), self._letterboxer)]
+        if self._scout is not None:
+            sightings += self._look_at_tiles(self._family, frame, self._scout)
+        found = merged(sightings, iou=self._limits.nms_iou, max_detections=self._limits.max_detections)
         if self._on_model_ns is not None:
             self._on_model_ns(self._model.name, self._clock.now_ns() - begun_ns)
         return Detections(
             camera_id=frame.camera_id,
             seq=frame.seq,
             epoch=frame.epoch,
-            boxes=boxes[stay],
-            scores=scores[stay],
-            class_ids=class_ids[stay],
+            boxes=found.boxes,
+            scores=found.scores,
+            class_ids=found.class_ids,
             model=self._model.name,
         )
 
@@ -130,6 +132,21 @@ class TfliteDetector(Resource):
         """Free the model; idempotent."""
         self._family = None
         self._engine.close()
+
+    def _look(self, family: Family, frame: Frame, tile: Tile, letterboxer: Letterboxer) -> Sighting:
+        """Everything that the model sees in a tile, duplicates included."""
+        begun_ns = self._clock.now_ns()
+        picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
+        found = family.decode(self._engine.run(picture), self._limits.threshold)
+        took_ns = self._clock.now_ns() - begun_ns
+        self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
+        return sighted(found, placement, tile, frame.size)
+
+    def _look_at_tiles(self, family: Family, frame: Frame, scout: Scout) -> Iterator[Sighting]:
+        for tile in scout.tiles(frame, self._look_ns):
+            seen = self._look(family, frame, tile, self._tile_letterboxer)
+            scout.found(frame.camera_id, tile, something=len(seen) > 0)
+            yield seen
 
 
 class CompositeDetector(Resource):

@@ -128,6 +128,7 @@ class CameraSettings(Section):
     read_timeout_s: float = Field(default=4.0, gt=0, le=60)
     max_fps: float | None = Field(default=None, ge=0.5, le=120)
     loop: bool = True  # files only: start again at the end
+    reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: detect's
     push_url: PushUrl | None = Field(default=None, repr=False)  # also send the redacted stream to this RTSP server
     privacy: PrivacySettings | None = None  # None: the section of the whole site; the loader fills it in
     redact: RedactSettings | None = None  # as privacy
@@ -160,6 +161,8 @@ class DetectSettings(Section):
     nms_iou: float = Field(default=0.4, gt=0, lt=1)
     max_detections: int = Field(default=500, ge=1, le=5000)  # of each class in one frame
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model
+    reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: no tiles
+    budget_ms: int | None = Field(default=None, ge=10, le=5000)  # for faces of one frame; None: all tiles at once
     delegate: DelegateName = DelegateName.XNNPACK
     delegate_library: str | None = None  # None: the usual name of the library of edgetpu or gpu
     delegate_options: dict[str, str] = Field(default_factory=dict)

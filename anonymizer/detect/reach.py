@@ -1,0 +1,72 @@
+"""How small a face is to be found, and which tiles of a frame that takes; pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from anonymizer.detect.letterbox import Fit, Letterbox
+from anonymizer.detect.tiles import Tile
+from anonymizer.types import Size
+
+MAX_TILES = 64  # of one frame
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """What a model sees: the picture it takes and the smallest face that it finds in it."""
+
+    size: Size  # of the input
+    fit: Fit
+    min_face_px: int  # height in input pixels
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """Where to look in every frame of one size: at all of it, and at these tiles."""
+
+    frame: Size
+    tiles: tuple[Tile, ...]  # all of one size; none: looking at the whole frame is enough
+    reach_px: int  # height in source pixels of the smallest face that is found
+
+    @property
+    def inferences(self) -> int:
+        """How often the model runs to look everywhere once."""
+        return 1 + len(self.tiles)
+
+    def __str__(self) -> str:
+        what = f"{len(self.tiles)} tiles of {self.tiles[0].size} and the whole picture" if self.tiles else "no tiles"
+        times = f"{self.inferences} inference{'s' if self.tiles else ''}"
+        return f"{self.frame}: {what}, {times}, faces from {self.reach_px} px"
+
+
+def plan_tiles(frame: Size, eye: Eye, reach_px: int) -> TilePlan:
+    """The fewest tiles in which the model finds faces from `reach_px` source pixels high.
+
+    Every face that is at least so high and no wider than high lies as a whole in a tile that shows it large enough,
+    or is large enough in the whole frame: tiles overlap by the height that the whole frame makes visible, though by
+    half a tile at most. If that took more than MAX_TILES, the plan's own `reach_px` is the next larger possible one.
+    """
+    whole_px = math.ceil(eye.min_face_px / Letterbox.of(frame, eye.size, eye.fit).scale[1])
+    while reach_px < whole_px:
+        tile = Size(
+            min(frame.width, _even(eye.size.width * reach_px / eye.min_face_px)),
+            min(frame.height, _even(eye.size.height * reach_px / eye.min_face_px)),
+        )
+        columns = _starts(frame.width, tile.width, whole_px)
+        rows = _starts(frame.height, tile.height, whole_px)
+        if len(columns) * len(rows) <= MAX_TILES:
+            return TilePlan(frame, tuple(Tile(x, y, tile) for y in rows for x in columns), reach_px)
+        reach_px += 1
+    return TilePlan(frame, (), whole_px)
+
+
+def _even(length: float) -> int:
+    return int(length) // 2 * 2
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Even places, evenly spread, of tiles that cover a length and overlap by that much, or by half a tile."""
+    stride = max(2, tile - min(overlap, tile // 2) - 2)  # starts are rounded down by less than 2
+    gaps = math.ceil((length - tile) / stride)
+    return [0, *(_even((length - tile) * index / gaps) for index in range(1, gaps + 1))]

@@ -1,1 +1,0 @@
-"""Measures on labelled pictures what detectors find and what their masks leave bare."""

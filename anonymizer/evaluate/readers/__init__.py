@@ -1,1 +1,0 @@
-"""Reads labels of pictures, one module a format."""
