@@ -1,4 +1,4 @@
-"""The command line: `anonymizer run | check | probe | models | version`.
+"""The command line: `anonymizer run | check | probe | models | evaluate | version`.
 
 Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
 (systemd does not restart the service then); 130 interrupted.
@@ -17,11 +17,15 @@ from pydantic import SecretStr, ValidationError
 
 from anonymizer import __version__
 from anonymizer.clock import SystemClock
-from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.errors import AnonymizerError, ModelError, SettingsError
+from anonymizer.evaluate.arguments import add_arguments as add_evaluate_arguments
+from anonymizer.evaluate.arguments import request_of
 from anonymizer.observe.log import mask_secrets
+from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
-from anonymizer.settings.schema import CameraSettings, Transport
+from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
+from anonymizer.types import Target
 from anonymizer.zoo import Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -76,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     models = command("models", _models, "list the models, or compare their files with the manifest")
     models.add_argument("action", choices=["list", "verify"])
     models.add_argument("--models-dir", type=Path, help="folder with manifest.yaml (default: the program's own)")
+
+    evaluate = command("evaluate", _evaluate, "measure on labelled pictures what is found and what masks leave bare")
+    kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
+    add_evaluate_arguments(kinds.add_parser("detect", help="detectors, or the masked pictures of another tool"))
 
     command("version", _version, "print the versions of the program and of what it runs on")
     return parser
@@ -140,6 +148,32 @@ def _models(arguments: argparse.Namespace) -> int:
     findings = [verify_model(zoo, name) for name in zoo.names()]
     print(*findings, sep="\n")
     return 0 if all(finding.ok for finding in findings) else FAILED
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from anonymizer.app import make_detector
+    from anonymizer.evaluate.command import evaluate
+    from anonymizer.observe.meter import PrometheusMeter
+
+    settings = load_settings(arguments.settings) if arguments.settings else Settings()
+    meter = PrometheusMeter(version=__version__, runtime="")
+
+    def make(model: str, target: Target, threshold: float) -> Detector:
+        """One model on one thread; the daemon's limit on detections would refuse what a curve needs."""
+        if target not in Zoo(settings.detect.models_dir).spec(model).classes:
+            raise ModelError(f"model {model} does not find what the labels show: choose another --model or --target")
+        name = TargetName[target.name]
+        update = {
+            f"{name}_model": model,
+            f"{name}_threshold": threshold,
+            "max_detections": 5000,
+            "threads": 1,
+        }
+        detect = settings.detect.model_copy(update=update)
+        return make_detector(detect, frozenset({name}), clock=SystemClock(), meter=meter)
+
+    print(evaluate(request_of(arguments), settings, make))
+    return 0
 
 
 def _version(_arguments: argparse.Namespace) -> int:

@@ -33,3 +33,7 @@ class EncodeError(AnonymizerError, RuntimeError):
 
 class PublishError(AnonymizerError, RuntimeError):
     """An output could not be started: port taken, library missing, address refused."""
+
+
+class DatasetError(AnonymizerError, ValueError):
+    """Labelled pictures for an evaluation are missing, or their labels cannot be read."""

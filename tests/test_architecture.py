@@ -43,6 +43,7 @@ LAYERS = {
     "anonymizer.zoo": EDGE,
     "anonymizer.observe": EDGE,
     "anonymizer.settings": EDGE,
+    "anonymizer.evaluate": FLOW,
     "anonymizer.pipeline": FLOW,
     "anonymizer.web": FLOW,
     "anonymizer.app": TOP,

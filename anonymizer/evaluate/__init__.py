@@ -1,0 +1,1 @@
+"""Measures on labelled pictures what detectors find and what their masks leave bare."""

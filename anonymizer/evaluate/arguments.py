@@ -1,0 +1,69 @@
+"""The arguments of `anonymizer evaluate detect`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from anonymizer.evaluate.command import Request
+from anonymizer.settings.schema import TargetName
+
+_FORMS = "labels: .json (list of files and boxes, or COCO), WIDER FACE .txt, folder of Pascal VOC or MOTChallenge"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `request_of` reads."""
+    parser.add_argument("dataset", type=Path, help=_FORMS)
+    parser.add_argument("--pictures", type=Path, help="their folder, if it is not beside the labels")
+    parser.add_argument("--target", choices=[str(name) for name in TargetName], help="if the labels have several")
+    parser.add_argument("--model", action="append", default=[], help="repeat to compare (default: the settings')")
+    parser.add_argument("--threshold", type=_share, help="least score that is masked (default: the settings')")
+    parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
+    parser.add_argument("--limit", type=_count, help="only so many pictures, evenly spread over all")
+    parser.add_argument("--json", type=Path, help="write the figures and curves")
+    parser.add_argument("--picture", type=Path, help="write the curves and the leak by height as PNG")
+    parser.add_argument(
+        "--anonymized",
+        type=Path,
+        help="measure another tool: folder of its pictures, named like the originals, best PNG",
+    )
+    parser.add_argument(
+        "--fill", type=_colour, default=(255, 0, 255), metavar="B,G,R", help="colour of that tool's masks (255,0,255)"
+    )
+
+
+def request_of(arguments: argparse.Namespace) -> Request:
+    """What to measure."""
+    return Request(
+        dataset=arguments.dataset,
+        pictures=arguments.pictures,
+        target=TargetName(arguments.target).target if arguments.target else None,
+        limit=arguments.limit,
+        models=tuple(arguments.model),
+        threshold=arguments.threshold,
+        anonymized=arguments.anonymized,
+        fill=arguments.fill,
+        json=arguments.json,
+        picture=arguments.picture,
+    )
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    levels = [int(part) for part in text.split(",")]
+    if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
+        raise argparse.ArgumentTypeError("must be three levels of 0-255, like 255,0,255")
+    return levels[0], levels[1], levels[2]

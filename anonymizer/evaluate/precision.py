@@ -1,0 +1,55 @@
+"""Precision over recall, average precision and recall at a threshold from matched detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anonymizer.evaluate.sample import Flags
+from anonymizer.types import F32
+
+RECALLS = np.linspace(0.0, 1.0, 101)  # where COCO samples the curve
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """What became of the detections of one picture; arrays share D, by falling score."""
+
+    scores: F32  # (D,)
+    hit: Flags  # (D,) took a truth that counts
+    dropped: Flags  # (D,) neither hit nor false alarm
+    truths: int  # how many count
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Precision at each of RECALLS, never rising; empty if no truth counts."""
+
+    precision: tuple[float, ...]
+
+    @property
+    def average_precision(self) -> float | None:
+        """Mean over RECALLS, 0-1; None if no truth counts."""
+        return float(np.mean(self.precision)) if self.precision else None
+
+
+def make_curve(verdicts: Sequence[Verdicts]) -> Curve:
+    """COCO's interpolated curve: the best precision at this recall or any higher one."""
+    truths = sum(each.truths for each in verdicts)
+    if not truths:
+        return Curve(())
+    scores = np.concatenate([each.scores[~each.dropped] for each in verdicts])
+    hit = np.concatenate([each.hit[~each.dropped] for each in verdicts])[np.argsort(-scores, kind="stable")]
+    hits = np.cumsum(hit)
+    precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
+    at = np.searchsorted(hits / truths, RECALLS, side="left")
+    return Curve(tuple(np.append(precision, 0.0)[np.minimum(at, len(hits))].tolist()))
+
+
+def recall_at(verdicts: Sequence[Verdicts], threshold: float) -> float | None:
+    """Share of the truths that a detection of at least this score takes, 0-1; None if no truth counts."""
+    truths = sum(each.truths for each in verdicts)
+    hits = sum(int((each.hit & (each.scores >= threshold)).sum()) for each in verdicts)
+    return hits / truths if truths else None

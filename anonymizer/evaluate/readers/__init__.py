@@ -1,0 +1,1 @@
+"""Reads labels of pictures, one module a format."""

@@ -1,0 +1,114 @@
+"""Reads a MOTChallenge folder: `gt.txt` with the frames of `img1` or of one clip."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import cv2
+
+from anonymizer.errors import DatasetError
+from anonymizer.evaluate.sample import Label, Sample, load_picture, make_sample
+from anonymizer.types import U8, Target
+
+CLIPS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+_PICTURES = (".jpg", ".jpeg", ".png")
+_PEDESTRIAN = 1
+_NOT_JUDGED = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
+_MOT16_COLUMNS = 9  # frame, id, x, y, w, h, judged, class, visibility; MOT15 has ten: x, y, z instead of the last two
+
+
+def labels_of(folder: Path) -> Path | None:
+    """The ground truth of a folder of this form."""
+    return next((path for path in (folder / "gt" / "gt.txt", folder / "gt.txt") if path.is_file()), None)
+
+
+def read_mot(folder: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
+    """The frames in order, with those that nobody is in; corners in the file count from 1.
+
+    Not judged: rows marked 0, people of whom nothing is visible, and the classes that the benchmark leaves out.
+    Raises DatasetError.
+    """
+    path = labels_of(folder)
+    if path is None:
+        raise DatasetError(f"{folder}: has neither gt/gt.txt nor gt.txt")
+    labels = _labels(path)
+    frames = pictures or folder / "img1"
+    if frames.is_dir():
+        files = sorted(file for file in frames.iterdir() if file.suffix.lower() in _PICTURES)
+        numbered = [(_number(file), file) for file in files]
+        return tuple(make_sample(file.name, partial(load_picture, file), labels[at]) for at, file in numbered)
+    clips = [frames] if frames.is_file() else [file for file in folder.iterdir() if file.suffix.lower() in CLIPS]
+    if len(clips) != 1:
+        raise DatasetError(f"{folder}: needs a folder img1 or exactly one clip, has {len(clips)}")
+    clip = _Clip(clips[0])
+    return tuple(make_sample(f"{at:06}", partial(clip.load, at), labels[at]) for at in range(1, clip.count() + 1))
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.stem)
+    except ValueError:
+        raise DatasetError(f"{file}: the pictures of a MOT folder are named by the number of their frame") from None
+
+
+def _labels(path: Path) -> dict[int, list[Label]]:
+    labels: dict[int, list[Label]] = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as stream:
+        for line, row in enumerate(csv.reader(stream), 1):
+            try:
+                label = _label(row)
+                if label is not None:
+                    labels[int(row[0])].append(label)
+            except (ValueError, IndexError):
+                raise DatasetError(f"{path}:{line}: not a row of MOTChallenge: mend the labels") from None
+    return labels
+
+
+def _label(row: list[str]) -> Label | None:
+    x, y, width, height, judged = (float(value) for value in row[2:7])
+    xywh = (x - 1, y - 1, width, height)
+    if len(row) != _MOT16_COLUMNS:
+        return Label(xywh, Target.PERSON, ignored=judged == 0)
+    kind, visibility = int(row[7]), float(row[8])
+    if kind != _PEDESTRIAN and kind not in _NOT_JUDGED:
+        return None
+    return Label(xywh, Target.PERSON, ignored=judged == 0 or kind != _PEDESTRIAN or visibility == 0)
+
+
+class _Clip:
+    """The pictures of a video file by number, read forward; going back starts over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: cv2.VideoCapture | None = None
+        self._next = 1
+
+    def count(self) -> int:
+        """How many pictures can be read; decodes the whole clip, because headers lie."""
+        reader, count = self._open(), 0
+        while reader.grab():
+            count += 1
+        reader.release()
+        return count
+
+    def load(self, number: int) -> U8:
+        """(H, W, 3) BGR of the picture `number`, counted from 1; raises DatasetError."""
+        if self._reader is None or number < self._next:
+            self._reader, self._next = self._open(), 1
+        while self._next < number and self._reader.grab():
+            self._next += 1
+        found, picture = self._reader.read()
+        self._next += 1
+        if not found:
+            raise DatasetError(f"{self._path}: has no picture {number}")
+        return cast(U8, picture)
+
+    def _open(self) -> cv2.VideoCapture:
+        reader = cv2.VideoCapture(str(self._path))
+        if not reader.isOpened():
+            raise DatasetError(f"{self._path}: is no video that can be read")
+        return reader

@@ -1,0 +1,84 @@
+"""One labelled picture, whatever data set it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymizer.errors import DatasetError
+from anonymizer.types import F32, I32, U8, Target
+
+Flags = NDArray[np.bool_]
+XYWH = tuple[float, float, float, float]  # left, top, width, height in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One labelled box before it becomes a row of a Sample."""
+
+    xywh: XYWH
+    target: Target
+    ignored: bool = False  # the data set does not judge it: neither hit nor miss
+    crowd: bool = False  # many objects in one box; implies ignored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A picture and its ground truth; all arrays share N, N may be 0."""
+
+    name: str  # the picture's file, relative to the folder of pictures; of a clip the number of the frame
+    load: Callable[[], U8]  # (H, W, 3) BGR; raises DatasetError
+    boxes: F32  # (N, 4) x1 y1 x2 y2 in pixels as labelled, may reach over the picture's edge
+    ignored: Flags  # (N,)
+    crowd: Flags  # (N,) never without ignored
+    targets: I32  # (N,) values of Target
+
+    def of(self, target: Target) -> Sample:
+        """The same picture with the labels of one target."""
+        chosen = self.targets == int(target)
+        return Sample(
+            self.name, self.load, self.boxes[chosen], self.ignored[chosen], self.crowd[chosen], self.targets[chosen]
+        )
+
+
+def make_sample(name: str, load: Callable[[], U8], labels: Iterable[Label]) -> Sample:
+    """Raises DatasetError for a box that is not finite; boxes without extent are left out."""
+    kept = [label for label in labels if not (label.xywh[2] <= 0 or label.xywh[3] <= 0)]
+    xywh = np.array([label.xywh for label in kept], np.float32).reshape(-1, 4)
+    if not np.isfinite(xywh).all():
+        raise DatasetError(f"{name}: a box is not finite: mend the labels")
+    return Sample(
+        name=name,
+        load=load,
+        boxes=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        ignored=np.array([label.ignored or label.crowd for label in kept], np.bool_),
+        crowd=np.array([label.crowd for label in kept], np.bool_),
+        targets=np.array([label.target for label in kept], np.int32),
+    )
+
+
+def load_picture(path: Path) -> U8:
+    """A picture file as (H, W, 3) BGR, not turned by its EXIF tag, since labels mean pixels as stored.
+
+    Raises DatasetError if it is missing or no picture.
+    """
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise DatasetError(f"{path} is missing or is no picture: check the data set, or name its folder by --pictures")
+    return cast(U8, picture)
+
+
+def find_pictures(places: Iterable[Path], first: str, labels: Path) -> Path:
+    """The first folder that holds the first labelled picture; raises DatasetError if none does."""
+    tried = list(dict.fromkeys(places))
+    for place in tried:
+        if (place / first).is_file():
+            return place
+    names = ", ".join(str(place) for place in tried)
+    raise DatasetError(f"{labels}: found no {first} in {names}: name the folder of the pictures by --pictures")

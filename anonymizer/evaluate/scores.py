@@ -1,0 +1,110 @@
+"""Sums up the trials of all pictures: how much is found and how much stays bare, by height."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anonymizer.evaluate.matching import NOBODY, Truth, match
+from anonymizer.evaluate.precision import Curve, Verdicts, make_curve, recall_at
+from anonymizer.evaluate.sample import Flags
+from anonymizer.evaluate.trial import Trial
+from anonymizer.types import F32, Target
+
+
+@dataclass(frozen=True, slots=True)
+class HeightBin:
+    """Boxes of these heights in pixels of the picture."""
+
+    least_px: float
+    below_px: float
+
+    def __str__(self) -> str:
+        return f"{self.least_px:g}+" if math.isinf(self.below_px) else f"{self.least_px:g}-{self.below_px:g}"
+
+
+ALL = HeightBin(10, math.inf)  # smaller ones are neither hit nor miss
+BINS = (HeightBin(10, 16), HeightBin(16, 32), HeightBin(32, 64), HeightBin(64, math.inf))
+
+
+@dataclass(frozen=True, slots=True)
+class BinScore:
+    """One height bin; shares are 0-1, None where they mean nothing."""
+
+    heights: HeightBin
+    truths: int  # labels that count
+    average_precision: float | None  # at IoU 0.5
+    recall: float | None  # at the threshold
+    leak: float | None  # share of labels that masks leave too bare
+    head_leak: float | None  # the same of the heads of persons
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One detector, or other tool, on one data set."""
+
+    name: str
+    target: Target
+    threshold: float | None
+    pictures: int
+    overall: BinScore
+    bins: tuple[BinScore, ...]
+    over_mask: float | None  # mean over the pictures
+    cpu_ms: float | None  # of the detector, mean over the pictures
+    curve: Curve
+
+
+def sum_up(name: str, target: Target, trials: Sequence[Trial], threshold: float | None) -> Scores:
+    """`threshold` None: there are no detections, only masks."""
+    spent_ns = sum(trial.cpu_ns for trial in trials)
+    overall, curve = _bin_score(trials, ALL, target, threshold)
+    return Scores(
+        name=name,
+        target=target,
+        threshold=threshold,
+        pictures=len(trials),
+        overall=overall,
+        bins=tuple(_bin_score(trials, heights, target, threshold)[0] for heights in BINS),
+        over_mask=float(np.mean([trial.over_mask for trial in trials])) if trials else None,
+        cpu_ms=spent_ns / 1e6 / len(trials) if spent_ns else None,
+        curve=curve,
+    )
+
+
+def verdicts(trial: Trial, heights: HeightBin) -> Verdicts:
+    """Labels of other heights are left out, and so are detections of other heights that match nothing, as in COCO."""
+    left_out = trial.ignored | ~_are_of(trial.boxes, heights)
+    taken = match(trial.found, Truth(trial.boxes, left_out, absorbs=trial.ignored, crowd=trial.crowd))
+    is_taken = taken != NOBODY
+    hit, dropped = is_taken.copy(), ~is_taken & ~_are_of(trial.found, heights)
+    hit[is_taken] = ~left_out[taken[is_taken]]
+    dropped[is_taken] = left_out[taken[is_taken]]
+    return Verdicts(trial.scores, hit, dropped, int((~left_out).sum()))
+
+
+def _are_of(boxes: F32, heights: HeightBin) -> Flags:
+    height = boxes[:, 3] - boxes[:, 1]
+    return (height >= heights.least_px) & (height < heights.below_px)
+
+
+def _bin_score(
+    trials: Sequence[Trial], heights: HeightBin, target: Target, threshold: float | None
+) -> tuple[BinScore, Curve]:
+    found = [verdicts(trial, heights) for trial in trials]
+    truths = sum(each.truths for each in found)
+    curve = make_curve(found) if threshold is not None else Curve(())
+    counts = [~trial.ignored & _are_of(trial.boxes, heights) for trial in trials]
+    bare = sum(int(trial.bare[count].sum()) for trial, count in zip(trials, counts, strict=True))
+    bare_heads = sum(int(trial.bare_head[count].sum()) for trial, count in zip(trials, counts, strict=True))
+    score = BinScore(
+        heights=heights,
+        truths=truths,
+        average_precision=curve.average_precision,
+        recall=recall_at(found, threshold) if threshold is not None else None,
+        leak=bare / truths if truths else None,
+        head_leak=bare_heads / truths if truths and target is Target.PERSON else None,
+    )
+    return score, curve

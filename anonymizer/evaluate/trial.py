@@ -1,0 +1,163 @@
+"""What a detector, or another tool, made of one labelled picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anonymizer.errors import DatasetError, InvalidOutputError
+from anonymizer.evaluate.coverage import (
+    FACE_COVERED,
+    HEAD_COVERED,
+    PERSON_COVERED,
+    covered_share,
+    heads,
+    mask_of_colour,
+    mask_of_plan,
+    over_mask_share,
+)
+from anonymizer.evaluate.dataset import Dataset
+from anonymizer.evaluate.sample import Flags, Sample, load_picture
+from anonymizer.geometry import area, clip
+from anonymizer.policy import Evidence, Policy
+from anonymizer.ports import Detector
+from anonymizer.types import F32, U8, Colour, Detections, Frame, Planes, Reason, Size, Target
+
+_BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+CAMERA_ID = "evaluate"
+FILL_TOLERANCE = 12  # levels of a channel by which a lossy file may miss the fill colour
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One picture judged: N labels, D detections."""
+
+    boxes: F32  # (N, 4) ground truth, cut at the picture's edge
+    ignored: Flags  # (N,)
+    crowd: Flags  # (N,)
+    bare: Flags  # (N,) masks leave too much of it uncovered
+    bare_head: Flags  # (N,) of persons; of faces the same as bare
+    over_mask: float  # share of the picture that is masked outside all labels
+    found: F32  # (D, 4) detections by falling score
+    scores: F32  # (D,)
+    cpu_ns: int  # spent in the detector; 0: unknown
+
+
+def try_detector(
+    dataset: Dataset, detector: Detector, policy: Policy, *, threshold: float, cpu_ns: Callable[[], int]
+) -> Iterator[Trial]:
+    """Run a started detector as the daemon does; masks are the policy's for detections of this score or more.
+
+    `cpu_ns` reads the CPU time of this process. A picture with invalid model output counts as the daemon would treat
+    it: masked whole, with nothing found. Raises DatasetError, ModelError.
+    """
+    for seq, sample in enumerate(dataset.samples):
+        frame = _frame(sample, seq)
+        begun_ns = cpu_ns()
+        try:
+            every, fault = detector.detect(frame), None
+        except InvalidOutputError:
+            every, fault = _nothing(frame), Reason.INVALID_OUTPUT
+        spent_ns = cpu_ns() - begun_ns
+        own = every.class_ids == int(dataset.target)
+        found = _where(every, own)
+        plan = policy.decide(
+            Evidence(
+                seq=seq,
+                size=frame.size,
+                suspect=False,
+                detections=_where(found, found.scores >= threshold),
+                later=None,
+                tracks=(),
+                detection_age_ns=0,
+                fault=fault,
+            )
+        )
+        yield _judge(sample, dataset.target, mask_of_plan(plan, frame.size), found, spent_ns)
+
+
+def try_pictures(dataset: Dataset, folder: Path, fill: tuple[int, int, int]) -> Iterator[Trial]:
+    """Judge pictures that another tool masked with one solid colour (B, G, R); raises DatasetError.
+
+    Lossless files: JPEG mixes a rim of a pixel or two into the surroundings, which counts as bare.
+    """
+    for seq, sample in enumerate(dataset.samples):
+        original = sample.load()
+        anonymized = _masked_picture(folder, sample)
+        if anonymized.shape != original.shape:
+            raise DatasetError(
+                f"{folder}: {sample.name} has another size than the original: measure pictures that were not resized"
+            )
+        mask = mask_of_colour(anonymized, original, fill, FILL_TOLERANCE)
+        frame = _frame(sample, seq)
+        mask = mask[: frame.size.height, : frame.size.width]
+        yield _judge(sample, dataset.target, mask, _nothing(frame), 0)
+
+
+def _masked_picture(folder: Path, sample: Sample) -> U8:
+    name = folder / sample.name
+    for suffix in (name.suffix, *_SUFFIXES):
+        if name.with_suffix(suffix).is_file():
+            return load_picture(name.with_suffix(suffix))
+    raise DatasetError(f"{name}: is missing; every picture of the data set needs its masked one, of the same name")
+
+
+def _frame(sample: Sample, seq: int) -> Frame:
+    """The picture as the planes that cameras send; an odd last row or column goes, as it does there."""
+    picture = sample.load()
+    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    if not height or not width:
+        raise DatasetError(f"{sample.name}: a picture of {picture.shape[1]}x{picture.shape[0]} is too small")
+    i420 = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_BGR2YUV_I420), np.uint8)
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    planes = Planes(i420[:height], chroma[0], chroma[1])
+    return Frame(CAMERA_ID, seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=_BT601)
+
+
+def _nothing(frame: Frame) -> Detections:
+    return Detections(
+        frame.camera_id,
+        frame.seq,
+        frame.epoch,
+        np.empty((0, 4), np.float32),
+        np.empty(0, np.float32),
+        np.empty(0, np.int32),
+    )
+
+
+def _where(found: Detections, chosen: Flags) -> Detections:
+    return Detections(
+        found.camera_id,
+        found.seq,
+        found.epoch,
+        found.boxes[chosen],
+        found.scores[chosen],
+        found.class_ids[chosen],
+        found.model,
+    )
+
+
+def _judge(sample: Sample, target: Target, mask: Flags, found: Detections, cpu_ns: int) -> Trial:
+    boxes = clip(sample.boxes, Size(mask.shape[1], mask.shape[0]))
+    inside = area(boxes) > 0
+    boxes = boxes[inside]
+    least = FACE_COVERED if target is Target.FACE else PERSON_COVERED
+    bare = covered_share(mask, boxes) < least
+    bare_head = bare if target is Target.FACE else covered_share(mask, heads(boxes)) < HEAD_COVERED
+    order = np.argsort(-found.scores, kind="stable")
+    return Trial(
+        boxes=boxes,
+        ignored=sample.ignored[inside],
+        crowd=sample.crowd[inside],
+        bare=bare,
+        bare_head=bare_head,
+        over_mask=over_mask_share(mask, boxes),
+        found=found.boxes[order],
+        scores=found.scores[order],
+        cpu_ns=cpu_ns,
+    )
