@@ -1,4 +1,4 @@
-"""The command line: `anonymizer run | check | probe | models | evaluate | version`.
+"""The command line: `anonymizer run | check | probe | models | evaluate | benchmark | version`.
 
 Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
 (systemd does not restart the service then); 130 interrupted.
@@ -25,7 +25,7 @@ from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
-from anonymizer.types import Target
+from anonymizer.types import Size, Target
 from anonymizer.zoo import Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -84,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = command("evaluate", _evaluate, "measure on labelled pictures what is found and what masks leave bare")
     kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
     add_evaluate_arguments(kinds.add_parser("detect", help="detectors, or the masked pictures of another tool"))
+
+    benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
+    benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
+    benchmark.add_argument(
+        "--size", type=_size, default=Size(1920, 1080), help="of their pictures (default: 1920x1080)"
+    )
+    benchmark.add_argument("--fps", type=float, default=15.0, help="pictures a second of each (default: 15)")
+    benchmark.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the recommended keys into a settings file; comments stay"
+    )
 
     command("version", _version, "print the versions of the program and of what it runs on")
     return parser
@@ -173,6 +183,39 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         return make_detector(detect, frozenset({name}), clock=SystemClock(), meter=meter)
 
     print(evaluate(request_of(arguments), settings, make))
+    return 0
+
+
+def _size(text: str) -> Size:
+    width, _, height = text.partition("x")
+    size = Size(int(width), int(height)) if width.isdecimal() and height.isdecimal() else Size(0, 0)
+    if not (64 <= size.width <= 7680 and 64 <= size.height <= 4320) or size.width % 2 or size.height % 2:
+        raise argparse.ArgumentTypeError(f"{text} is no size of pictures; write 1920x1080, both numbers even")
+    return size
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    from anonymizer.benchmark.recommend import Wish
+    from anonymizer.benchmark.run import benchmark
+    from anonymizer.benchmark.snippet import snippet, write_plan
+
+    path: Path | None = arguments.write
+    settings = load_settings(path) if path is not None and path.exists() else Settings()
+    cameras = arguments.cameras or len(settings.cameras) or 1
+    if not 1 <= cameras <= 64 or not 1 <= arguments.fps <= 60:
+        raise SettingsError("--cameras must be 1 to 64 and --fps 1 to 60")
+    print("measuring for about a minute; stop other work on this device, the daemon included", file=sys.stderr)
+    wish = Wish(cameras, arguments.size, arguments.fps, settings.privacy.max_wait_ms)
+    report = benchmark(settings, wish)
+    print(f"{report}\n")
+    if report.advice.plan is None:
+        return FAILED
+    print(snippet(report.advice.plan), end="")
+    if report.advice.cameras < cameras:
+        return FAILED  # a plan for fewer cameras must not be written for all
+    if path is not None:
+        write_plan(path, report.advice.plan)
+        print(f"\nwritten to {path}")
     return 0
 
 

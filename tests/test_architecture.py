@@ -47,6 +47,7 @@ LAYERS = {
     "anonymizer.pipeline": FLOW,
     "anonymizer.web": FLOW,
     "anonymizer.app": TOP,
+    "anonymizer.benchmark": TOP,
     "anonymizer.check": TOP,
     "anonymizer.cli": TOP,
     "anonymizer.probe": TOP,

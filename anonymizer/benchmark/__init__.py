@@ -1,0 +1,1 @@
+"""Measures this device and says what it can do: `anonymizer benchmark`."""

@@ -1,0 +1,35 @@
+"""Films to measure with, encoded as a camera would send them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+
+from anonymizer.demo import virtual_camera
+from anonymizer.types import Size
+
+
+def write_film(path: Path, pictures: Iterable[av.VideoFrame], size: Size, fps: Fraction) -> int:
+    """H.264 without B-frames, a key frame every 2 s; returns the number of pictures."""
+    options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(round(2 * fps))}
+    count = 0
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "yuv420p"
+        for picture in pictures:
+            scaled = picture.reformat(size.width, size.height, "yuv420p")
+            scaled.pts, scaled.time_base = count, 1 / fps
+            sink.mux(stream.encode(scaled))
+            count += 1
+        sink.mux(stream.encode(None))
+    return count
+
+
+def portraits_film(path: Path, size: Size, fps: Fraction, frames: int) -> int:
+    """The first pictures of the demo's virtual camera: two people before a wall."""
+    pictures = islice(virtual_camera.render(size, float(fps)), frames)
+    return write_film(path, (av.VideoFrame.from_ndarray(picture, "bgr24") for picture in pictures), size, fps)

@@ -1,0 +1,132 @@
+"""From measured costs to a configuration, or to the plain answer that the device cannot do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from anonymizer.settings.schema import Preset
+from anonymizer.types import Size, Target
+
+HEADROOM = 0.8  # of all cores: the rest is for the system, viewers and hot summer days
+KEEPS_UP = 0.9  # of the inference thread's time
+RATES_FPS = (60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5)  # below 5 a second people walk through between two pictures
+PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
+
+_PRECISIONS = ("int8", "float16", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectCost:
+    """One model on one frame, from planes to boxes."""
+
+    model: str
+    target: Target
+    precision: str
+    threads: int
+    wall_ms: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What was measured."""
+
+    cores: int
+    models: tuple[DetectCost, ...]  # those that may be chosen
+    frame_ms: float  # CPU time of one frame outside models and encoder
+    encode_ms: Mapping[Preset, float]  # CPU time of one frame
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the device is to do."""
+
+    cameras: int
+    size: Size
+    fps: float
+    max_wait_ms: float  # `privacy.max_wait_ms`: a detection that takes longer is of no use to its frame
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration and what it means."""
+
+    face_model: str
+    person_model: str
+    threads: int
+    fps: float
+    preset: Preset
+    detections_per_s: float  # of each camera
+    wait_ms: float  # longest that a frame waits for its detection
+    cores: float  # that will be busy
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`plan` serves `cameras`, which may be fewer than asked for; None: not even one camera at the lowest rate."""
+
+    cameras: int
+    plan: Plan | None
+
+
+def recommend(device: Device, wish: Wish) -> Advice:
+    """The best plan for all cameras; failing that, for as many as possible.
+
+    A higher picture rate goes before more detections, those before fewer bytes, those before a cooler device.
+    """
+    for cameras in range(wish.cameras, 0, -1):
+        plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
+        if plans:
+            return Advice(cameras, max(plans, key=_worth))
+    return Advice(0, None)
+
+
+def _worth(plan: Plan) -> tuple[float, ...]:
+    """Larger is better; a few detections more or less, on a tenth of the frames, are worth no hot device."""
+    return (plan.fps, round(plan.detections_per_s / plan.fps, 1), -PRESETS.index(plan.preset), -plan.cores)
+
+
+def _fits(plan: Plan, device: Device, wish: Wish) -> bool:
+    return plan.cores <= HEADROOM * device.cores and plan.wait_ms <= wish.max_wait_ms
+
+
+def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
+    rates = [wish.fps, *(rate for rate in RATES_FPS if rate < wish.fps)]
+    for face, person in _pairs(device.models):
+        round_ms = face.wall_ms + person.wall_ms  # one thread serves all cameras, both models on each frame
+        for fps in rates:
+            frames_per_s = cameras * fps
+            detections_per_s = min(frames_per_s, 1000 / round_ms)
+            keeps_up = frames_per_s * round_ms <= KEEPS_UP * 1000
+            for preset, encode_ms in device.encode_ms.items():
+                busy_ms = frames_per_s * (device.frame_ms + encode_ms)
+                busy_ms += detections_per_s * (face.cpu_ms + person.cpu_ms)
+                yield Plan(
+                    face.model,
+                    person.model,
+                    face.threads,
+                    fps,
+                    preset,
+                    detections_per_s=detections_per_s / cameras,
+                    wait_ms=round_ms * (cameras if keeps_up else cameras + 1),
+                    cores=busy_ms / 1000,
+                )
+
+
+def _pairs(models: Sequence[DetectCost]) -> Iterator[tuple[DetectCost, DetectCost]]:
+    """A face and a person model with the same number of threads, as the settings have one number."""
+    for face in models:
+        for person in models:
+            if (face.target, person.target) == (Target.FACE, Target.PERSON) and face.threads == person.threads:
+                yield face, person
+
+
+def siblings(name: str, models: Sequence[DetectCost]) -> tuple[DetectCost, ...]:
+    """The same model in every precision, which is the last word of its name."""
+    return tuple(cost for cost in models if _stem(cost.model) == _stem(name))
+
+
+def _stem(name: str) -> str:
+    stem, _, last = name.rpartition("-")
+    return stem if last in _PRECISIONS else name
