@@ -25,7 +25,7 @@ from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
-from anonymizer.types import Size, Target
+from anonymizer.types import Size
 from anonymizer.zoo import Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
@@ -162,25 +162,26 @@ def _models(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from anonymizer.app import make_detector
-    from anonymizer.evaluate.command import evaluate
+    from anonymizer.detect.scout import Reach
+    from anonymizer.evaluate.command import Order, evaluate
+    from anonymizer.evaluate.trial import CAMERA_ID
     from anonymizer.observe.meter import PrometheusMeter
 
     settings = load_settings(arguments.settings) if arguments.settings else Settings()
     meter = PrometheusMeter(version=__version__, runtime="")
 
-    def make(model: str, target: Target, threshold: float) -> Detector:
-        """One model on one thread; the daemon's limit on detections would refuse what a curve needs."""
-        if target not in Zoo(settings.detect.models_dir).spec(model).classes:
+    def make(order: Order) -> Detector:
+        model, reach_px, name = order.candidate.model, order.candidate.reach_px, TargetName[order.target.name]
+        if order.target not in Zoo(settings.detect.models_dir).spec(model).classes:
             raise ModelError(f"model {model} does not find what the labels show: choose another --model or --target")
-        name = TargetName[target.name]
-        update = {
-            f"{name}_model": model,
-            f"{name}_threshold": threshold,
-            "max_detections": 5000,
-            "threads": 1,
-        }
-        detect = settings.detect.model_copy(update=update)
-        return make_detector(detect, frozenset({name}), clock=SystemClock(), meter=meter)
+        if reach_px is not None and name is not TargetName.FACE:
+            raise ModelError(f"{order.candidate}: only faces are searched in tiles: leave out @{reach_px}")
+        update = {f"{name}_model": model, f"{name}_threshold": order.threshold, "threads": 1, "budget_ms": None}
+        detect = settings.detect.model_copy(update={**update, "max_detections": order.max_detections})
+        privacy = settings.privacy
+        reach = reach_px and Reach(reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
+        reaches = {CAMERA_ID: reach} if reach else {}
+        return make_detector(detect, frozenset({name}), reaches=reaches, clock=SystemClock(), meter=meter)
 
     print(evaluate(request_of(arguments), settings, make))
     return 0

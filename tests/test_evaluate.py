@@ -12,7 +12,7 @@ import pytest
 from anonymizer.cli import main
 from anonymizer.errors import DatasetError, InvalidOutputError
 from anonymizer.evaluate.chart import draw
-from anonymizer.evaluate.command import Request, evaluate
+from anonymizer.evaluate.command import Candidate, Order, Request, evaluate
 from anonymizer.evaluate.coverage import covered_share, heads, mask_of_colour, mask_of_plan, over_mask_share
 from anonymizer.evaluate.dataset import Dataset
 from anonymizer.evaluate.report import as_json, text_table
@@ -21,7 +21,7 @@ from anonymizer.evaluate.scores import sum_up
 from anonymizer.evaluate.trial import try_detector, try_pictures
 from anonymizer.policy import Policy
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, Settings
+from anonymizer.settings.schema import DetectSettings, MaskSettings, PrivacySettings, RedactSettings, Settings
 from anonymizer.types import Detections, Effect, Frame, Reason, RedactionPlan, Region, Shape, Size, Target
 from tests.fakes import make_detections, make_frame, make_planes
 
@@ -59,9 +59,9 @@ def one_picture(*labels: Label, target: Target = Target.FACE, width: int = 200, 
     return Dataset(target, (make_sample("a.png", lambda: picture(width, height), labels),))
 
 
-def run_one(dataset: Dataset, detector: ScriptedDetector, redact: RedactSettings = BARE, threshold: float = 0.5):
+def run_one(dataset: Dataset, detector: ScriptedDetector, redact: RedactSettings = BARE, curve=None):
     policy = Policy(PrivacySettings(), redact)
-    (trial,) = try_detector(dataset, detector, policy, threshold=threshold, cpu_ns=lambda: 0)
+    (trial,) = try_detector(dataset, detector, curve or ScriptedDetector(make_detections()), policy, cpu_ns=lambda: 0)
     return trial
 
 
@@ -161,23 +161,27 @@ def test_margins_and_shapes_of_the_settings_count() -> None:
     assert grown.over_mask > 0
 
 
-def test_detections_below_the_threshold_are_kept_for_the_curve_and_mask_nothing() -> None:
+def test_weak_detections_are_for_the_curve_and_mask_nothing() -> None:
     dataset = one_picture(Label((20, 20, 20, 20), Target.FACE))
-    trial = run_one(dataset, ScriptedDetector(make_detections((20, 20, 40, 40), score=0.4)), threshold=0.5)
-    assert trial.scores.tolist() == pytest.approx([0.4])
+    curve = ScriptedDetector(make_detections((20, 20, 40, 40), score=0.1))
+    trial = run_one(dataset, ScriptedDetector(make_detections()), curve=curve)
+    assert trial.scores.tolist() == pytest.approx([0.1])
     assert trial.bare.tolist() == [True]
 
 
 def test_detections_of_another_target_neither_count_nor_mask() -> None:
     dataset = one_picture(Label((20, 20, 20, 20), Target.FACE))
-    trial = run_one(dataset, ScriptedDetector(make_detections((20, 20, 40, 40), target=Target.PERSON)))
+    found = make_detections((20, 20, 40, 40), target=Target.PERSON)
+    trial = run_one(dataset, ScriptedDetector(found), curve=ScriptedDetector(found))
     assert len(trial.found) == 0
     assert trial.bare.tolist() == [True]
 
 
 def test_invalid_output_masks_the_whole_frame_as_the_daemon_does() -> None:
     dataset = one_picture(Label((20, 20, 20, 20), Target.FACE))
-    trial = run_one(dataset, ScriptedDetector(InvalidOutputError("NaN")))
+    broken = InvalidOutputError("NaN")
+    trial = run_one(dataset, ScriptedDetector(broken), curve=ScriptedDetector(broken))
+    assert len(trial.found) == 0
     assert trial.bare.tolist() == [False]
     assert trial.over_mask == pytest.approx(1 - 400 / 20000)
 
@@ -203,8 +207,8 @@ def test_pictures_keep_their_colours_on_the_planes() -> None:
 def test_only_the_detector_is_timed() -> None:
     ticks = iter([1000, 5000])
     dataset = one_picture(Label((20, 20, 20, 20), Target.FACE))
-    detector, policy = ScriptedDetector(make_detections()), Policy(PrivacySettings(), BARE)
-    (trial,) = try_detector(dataset, detector, policy, threshold=0.5, cpu_ns=lambda: next(ticks))
+    detectors = ScriptedDetector(make_detections()), ScriptedDetector(make_detections())
+    (trial,) = try_detector(dataset, *detectors, Policy(PrivacySettings(), BARE), cpu_ns=lambda: next(ticks))
     assert trial.cpu_ns == 4000
 
 
@@ -250,19 +254,24 @@ def faces(tmp_path: Path) -> Path:
 
 
 def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path: Path) -> None:
-    made: list[tuple[str, Target, float]] = []
+    made: list[Order] = []
     detectors: list[ScriptedDetector] = []
 
-    def make(name: str, target: Target, least: float) -> ScriptedDetector:
-        made.append((name, target, least))
+    def make(order: Order) -> ScriptedDetector:
+        made.append(order)
         detectors.append(ScriptedDetector(make_detections((20, 20, 40, 40)), make_detections(seq=1)))
         return detectors[-1]
 
-    request = Request(faces, models=("one", "two"), json=tmp_path / "out.json", picture=tmp_path / "out.png")
+    candidates = (Candidate("one"), Candidate("two", 16))
+    request = Request(faces, candidates=candidates, json=tmp_path / "out.json", picture=tmp_path / "out.png")
     table = evaluate(request, Settings(), make)
     assert "2 pictures, 1 faces" in table
-    assert [name for name in ("one", "two") if f"| {name} " in table] == ["one", "two"]
-    assert made == [("one", Target.FACE, 0.05), ("two", Target.FACE, 0.05)]
+    assert all(f"| {name} " in table for name in ("one", "two@16"))
+    assert made == [
+        Order(candidate, Target.FACE, threshold, limit)
+        for candidate in candidates
+        for threshold, limit in ((0.2, 500), (0.05, 5000))
+    ]
     assert all(detector.started and detector.closed for detector in detectors)
     first, _ = json.loads((tmp_path / "out.json").read_text())
     assert (first["name"], first["target"], first["threshold"], first["pictures"]) == ("one", "face", 0.2, 2)
@@ -280,14 +289,15 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
 
 
 def test_without_a_model_that_of_the_settings_is_measured(faces: Path) -> None:
-    made: list[tuple[str, float]] = []
+    made: list[Order] = []
 
-    def make(name: str, _target: Target, least: float) -> ScriptedDetector:
-        made.append((name, least))
+    def make(order: Order) -> ScriptedDetector:
+        made.append(order)
         return ScriptedDetector(make_detections(), make_detections(seq=1))
 
-    evaluate(Request(faces, threshold=0.01), Settings(), make)
-    assert made == [(Settings().detect.face_model, 0.01)]
+    settings = Settings(detect=DetectSettings(face_model="x", reach_px=20))
+    evaluate(Request(faces, threshold=0.01), settings, make)
+    assert [(order.candidate, order.threshold) for order in made] == [(Candidate("x", 20), 0.01)] * 2
 
 
 def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:
@@ -299,7 +309,7 @@ def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:
 def test_the_target_is_masked_even_if_the_settings_leave_it_out(faces: Path) -> None:
     settings = Settings(privacy=PrivacySettings(targets=("person",)))
     found = (make_detections((20, 20, 40, 40)), make_detections(seq=1))
-    table = evaluate(Request(faces), settings, lambda *_: ScriptedDetector(*found))
+    table = evaluate(Request(faces), settings, lambda _: ScriptedDetector(*found))
     assert table.splitlines()[-1].count("100.0") == 4  # average precision and recall, over all and of 16-32 px
 
 
@@ -318,11 +328,21 @@ def test_no_pictures_make_an_empty_table_and_an_empty_chart() -> None:
     assert as_json([]) == "[]\n"
 
 
-def test_the_command_measures_a_committed_model(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "detect", str(faces), "--model", "centerface-float32", "--limit", "1"]) == 0
+def test_the_command_measures_a_committed_model_whole_and_tiled(
+    faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--model", "centerface-float32", "--model", "centerface-float32@16"]
+    assert main(["evaluate", "detect", str(faces), "--limit", "1", *models]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 pictures, 1 faces")
-    assert lines[-1].startswith("| centerface-float32 | 0.2 |")
+    assert lines[-2].startswith("| centerface-float32    | 0.2 |")
+    assert lines[-1].startswith("| centerface-float32@16 | 0.2 |")
+
+
+def test_persons_are_not_searched_in_tiles(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["--target", "person", "--model", "ssd-mobilenet-v2-int8@16"]
+    assert main(["evaluate", "detect", str(faces), *model]) == 1
+    assert "only faces are searched in tiles" in capsys.readouterr().err
 
 
 def test_a_model_that_finds_something_else_is_refused(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -336,7 +356,15 @@ def test_a_missing_data_set_ends_with_1_and_the_message(tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
-    "option", [["--threshold", "1.5"], ["--limit", "0"], ["--fill", "1,2"], ["--fill", "1,2,300"], ["--target", "car"]]
+    "option",
+    [
+        ["--threshold", "1.5"],
+        ["--limit", "0"],
+        ["--fill", "1,2"],
+        ["--fill", "1,2,300"],
+        ["--target", "car"],
+        ["--model", "x@0"],
+    ],
 )
 def test_impossible_options_end_with_2(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from anonymizer.evaluate.command import Request
+from anonymizer.evaluate.command import Candidate, Request
 from anonymizer.settings.schema import TargetName
 
 _FORMS = "labels: .json (list of files and boxes, or COCO), WIDER FACE .txt, folder of Pascal VOC or MOTChallenge"
@@ -16,7 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, help=_FORMS)
     parser.add_argument("--pictures", type=Path, help="their folder, if it is not beside the labels")
     parser.add_argument("--target", choices=[str(name) for name in TargetName], help="if the labels have several")
-    parser.add_argument("--model", action="append", default=[], help="repeat to compare (default: the settings')")
+    parser.add_argument(
+        "--model",
+        type=_candidate,
+        action="append",
+        default=[],
+        metavar="NAME[@PX]",
+        help="repeat to compare; @PX also searches tiles for faces from so many pixels on (default: the settings')",
+    )
     parser.add_argument("--threshold", type=_share, help="least score that is masked (default: the settings')")
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
     parser.add_argument("--limit", type=_count, help="only so many pictures, evenly spread over all")
@@ -39,13 +46,18 @@ def request_of(arguments: argparse.Namespace) -> Request:
         pictures=arguments.pictures,
         target=TargetName(arguments.target).target if arguments.target else None,
         limit=arguments.limit,
-        models=tuple(arguments.model),
+        candidates=tuple(arguments.model),
         threshold=arguments.threshold,
         anonymized=arguments.anonymized,
         fill=arguments.fill,
         json=arguments.json,
         picture=arguments.picture,
     )
+
+
+def _candidate(text: str) -> Candidate:
+    name, at, reach_px = text.partition("@")
+    return Candidate(name, _count(reach_px) if at else None)
 
 
 def _share(text: str) -> float:

@@ -22,6 +22,18 @@ from anonymizer.settings.schema import Settings, TargetName
 from anonymizer.types import Target
 
 CURVE_FLOOR = 0.05  # least score that a curve is drawn from
+CURVE_LIMIT = 5000  # detections that a curve may need in one picture
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model, and how far it looks."""
+
+    model: str
+    reach_px: int | None = None  # height of the smallest face to be found in tiles; None: the whole frame alone
+
+    def __str__(self) -> str:
+        return self.model if self.reach_px is None else f"{self.model}@{self.reach_px}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,7 @@ class Request:
     pictures: Path | None = None  # their folder, if it is not beside the labels
     target: Target | None = None  # None: the only one that is labelled
     limit: int | None = None  # pictures
-    models: tuple[str, ...] = ()  # empty: the one of the settings, unless another tool's pictures are measured
+    candidates: tuple[Candidate, ...] = ()  # empty: that of the settings, unless another tool is measured
     threshold: float | None = None  # None: that of the settings
     anonymized: Path | None = None  # another tool's pictures
     fill: tuple[int, int, int] = (255, 0, 255)  # B, G, R of that tool's masks
@@ -40,8 +52,17 @@ class Request:
     picture: Path | None = None
 
 
-# A model's name, what it must find and the least score it reports: a detector, not started; raises ModelError.
-MakeDetector = Callable[[str, Target, float], Detector]
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The detector that is needed, on one thread."""
+
+    candidate: Candidate
+    target: Target
+    threshold: float  # least score that it reports
+    max_detections: int
+
+
+MakeDetector = Callable[[Order], Detector]  # not started; raises ModelError
 
 
 def evaluate(request: Request, settings: Settings, make_detector: MakeDetector) -> str:
@@ -63,18 +84,21 @@ def _scores(request: Request, dataset: Dataset, settings: Settings, make_detecto
         trials = list(try_pictures(dataset, request.anonymized, request.fill))
         yield sum_up(request.anonymized.name, target, trials, None)
     detect = settings.detect
-    own_model, own_threshold = {
-        Target.FACE: (detect.face_model, detect.face_threshold),
-        Target.PERSON: (detect.person_model, detect.person_threshold),
+    own, own_threshold = {
+        Target.FACE: (Candidate(detect.face_model, detect.reach_px), detect.face_threshold),
+        Target.PERSON: (Candidate(detect.person_model), detect.person_threshold),
     }[target]
     threshold = own_threshold if request.threshold is None else request.threshold
     privacy = settings.privacy.model_copy(update={"targets": (TargetName[target.name],)})
     policy = Policy(privacy, settings.redact)
-    for name in request.models or (() if request.anonymized else (own_model,)):
-        with contextlib.closing(make_detector(name, target, min(threshold, CURVE_FLOOR))) as detector:
-            detector.start()
-            trials = list(try_detector(dataset, detector, policy, threshold=threshold, cpu_ns=time.process_time_ns))
-        yield sum_up(name, target, trials, threshold)
+    for candidate in request.candidates or (() if request.anonymized else (own,)):
+        masking = make_detector(Order(candidate, target, threshold, detect.max_detections))
+        curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT))
+        with contextlib.closing(masking), contextlib.closing(curve):
+            masking.start()
+            curve.start()
+            trials = list(try_detector(dataset, masking, curve, policy, cpu_ns=time.process_time_ns))
+        yield sum_up(str(candidate), target, trials, threshold)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,35 +50,32 @@ class Trial:
 
 
 def try_detector(
-    dataset: Dataset, detector: Detector, policy: Policy, *, threshold: float, cpu_ns: Callable[[], int]
+    dataset: Dataset, masking: Detector, curve: Detector, policy: Policy, *, cpu_ns: Callable[[], int]
 ) -> Iterator[Trial]:
-    """Run a started detector as the daemon does; masks are the policy's for detections of this score or more.
+    """Run two started detectors of one model: `masking` as the daemon has it, `curve` with all weak detections.
 
-    `cpu_ns` reads the CPU time of this process. A picture with invalid model output counts as the daemon would treat
-    it: masked whole, with nothing found. Raises DatasetError, ModelError.
+    Two, because tiles join weak parts to strong ones. Masks are the policy's, invalid output masks the whole picture
+    as it does in the daemon. `cpu_ns` reads the CPU time of this process; only `masking` is timed. Frames come from
+    the camera CAMERA_ID. Raises DatasetError, ModelError.
     """
     for seq, sample in enumerate(dataset.samples):
         frame = _frame(sample, seq)
         begun_ns = cpu_ns()
-        try:
-            every, fault = detector.detect(frame), None
-        except InvalidOutputError:
-            every, fault = _nothing(frame), Reason.INVALID_OUTPUT
+        seen = _detect(masking, frame, dataset.target)
         spent_ns = cpu_ns() - begun_ns
-        own = every.class_ids == int(dataset.target)
-        found = _where(every, own)
         plan = policy.decide(
             Evidence(
                 seq=seq,
                 size=frame.size,
                 suspect=False,
-                detections=_where(found, found.scores >= threshold),
+                detections=seen,
                 later=None,
                 tracks=(),
                 detection_age_ns=0,
-                fault=fault,
+                fault=Reason.INVALID_OUTPUT if seen is None else None,
             )
         )
+        found = _detect(curve, frame, dataset.target) or _nothing(frame)
         yield _judge(sample, dataset.target, mask_of_plan(plan, frame.size), found, spent_ns)
 
 
@@ -119,27 +117,19 @@ def _frame(sample: Sample, seq: int) -> Frame:
     return Frame(CAMERA_ID, seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=_BT601)
 
 
+def _detect(detector: Detector, frame: Frame, target: Target) -> Detections | None:
+    """What it finds of one target; None if its output is invalid."""
+    try:
+        found = detector.detect(frame)
+    except InvalidOutputError:
+        return None
+    own = found.class_ids == int(target)
+    return dataclasses.replace(found, boxes=found.boxes[own], scores=found.scores[own], class_ids=found.class_ids[own])
+
+
 def _nothing(frame: Frame) -> Detections:
-    return Detections(
-        frame.camera_id,
-        frame.seq,
-        frame.epoch,
-        np.empty((0, 4), np.float32),
-        np.empty(0, np.float32),
-        np.empty(0, np.int32),
-    )
-
-
-def _where(found: Detections, chosen: Flags) -> Detections:
-    return Detections(
-        found.camera_id,
-        found.seq,
-        found.epoch,
-        found.boxes[chosen],
-        found.scores[chosen],
-        found.class_ids[chosen],
-        found.model,
-    )
+    boxes, scores, class_ids = np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32)
+    return Detections(frame.camera_id, frame.seq, frame.epoch, boxes, scores, class_ids)
 
 
 def _judge(sample: Sample, target: Target, mask: Flags, found: Detections, cpu_ns: int) -> Trial:
