@@ -68,6 +68,7 @@ class Advice:
 
     cameras: int
     plan: Plan | None
+    obstacle: str = ""  # why there is no plan, and what would help
 
 
 def recommend(device: Device, wish: Wish) -> Advice:
@@ -79,7 +80,19 @@ def recommend(device: Device, wish: Wish) -> Advice:
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
         if plans:
             return Advice(cameras, max(plans, key=_worth))
-    return Advice(0, None)
+    return Advice(0, None, _obstacle(device, wish))
+
+
+def _obstacle(device: Device, wish: Wish) -> str:
+    round_ms = min((face.wall_ms + person.wall_ms for face, person in _pairs(device.models)), default=None)
+    if round_ms is None:
+        return "no face model and person model run here; the table says why"
+    if round_ms > wish.max_wait_ms:
+        return (
+            f"its models take {round_ms:.0f} ms a picture, and privacy.max_wait_ms allows {wish.max_wait_ms:.0f}: "
+            "choose faster models, or raise max_wait_ms"
+        )
+    return "it is too busy with one camera at 5 pictures a second: choose smaller pictures"
 
 
 def _worth(plan: Plan) -> tuple[float, ...]:

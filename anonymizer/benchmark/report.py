@@ -49,7 +49,7 @@ class Report:
         wish, plan, cameras = self.wish, self.advice.plan, self.advice.cameras
         asked = f"{_cameras(wish.cameras)} of {self._size} at {wish.fps:g} pictures a second"
         if plan is None:
-            return f"This device cannot do {asked}, nor one camera at 5: choose a smaller picture or a faster device."
+            return f"This device cannot do {asked}: {self.advice.obstacle}, or take a faster device."
         does = f"{_cameras(cameras)} at {plan.fps:g} pictures a second"
         met = cameras == wish.cameras and plan.fps == wish.fps
         return "\n".join(
