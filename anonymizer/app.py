@@ -22,6 +22,7 @@ from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits,
 from anonymizer.detect.engine import runtime_name
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
+from anonymizer.detect.self_test import SelfTest
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import AnonymizerError, ModelError, SettingsError
@@ -42,7 +43,7 @@ from anonymizer.types import Size
 from anonymizer.web.preview import PreviewStore
 from anonymizer.web.server import WebServer
 from anonymizer.web.site import RtspAddress
-from anonymizer.zoo import ModelSpec, Zoo
+from anonymizer.zoo import ModelSpec, Order, Zoo
 
 log = logging.getLogger(__name__)
 
@@ -257,16 +258,6 @@ def make_detector(
     for target in sorted(targets):
         name, threshold = wanted[target]
         spec = zoo.verify(name)
-        model = DetectorModel(
-            name=spec.name,
-            path=spec.path,
-            family=spec.family,
-            targets=spec.classes,
-            size=Size(spec.input.width, spec.input.height),
-            fit=spec.input.fit,
-            mean=spec.input.mean,
-            scale=spec.input.scale,
-        )
         limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
         scout = None
@@ -274,10 +265,32 @@ def make_detector(
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
             TfliteDetector(
-                model, limits, threads=settings.threads, delegate=delegate, clock=clock, meter=meter, scout=scout
+                detector_model(spec),
+                limits,
+                threads=settings.threads,
+                delegate=delegate,
+                clock=clock,
+                meter=meter,
+                scout=scout,
             )
         )
     return CompositeDetector(detectors)
+
+
+def detector_model(spec: ModelSpec) -> DetectorModel:
+    """What the detector must know of a model of the manifest."""
+    return DetectorModel(
+        name=spec.name,
+        path=spec.path,
+        family=spec.family,
+        targets=spec.classes,
+        size=Size(spec.input.width, spec.input.height),
+        fit=spec.input.fit,
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+        bgr=spec.input.order is Order.BGR,
+        self_test=None if spec.self_test is None else SelfTest(**dict(spec.self_test)),
+    )
 
 
 def face_eye(spec: ModelSpec) -> Eye:

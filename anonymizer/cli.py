@@ -25,11 +25,12 @@ from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
-from anonymizer.types import Size
+from anonymizer.types import Size, Target
 from anonymizer.zoo import Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
+USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,9 +78,21 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--username", help="user of the camera, if it wants one")
     probe.add_argument("--password-file", type=Path, help="file with the password alone")
 
-    models = command("models", _models, "list the models, or compare their files with the manifest")
-    models.add_argument("action", choices=["list", "verify"])
-    models.add_argument("--models-dir", type=Path, help="folder with manifest.yaml (default: the program's own)")
+    models = command("models", _models, "list, verify, fetch or add models")
+    actions = models.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="the models of the manifest")
+    actions.add_parser("verify", help="compare the files with the manifest, and run each on a portrait")
+    actions.add_parser("fetch", help="download a model whose entry has a url").add_argument("name")
+    add = actions.add_parser(
+        "add", help="find out how a TFLite file of yours is to be read, and copy it to your models"
+    )
+    add.add_argument("file", type=Path)
+    add.add_argument("--name", help="(default: from the file's name)")
+    add.add_argument("--target", choices=[str(choice) for choice in TargetName], help="(default: what it finds best)")
+    add.add_argument("--threshold", type=_share, help="least score of a detection, between 0 and 1 (default: 0.3)")
+    for action, default in (("list", None), ("verify", None), ("fetch", None), ("add", USER_MODELS_DIR)):
+        text = f"folder with models of yours (default: {default or 'none, only those of the program'})"
+        actions.choices[action].add_argument("--models-dir", type=Path, default=default, help=text)
 
     evaluate = command("evaluate", _evaluate, "measure on labelled pictures what is found and what masks leave bare")
     kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
@@ -145,19 +158,36 @@ def _camera(arguments: argparse.Namespace) -> CameraSettings:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    from anonymizer.check import verify_model
+    from anonymizer import models
+    from anonymizer.check import Finding
 
-    zoo = Zoo(arguments.models_dir)
-    if arguments.action == "list":
-        for spec in map(zoo.spec, zoo.names()):
-            shape = f"{spec.input.width}x{spec.input.height}"
-            size_mb = f"{spec.size_bytes / 1e6:.1f} MB"
-            target = spec.target.name.lower()
-            print(f"{spec.name:28} {target:8} {shape:10} {spec.input.dtype:8} {size_mb:>8}  {spec.licence}")
+    if arguments.action == "add":
+        target = arguments.target and Target[arguments.target.upper()]
+        print(models.add(arguments.file, arguments.models_dir, arguments.name, target, arguments.threshold))
         return 0
-    findings = [verify_model(zoo, name) for name in zoo.names()]
-    print(*findings, sep="\n")
-    return 0 if all(finding.ok for finding in findings) else FAILED
+    zoo = Zoo(arguments.models_dir)
+    if arguments.action == "fetch":
+        print(models.fetch(zoo, arguments.name))
+        return 0
+    if arguments.action == "list":
+        print(*models.table(zoo), sep="\n")
+        return 0
+    failures = 0
+    for name in zoo.names():
+        try:
+            finding = Finding(ok=True, subject=f"model {name}", text=models.verify(zoo, name))
+        except AnonymizerError as error:
+            finding = Finding(ok=False, subject=f"model {name}", text=str(error))
+        print(finding, flush=True)
+        failures += not finding.ok
+    return FAILED if failures else 0
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The models that can be used: `models/manifest.yaml` read, validated and checked against the files.
 
-Every image input is RGB. With `value = (rgb - mean) * scale`, a float32 input takes `value`; an int8 input takes
-`value / s + z`, s and z being the tensor's own, which in every committed model is `rgb - 128`.
+With `value = (pixel - mean) * scale`, a float32 input takes `value`; an int8 or uint8 input takes `value / s + z`,
+s and z being the tensor's own, which in every committed int8 model is `rgb - 128`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import enum
 import hashlib
+import os
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 import yaml
@@ -24,6 +25,8 @@ from anonymizer.settings.schema import Section
 from anonymizer.types import Target
 
 MANIFEST = "manifest.yaml"
+OTHER = "other"  # a class that nobody looks for
+PICTURES = Path(__file__).parent / "demo/portraits"  # whose answers are known
 
 
 class Dtype(enum.StrEnum):
@@ -31,10 +34,18 @@ class Dtype(enum.StrEnum):
 
     FLOAT32 = "float32"
     INT8 = "int8"
+    UINT8 = "uint8"
+
+
+class Order(enum.StrEnum):
+    """Which colour comes first."""
+
+    RGB = "rgb"
+    BGR = "bgr"
 
 
 def _target(value: object) -> object:
-    names = {target.name.lower(): target for target in Target}
+    names = {target.name.lower(): target for target in Target} | {OTHER: None}
     if value not in names:
         raise ValueError(f"is {value!r}, must be one of {', '.join(names)}")
     return names[str(value)]
@@ -47,13 +58,22 @@ def _in_models_dir(path: Path, info: ValidationInfo) -> Path:
     return models_dir / path
 
 
-TargetByName = Annotated[Target, BeforeValidator(_target)]
+def _picture(name: object) -> object:
+    path = PICTURES / f"{name}.jpg"
+    if not path.is_file():
+        raise ValueError(
+            f"is {name!r}, must be one of {', '.join(sorted(file.stem for file in PICTURES.glob('*.jpg')))}"
+        )
+    return path
+
+
+TargetByName = Annotated[Target | None, BeforeValidator(_target)]
 ModelPath = Annotated[Path, AfterValidator(_in_models_dir)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class InputSpec(Section):
-    """The image tensor, (1, height, width, 3) RGB; `value = (rgb - mean) * scale`."""
+    """The image tensor, (1, height, width, 3); `value = (pixel - mean) * scale`."""
 
     width: int = Field(ge=32, le=4096)
     height: int = Field(ge=32, le=4096)
@@ -61,6 +81,7 @@ class InputSpec(Section):
     mean: float
     scale: float = Field(gt=0)
     fit: Fit
+    order: Order = Order.RGB
 
 
 class SourceSpec(Section):
@@ -73,6 +94,16 @@ class SourceSpec(Section):
     sha256: Sha256  # of the weights as cut out of that file
 
 
+class SelfTestSpec(Section):
+    """What the model must find best of all in one of the program's own pictures, each time it is loaded."""
+
+    picture: Annotated[Path, BeforeValidator(_picture)]
+    target: Annotated[Target, BeforeValidator(_target)]
+    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture
+    min_iou: float = Field(gt=0, lt=1)
+    min_score: float = Field(gt=0, lt=1)
+
+
 class ModelSpec(Section):
     """One model of the manifest; all paths are absolute if the models folder is."""
 
@@ -80,20 +111,28 @@ class ModelSpec(Section):
     path: ModelPath = Field(alias="file")
     sha256: Sha256
     size_bytes: int = Field(gt=0, alias="bytes")
-    family: str  # which decoder reads the outputs: centerface | ssd
-    classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the score's last axis means, in its order
+    family: str  # which decoder reads the outputs, see anonymizer/detect/families
+    classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
     input: InputSpec
     threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
     min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in the input of the smallest face found well
     licence: str  # SPDX
-    licence_path: ModelPath = Field(alias="licence_file")
-    source: SourceSpec
-    card: ModelPath
+    licence_path: ModelPath | None = Field(default=None, alias="licence_file")
+    source: SourceSpec | None = None  # None: from `url`, or somebody's own file
+    url: str | None = Field(default=None, pattern=r"^https?://")  # where `models fetch` gets the file
+    card: ModelPath | None = None
+    self_test: SelfTestSpec | None = None
 
     @property
     def target(self) -> Target:
-        """The one thing that this model looks for (its first class)."""
-        return self.classes[0]
+        """The one thing that this model looks for (the first class that is not `other`)."""
+        return next(target for target in self.classes if target is not None)
+
+    @model_validator(mode="after")
+    def _looks_for_something(self) -> ModelSpec:
+        if not any(target is not None for target in self.classes):
+            raise ValueError(f"every class is {OTHER!r}, so the model looks for nothing")
+        return self
 
 
 class _Manifest(Section):
@@ -101,8 +140,7 @@ class _Manifest(Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> _Manifest:
-        names = [spec.name for spec in self.models]
-        if len(set(names)) < len(names):
+        if len({spec.name for spec in self.models}) < len(self.models):
             raise ValueError("two models have the same name")
         return self
 
@@ -122,7 +160,7 @@ def default_models_dir() -> Path:
 
 
 class Zoo:
-    """Access to one models folder; None means the models that came with the program.
+    """The models of one folder, and those that came with the program where the folder has none of that name.
 
     Raises:
         ModelError: the manifest is missing or wrong.
@@ -130,7 +168,9 @@ class Zoo:
 
     def __init__(self, models_dir: Path | None = None) -> None:
         self.models_dir = default_models_dir() if models_dir is None else models_dir
-        self._specs: Mapping[str, ModelSpec] = {spec.name: spec for spec in _read(self.models_dir).models}
+        own = {spec.name: spec for spec in _read(self.models_dir).models}
+        shipped = {} if models_dir is None else {spec.name: spec for spec in _read(default_models_dir()).models}
+        self._specs: Mapping[str, ModelSpec] = own | {name: spec for name, spec in shipped.items() if name not in own}
 
     def names(self) -> tuple[str, ...]:
         """The names of all models, in the manifest's order."""
@@ -156,6 +196,8 @@ class Zoo:
         """
         spec = self.spec(name)
         remedy = "restore it from the release, or install the package again"
+        if spec.url is not None:
+            remedy = f"run anonymizer models fetch {name} --models-dir {self.models_dir}"
         try:
             digest = hashlib.sha256(spec.path.read_bytes()).hexdigest()
         except OSError as error:
@@ -165,15 +207,56 @@ class Zoo:
         return spec
 
 
+def enrol(models_dir: Path, entry: Mapping[str, object], file: Path) -> None:
+    """Copy a model file into a folder of the user's and add its entry to the manifest there, which is made if need be.
+
+    Raises:
+        ModelError: the entry is wrong, its name is taken, or the folder is the program's own or cannot be written.
+    """
+    path = models_dir / MANIFEST
+    if models_dir.resolve() == default_models_dir().resolve():
+        raise ModelError(f"{models_dir} belongs to the program and is replaced with it: choose another --models-dir")
+    content = _content(path) if path.exists() else {"models": []}
+    taken = {spec.name for spec in (*_parse(path, content).models, *_read(default_models_dir()).models)}
+    if entry["name"] in taken:
+        raise ModelError(f"there is a model {entry['name']!r} already: choose another --name")
+    new = {**content, "models": [*content["models"], dict(entry)]}
+    (*_, spec) = _parse(path, new).models
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        _write(spec.path, file.read_bytes())
+        _write(path, yaml.safe_dump(new, sort_keys=False, width=120).encode())
+    except OSError as error:
+        raise ModelError(f"{models_dir} cannot be written ({error.strerror}): choose another --models-dir") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
 def _read(models_dir: Path) -> _Manifest:
     path = models_dir / MANIFEST
+    return _parse(path, _content(path))
+
+
+def _content(path: Path) -> Any:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return _Manifest.model_validate(content, context={"models_dir": models_dir})
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror}): check detect.models_dir") from error
     except yaml.YAMLError as error:
         raise ModelError(f"{path} is not YAML: {error}") from error
+
+
+def _parse(path: Path, content: object) -> _Manifest:
+    try:
+        return _Manifest.model_validate(content, context={"models_dir": path.parent})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "models"

@@ -41,6 +41,7 @@ LAYERS = {
     "anonymizer.encode": EDGE,
     "anonymizer.publish": EDGE,
     "anonymizer.zoo": EDGE,
+    "anonymizer.download": EDGE,
     "anonymizer.observe": EDGE,
     "anonymizer.settings": EDGE,
     "anonymizer.evaluate": FLOW,
@@ -51,6 +52,7 @@ LAYERS = {
     "anonymizer.check": TOP,
     "anonymizer.cli": TOP,
     "anonymizer.probe": TOP,
+    "anonymizer.models": TOP,
     "anonymizer.__main__": TOP,
 }
 OUTWARD = ("anonymizer.encode", "anonymizer.publish", "anonymizer.web")

@@ -198,7 +198,7 @@ def test_nobody_gives_empty_arrays_of_the_right_shape(form: Kind) -> None:
 
 
 @every_kind
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     corner=st.tuples(st.floats(0, 30), st.floats(0, 30)),
     side=st.tuples(st.floats(34, 60), st.floats(34, 60)),

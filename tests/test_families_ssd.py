@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anonymizer.detect.families import Ssd
@@ -63,6 +63,7 @@ def test_nobody_gives_empty_arrays_of_the_right_shape(family: Ssd) -> None:
     assert (found.boxes.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int32)
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, COUNT - 1),
     st.tuples(st.floats(-20, 250), st.floats(-20, 250)),

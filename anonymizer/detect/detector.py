@@ -13,9 +13,10 @@ import numpy as np
 from anonymizer.clock import Clock
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
-from anonymizer.detect.families import Family, make_family
+from anonymizer.detect.families import Candidates, Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
 from anonymizer.detect.scout import Scout
+from anonymizer.detect.self_test import SelfTest, read_picture
 from anonymizer.detect.tiles import Sighting, Tile, merged, sighted
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.lifecycle import Resource
@@ -32,11 +33,13 @@ class DetectorModel:
     name: str
     path: Path
     family: str
-    targets: tuple[Target, ...]  # what the columns of the score mean
+    targets: tuple[Target | None, ...]  # what the columns of the score mean; None: not looked for
     size: Size  # of the input
     fit: Fit
     mean: float  # a float input takes (RGB - mean) * scale
     scale: float
+    bgr: bool = False  # the input takes blue first
+    self_test: SelfTest | None = None  # what the model must find when it is loaded; None: nothing to compare with
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,16 @@ class TfliteDetector(Resource):
         self._scout = scout
         self._on_model_ns = on_model_ns
         self._delegate = delegate or Delegate()
-        self._engine = Engine(model.path, threads=threads, mean=model.mean, scale=model.scale, delegate=self._delegate)
+        self._engine = Engine(
+            model.path, threads=threads, mean=model.mean, scale=model.scale, bgr=model.bgr, delegate=self._delegate
+        )
         self._letterboxer = Letterboxer(model.size, model.fit)
         self._tile_letterboxer = Letterboxer(model.size, model.fit)
         self._look_ns = 0  # wall time of one look, smoothed
         self._family: Family | None = None
 
     def start(self) -> None:
-        """Load the model and try it on a black picture; raises ModelError."""
+        """Load the model and try it on a picture whose answer is known, else on a black one; raises ModelError."""
         family = make_family(self._model.family, self._model.size, self._model.targets)
         self._engine.start()
         try:
@@ -89,8 +94,7 @@ class TfliteDetector(Resource):
                 raise ModelError(
                     f"{self._model.path} takes {self._engine.input_size} pictures, the manifest says {self._model.size}"
                 )
-            black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
-            family.decode(self._engine.run(black), self._limits.threshold)
+            self._try_out(family)
         except InvalidOutputError as error:
             self.close()
             raise ModelError(f"model {self._model.name} is not usable: {error}") from error
@@ -103,6 +107,18 @@ class TfliteDetector(Resource):
         if engine.delegate_fault is not None:
             self._meter.delegate_fallback(self._model.name, self._delegate.name)
             log.warning("model %s runs on the CPU: %s", self._model.name, engine.delegate_fault)
+
+    def _try_out(self, family: Family) -> None:
+        test = self._model.self_test
+        if test is None:
+            black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
+            family.decode(self._engine.run(black), self._limits.threshold)
+            return
+        planes, colour = read_picture(test.picture)
+        picture, placement = self._letterboxer.apply(planes, colour)
+        found = family.decode(self._engine.run(picture), test.min_score)
+        in_source = Candidates(placement.to_source(found.boxes), found.scores, found.class_ids)
+        test.judge(self._model.name, in_source, planes.size)
 
     def detect(self, frame: Frame) -> Detections:
         """Boxes in source pixels, clipped, none without area, by falling score.

@@ -1,0 +1,57 @@
+"""Proves a loaded model on one picture whose answer is known: some processors and runtimes compute int8 wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from anonymizer.detect.families import Candidates
+from anonymizer.errors import ModelError
+from anonymizer.geometry import iou_matrix
+from anonymizer.types import F32, U8, Colour, Planes, Size, Target
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What a model must find best of all in a picture."""
+
+    picture: Path
+    target: Target
+    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture
+    min_iou: float
+    min_score: float
+
+    def truth(self, size: Size) -> F32:
+        """The box (1, 4) in pixels."""
+        return np.array([self.box], np.float32) * np.array([size.width, size.height] * 2, np.float32)
+
+    def judge(self, model: str, found: Candidates, size: Size) -> None:
+        """Raises ModelError unless the best candidate of the target, in pixels of the picture, is the promised one."""
+        mine = found.class_ids == self.target
+        scores, boxes = found.scores[mine], found.boxes[mine]
+        who = f"the {self.target.name.lower()} in {self.picture.name}"
+        remedy = (
+            "this processor or runtime computes it wrongly; try its float32 file, another delegate or another runtime"
+        )
+        if not len(scores) or scores.max() < self.min_score:
+            raise ModelError(f"model {model} does not find {who} with a score of {self.min_score:g}: {remedy}")
+        overlap = float(iou_matrix(boxes[[scores.argmax()]], self.truth(size)).item())
+        if overlap < self.min_iou:
+            raise ModelError(
+                f"model {model} finds {who} elsewhere (overlap {overlap:.2f}, {self.min_iou:g} promised): {remedy}"
+            )
+
+
+def read_picture(path: Path) -> tuple[Planes, Colour]:
+    """A picture file as a camera would send it; raises ModelError."""
+    bgr = cv2.imread(str(path))
+    if bgr is None:
+        raise ModelError(f"cannot read the test picture {path}: install the package again")
+    height, width = (side // 2 * 2 for side in bgr.shape[:2])
+    i420 = cast(U8, cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420))
+    u, v = i420[height:].reshape(2, height // 2, width // 2)
+    return Planes(i420[:height], u, v), Colour(full_range=False, bt709=False)

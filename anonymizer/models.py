@@ -1,0 +1,145 @@
+"""The logic of `anonymizer models`: list, verify, fetch, and add a file of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from anonymizer import __version__
+from anonymizer.app import detector_model
+from anonymizer.clock import SystemClock
+from anonymizer.detect.detector import Limits, TfliteDetector
+from anonymizer.detect.recognise import Reading, recognise
+from anonymizer.detect.self_test import SelfTest
+from anonymizer.download import Download
+from anonymizer.errors import ModelError
+from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.types import Target
+from anonymizer.zoo import OTHER, PICTURES, ModelSpec, Order, Zoo, enrol
+
+SUGGESTED_THRESHOLD = 0.3
+PORTRAITS = tuple(
+    SelfTest(PICTURES / f"{name}.jpg", target, box, min_iou, min_score=0.3)
+    for name, target, box, min_iou in (
+        ("astronaut", Target.FACE, (0.36, 0.13, 0.525, 0.345), 0.4),  # chin to hair line, ear to ear
+        ("grace_hopper", Target.FACE, (0.345, 0.20, 0.69, 0.565), 0.4),
+        ("astronaut", Target.PERSON, (0.03, 0.03, 0.71, 0.995), 0.6),
+        ("grace_hopper", Target.PERSON, (0.015, 0.045, 0.985, 0.99), 0.6),
+    )
+)
+
+
+def table(zoo: Zoo) -> Iterator[str]:
+    """A heading and one line for each model."""
+    row = "{:28} {:8} {:10} {:8} {:>8}  {:12} {:16} {:>9}  {}".format
+    yield row("model", "target", "input", "type", "size", "licence", "family", "threshold", "from").rstrip()
+    for spec in map(zoo.spec, zoo.names()):
+        size = f"{spec.input.width}x{spec.input.height}"
+        megabytes = f"{spec.size_bytes / 1e6:.1f} MB"
+        yield row(
+            spec.name,
+            spec.target.name.lower(),
+            size,
+            spec.input.dtype,
+            megabytes,
+            spec.licence,
+            spec.family,
+            spec.threshold,
+            _origin(spec),
+        )
+
+
+def verify(zoo: Zoo, name: str) -> str:
+    """What was proven of a model: its file is the manifest's, it loads here, it finds what the manifest promises.
+
+    Raises ModelError.
+    """
+    spec = zoo.verify(name)
+    limits = Limits(threshold=spec.threshold, nms_iou=0.4, max_detections=500)
+    meter = PrometheusMeter(version=__version__, runtime="")
+    with TfliteDetector(detector_model(spec), limits, threads=1, clock=SystemClock(), meter=meter):
+        test = spec.self_test
+        proof = "nothing promised to compare with" if test is None else f"finds the {test.target.name.lower()} it must"
+        return f"{spec.size_bytes / 1e6:.1f} MB, {proof}, sha256 matches"
+
+
+def fetch(zoo: Zoo, name: str) -> str:
+    """Download the file of a model whose entry has a url, unless it is here already, and verify it.
+
+    Raises ModelError.
+    """
+    spec = zoo.spec(name)
+    if spec.url is None:
+        raise ModelError(f"model {name} has no url in the manifest: it comes with the program, nothing is to fetch")
+    if _sha256(spec.path) == spec.sha256:
+        return f"{name}: already here; {verify(zoo, name)}"
+    Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()
+    return f"{name}: fetched; {verify(zoo, name)}"
+
+
+def add(file: Path, models_dir: Path, name: str | None, target: Target | None, threshold: float | None) -> str:
+    """Find out how a TFLite file is to be read, and enrol it in a folder of the user's; says what was found.
+
+    Raises ModelError when it cannot be told, or finds nobody.
+    """
+    reading = recognise(file, PORTRAITS, target=target)
+    name = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "model"
+    entry = _entry(file, reading, name, threshold or SUGGESTED_THRESHOLD)
+    enrol(models_dir, entry, file)
+    verify(Zoo(models_dir), name)
+    found = reading.target.name.lower()
+    order = Order.BGR if reading.bgr else Order.RGB
+    return (
+        f"{name}: family {reading.family}, finds {found}s (column {reading.column} of the score)\n"
+        f"input: {reading.size} {order}, {reading.precision}, (pixel - {reading.mean:g}) * {reading.scale:.6g}, "
+        f"{reading.fit}\n"
+        f"score of the {found} in the test pictures: {reading.score:.2f} or more\n"
+        f"copied to {models_dir}; use it with\n"
+        f"detect:\n  models_dir: {models_dir}\n  {found}_model: {name}\n  {found}_threshold: {entry['threshold']:g}"
+    )
+
+
+def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[str, object]:
+    target = reading.target.name.lower()
+    promise = next(test for test in PORTRAITS if test.target is reading.target)
+    return {
+        "name": name,
+        "file": f"{name}.tflite",
+        "sha256": _sha256(file),
+        "bytes": file.stat().st_size,
+        "family": reading.family,
+        "classes": [OTHER] * reading.column + [target],
+        "input": {
+            "width": reading.size.width,
+            "height": reading.size.height,
+            "dtype": reading.precision,
+            "mean": reading.mean,
+            "scale": reading.scale,
+            "fit": str(reading.fit),
+            "order": str(Order.BGR if reading.bgr else Order.RGB),
+        },
+        "threshold": threshold,
+        "licence": "NOASSERTION",  # SPDX for: the user knows
+        "self_test": {
+            "picture": promise.picture.stem,
+            "target": target,
+            "box": list(promise.box),
+            "min_iou": promise.min_iou,
+            "min_score": round(reading.score * 0.75, 2),
+        },
+    }
+
+
+def _origin(spec: ModelSpec) -> str:
+    if spec.source is not None:
+        return f"{spec.source.registry} {spec.source.package} {spec.source.version}"
+    return spec.url or "your own file"
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
