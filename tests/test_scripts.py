@@ -105,16 +105,27 @@ def test_help_is_given_without_installing_anything(script: str) -> None:
 
 
 def test_without_root_and_sudo_the_command_to_run_is_named() -> None:
-    refused = in_library('id() { echo 1000; }; command() { [ "$2" != sudo ]; }; as_root apt-get install x')
+    refused = in_library('id() { echo 1000; }; command() { [ "$2" != sudo ]; }; dpkg-query() { :; }; need_debs a b')
     assert refused.returncode == 1
-    assert refused.stderr == ("error: this needs root, and sudo is not installed. Run as root: apt-get install x\n")
+    assert refused.stderr == (
+        "error: this needs root, and sudo is not installed. Run as root: apt-get install --no-install-recommends a b\n"
+    )
 
 
 def test_sudo_never_waits_for_a_password_without_a_terminal() -> None:
-    refused = in_library('id() { echo 1000; }; command() { :; }; sudo() { printf "%s " "$@"; false; }; as_root true')
+    refused = in_library(
+        'id() { echo 1000; }; command() { :; }; dpkg-query() { :; }; sudo() { [ "$1" != -n ]; }; need_debs a b'
+    )
     assert refused.returncode == 1
-    assert refused.stdout == "-n true "
-    assert "Run in a terminal: sudo true" in refused.stderr
+    assert refused.stderr == (
+        "error: this needs root, and sudo asks for a password."
+        " Run in a terminal: sudo apt-get install --no-install-recommends a b\n"
+    )
+
+
+def test_sudo_is_used_where_it_asks_for_nothing() -> None:
+    used = in_library('id() { echo 1000; }; sudo() { echo "$*"; }; need_root x; as_root x y')
+    assert (used.returncode, used.stdout) == (0, "-n true\nx y\n")
 
 
 def test_nothing_is_installed_when_all_packages_are_there() -> None:
@@ -125,14 +136,14 @@ def test_nothing_is_installed_when_all_packages_are_there() -> None:
 def test_only_missing_packages_are_installed() -> None:
     installed = in_library(
         'dpkg-query() { [ "$4" = a ] && printf installed || printf config-files; };'
-        ' as_root() { echo "$*" >&2; }; need_debs a b'
+        ' need_root() { :; }; as_root() { echo "$*" >&2; }; need_debs a b'
     )
     assert installed.returncode == 0
     assert "apt-get install -q -y --no-install-recommends b\n" in installed.stderr
 
 
 def test_a_failed_installation_says_what_is_needed() -> None:
-    failed = in_library("dpkg-query() { :; }; as_root() { false; }; need_debs a b")
+    failed = in_library("dpkg-query() { :; }; need_root() { :; }; as_root() { false; }; need_debs a b")
     assert failed.returncode == 1
     assert "could not install a b. Needed: a network or a Debian mirror" in failed.stderr
 

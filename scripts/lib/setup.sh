@@ -12,16 +12,21 @@ die() {
   exit 1
 }
 
-# as_root COMMAND...: run it as root; without a terminal sudo must not ask for a password.
+# need_root COMMAND...: go on only if as_root will work; else name the command to run by hand.
+need_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    return 0
+  fi
+  command -v sudo >/dev/null || die "this needs root, and sudo is not installed. Run as root: $*"
+  # Without a terminal sudo could not ask for a password.
+  [ -t 0 ] || sudo -n true 2>/dev/null || die "this needs root, and sudo asks for a password. Run in a terminal: sudo $*"
+}
+
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
-  elif ! command -v sudo >/dev/null; then
-    die "this needs root, and sudo is not installed. Run as root: $*"
-  elif [ -t 0 ]; then
-    sudo "$@"
   else
-    sudo -n "$@" || die "this needs root, and sudo asks for a password. Run in a terminal: sudo $*"
+    sudo "$@"
   fi
 }
 
@@ -40,6 +45,7 @@ need_debs() {
     die "this is no Debian, Ubuntu or Raspberry Pi OS: there is no apt-get. Debian's names of what is needed: $*"
   mapfile -t missing < <(missing_debs "$@")
   [ "${#missing[@]}" -gt 0 ] || return 0
+  need_root apt-get install --no-install-recommends "${missing[@]}"
   say "installing Debian packages: ${missing[*]}"
   as_root apt-get update -q >&2 || say "apt-get update failed; trying with the package lists at hand"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" >&2 ||
