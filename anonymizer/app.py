@@ -77,7 +77,7 @@ class Daemon(Resource):
 
     def start(self) -> None:
         """Check the models, open the listeners, then start the cameras; raises an AnonymizerError."""
-        _check_models(self._settings.detect)
+        _check_models(self._settings)
         self._make_encoder = self._encoder_maker(self._settings)
         self._start_rtsp()
         self._start_web()
@@ -105,7 +105,7 @@ class Daemon(Resource):
     def reload(self, new: Settings) -> None:
         """Go over to other settings; cameras that they do not touch keep streaming. Raises an AnonymizerError."""
         self._notifier.reloading()
-        _check_models(new.detect)
+        _check_models(new)
         old, self._settings = self._settings, new
         if (new.detect, _targets(new), reaches_of(new)) != (old.detect, _targets(old), reaches_of(old)):
             self._inference.replace_detector(self._detector_maker(new))
@@ -296,7 +296,10 @@ def detector_model(spec: ModelSpec) -> DetectorModel:
 def face_eye(spec: ModelSpec) -> Eye:
     """What the planner of tiles must know of a face model; raises ModelError where the manifest does not say it."""
     if spec.min_face_px is None:
-        raise ModelError(f"model {spec.name} cannot be tiled, its manifest lacks min_face_px: leave out reach_px")
+        raise ModelError(
+            f"model {spec.name} cannot search tiles: its entry in the manifest lacks min_face_px, the height in input "
+            "pixels of the smallest face that it finds well; measure and add it, or leave out reach_px"
+        )
     return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px)
 
 
@@ -316,11 +319,13 @@ def _targets(settings: Settings) -> frozenset[TargetName]:
     return frozenset(target for section in sections for target in section.targets)
 
 
-def _check_models(settings: DetectSettings) -> None:
-    """Raises ModelError for a model that is unknown, missing or altered."""
-    zoo = Zoo(settings.models_dir)
-    for name in (settings.face_model, settings.person_model):
+def _check_models(settings: Settings) -> None:
+    """Raises ModelError for a model that is unknown, missing or altered, or cannot be tiled though it must be."""
+    zoo = Zoo(settings.detect.models_dir)
+    for name in (settings.detect.face_model, settings.detect.person_model):
         zoo.verify(name)
+    if reaches_of(settings):
+        face_eye(zoo.spec(settings.detect.face_model))
 
 
 def _preview_for(settings: Settings) -> PreviewStore:

@@ -6,12 +6,14 @@ import logging
 
 import pytest
 
-from anonymizer.app import face_eye, make_detector, reaches_of
+from anonymizer.app import Daemon, face_eye, make_detector, reaches_of
 from anonymizer.clock import SystemClock
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.errors import ModelError
+from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.observe.sd_notify import ServiceNotifier
 from anonymizer.settings.schema import CameraSettings, DetectSettings, PrivacySettings, Settings, TargetName
 from anonymizer.types import Frame, Size
 from anonymizer.zoo import Zoo
@@ -136,15 +138,20 @@ def test_the_default_face_model_can_be_tiled() -> None:
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
-    settings = DetectSettings(face_model="ssd-mobilenet-v2-int8")
-    with pytest.raises(ModelError, match="ssd-mobilenet-v2-int8 cannot be tiled, its manifest lacks min_face_px"):
-        make_detector(
-            settings,
-            frozenset({TargetName.FACE}),
-            reaches={"yard": Reach(16, 400, 1000)},
-            clock=SystemClock(),
-            meter=RecordingMeter(),
-        )
+    with pytest.raises(ModelError, match=r"ssd-mobilenet-v2-int8 cannot search tiles: .* lacks min_face_px"):
+        face_eye(Zoo().spec("ssd-mobilenet-v2-int8"))
+
+
+def test_the_daemon_does_not_start_with_such_a_model_if_it_is_to_see_far() -> None:
+    settings = Settings(
+        cameras=(CameraSettings(id="yard", url="demo://"),),
+        detect=DetectSettings(face_model="ssd-mobilenet-v2-int8", reach_px=16),
+    )
+    clock = SystemClock()
+    meter = PrometheusMeter(version="test", runtime="none")
+    daemon = Daemon(settings, clock=clock, meter=meter, notifier=ServiceNotifier(None, clock))
+    with pytest.raises(ModelError, match="lacks min_face_px"):
+        daemon.start()
 
 
 def test_only_faces_are_searched_in_tiles(caplog: pytest.LogCaptureFixture) -> None:
