@@ -38,13 +38,3 @@ def clip(boxes: F32, size: Size) -> F32:
     """Boxes (N, 4) cut off at the edges of a picture; one that lies outside keeps no area."""
     limits = np.array([size.width, size.height, size.width, size.height], np.float32)
     return np.clip(boxes, np.float32(0), limits)
-
-
-def grow(boxes: F32, fraction: float) -> F32:
-    """Boxes (N, 4) widened on each side by a fraction of their own width or height.
-
-    >>> grow(np.float32([[10, 10, 20, 30]]), 0.5).tolist()
-    [[5.0, 0.0, 25.0, 40.0]]
-    """
-    margin = (boxes[:, 2:] - boxes[:, :2]) * np.float32(fraction)
-    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)

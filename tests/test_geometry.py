@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer import geometry
-from anonymizer.geometry import area, clip, grow, iou_matrix
+from anonymizer.geometry import area, clip, iou_matrix
 from anonymizer.types import Size
 
 EMPTY = np.zeros((0, 4), np.float32)
@@ -39,7 +39,6 @@ def test_empty_input_gives_empty_answers() -> None:
     assert iou_matrix(EMPTY, EMPTY).shape == (0, 0)
     assert iou_matrix(box(0, 0, 1, 1), EMPTY).shape == (1, 0)
     assert clip(EMPTY, Size(4, 4)).shape == (0, 4)
-    assert grow(EMPTY, 0.5).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +78,3 @@ def test_clipped_boxes_lie_in_the_picture_and_never_grow(values: np.ndarray, wid
 
 def test_box_outside_the_picture_keeps_no_area() -> None:
     assert area(clip(box(10, 10, 20, 20), Size(8, 8))).item() == 0
-
-
-@given(boxes(), st.floats(0, 2))
-def test_growing_keeps_the_centre_and_scales_the_sides(values: np.ndarray, fraction: float) -> None:
-    grown = grow(values, fraction)
-    assert grown.dtype == np.float32
-    np.testing.assert_allclose(grown[:, :2] + grown[:, 2:], values[:, :2] + values[:, 2:], atol=1e-3)
-    np.testing.assert_allclose(
-        grown[:, 2:] - grown[:, :2], (values[:, 2:] - values[:, :2]) * (1 + 2 * fraction), atol=1e-3
-    )
