@@ -105,23 +105,31 @@ class Daemon(Resource):
     def reload(self, new: Settings) -> None:
         """Go over to other settings; cameras that they do not touch keep streaming. Raises an AnonymizerError."""
         self._notifier.reloading()
-        _check_models(new)
+        try:
+            _check_models(new)
+            self._apply(new)
+        finally:
+            self._notifier.ready()
+            self._say_status()
+
+    def _apply(self, new: Settings) -> None:
+        """Cameras first, which cannot fail; a listener that does not start is down, and tried again at every reload."""
         old, self._settings = self._settings, new
         if (new.detect, _targets(new), reaches_of(new)) != (old.detect, _targets(old), reaches_of(old)):
             self._inference.replace_detector(self._detector_maker(new))
-        if new.rtsp != old.rtsp:
-            self._restart_rtsp()
-        if (new.web, new.rtsp) != (old.web, old.rtsp):
-            self._preview = _preview_for(new)
-            self._restart_web()
         if new.encode != old.encode:
             self._make_encoder = self._encoder_maker(new)
+        if new.web != old.web:
+            self._preview = _preview_for(new)
         self._change_cameras(old, new)
-        self._notifier.ready()
-        self._say_status()
+        web_is_stale = (new.web, new.rtsp) != (old.web, old.rtsp) or (new.web.enabled and self._web is None)
+        if new.rtsp != old.rtsp or (new.rtsp.enabled and self._rtsp is None):
+            self._restart_rtsp()
+        if web_is_stale:
+            self._restart_web()
 
     def _change_cameras(self, old: Settings, new: Settings) -> None:
-        all_new = (new.encode, new.track, new.web, new.rtsp) != (old.encode, old.track, old.web, old.rtsp)
+        all_new = (new.encode, new.track, new.web) != (old.encode, old.track, old.web)
         before = {camera.id: camera for camera in old.cameras}
         after = {camera.id: camera for camera in new.cameras}
         for camera_id in before.keys() - after.keys():
@@ -199,10 +207,11 @@ class Daemon(Resource):
     def _start_rtsp(self) -> None:
         settings = self._settings.rtsp
         if settings.enabled:
-            self._rtsp = RtspServer(settings, meter=self._meter)
-            self._rtsp.start()
+            server = RtspServer(settings, meter=self._meter)
+            server.start()
             for camera_id, outputs in self._outputs.items():
-                self._rtsp.mount(camera_id, outputs.hub)
+                server.mount(camera_id, outputs.hub)
+            self._rtsp = server
 
     def _restart_rtsp(self) -> None:
         if self._rtsp is not None:

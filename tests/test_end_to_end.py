@@ -204,3 +204,24 @@ def test_it_stops_within_five_seconds_even_while_a_camera_does_not_answer(tmp_pa
             assert daemon.camera("mute")["state"] == "connecting"
             assert daemon.get("/healthz")[0] == 200
             assert daemon.stop(timeout_s=5) == 0
+
+
+def test_a_reload_that_fails_half_way_is_made_good_by_the_next_one(tmp_path: Path) -> None:
+    with (
+        RtspCamera() as camera,
+        socket.create_server(("127.0.0.1", 0)) as squatter,
+        RunningDaemon(tmp_path, [{"id": "one", "url": camera.url}]) as daemon,
+    ):
+        eventually("streaming", lambda: daemon.camera("one")["state"] == "live", 20)
+        own_port, daemon.rtsp_port = daemon.rtsp_port, squatter.getsockname()[1]
+        daemon.write([{"id": "one", "url": camera.url}, {"id": "two", "url": camera.url}])
+        daemon.reload()
+        eventually("an explanation", lambda: "rtsp.port" in daemon.log, 10)
+        eventually("the second camera", lambda: daemon.camera("two")["state"] == "live", 20)
+        daemon.rtsp_port = own_port
+        daemon.write([{"id": "two", "url": camera.url}])
+        daemon.reload()
+        eventually("only the second camera", lambda: daemon.camera_ids() == ["two"], 10)
+        with av.open(daemon.url("two"), options={"rtsp_transport": "tcp"}, timeout=(10, 5)) as viewer:
+            next(viewer.demux(video=0))
+        assert daemon.stop(timeout_s=5) == 0

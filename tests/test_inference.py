@@ -194,3 +194,24 @@ def test_a_detached_camera_gets_no_answers() -> None:
         stage.submit(make_frame(0, camera_id="other"))
         assert answers.get(timeout=5).camera_id == "other"
         assert answers.empty()
+
+
+def test_an_answer_never_reaches_a_camera_that_was_started_anew_under_the_same_id() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slow(frame: Frame) -> Detections:
+        entered.set()
+        release.wait(5)
+        return one_face(frame)
+
+    with running(lambda: FakeDetector(slow), "cam") as (stage, old_answers, _meter):
+        stage.submit(make_frame(0))
+        assert entered.wait(5)
+        stage.detach("cam")
+        new_answers: queue.Queue[Verdict] = queue.Queue()
+        stage.attach("cam", new_answers.put)
+        release.set()
+        assert old_answers.get(timeout=5).seq == 0
+        stage.submit(make_frame(7))
+        assert new_answers.get(timeout=5).seq == 7
+        assert old_answers.empty()

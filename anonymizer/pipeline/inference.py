@@ -7,6 +7,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
@@ -25,6 +26,14 @@ _LIMIT_S = 20.0  # longest that loading a model or one inference may take before
 _IDLE_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A frame and who asked: its answer never reaches a camera that was started anew under the same id."""
+
+    frame: Frame
+    reply: Reply
+
+
 class InferenceStage(Resource):
     """Owns the detector and its thread.
 
@@ -39,7 +48,7 @@ class InferenceStage(Resource):
         self._make_detector = make_detector
         self._meter = meter
         self._clock = clock
-        self._slots: OrderedDict[str, Frame] = OrderedDict()
+        self._slots: OrderedDict[str, _Request] = OrderedDict()
         self._replies: dict[str, Reply] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -84,8 +93,11 @@ class InferenceStage(Resource):
     def submit(self, frame: Frame) -> None:
         """Ask for detections in this frame; never blocks."""
         with self._changed:
+            reply = self._replies.get(frame.camera_id)
+            if reply is None:
+                return
             replaced = frame.camera_id in self._slots
-            self._slots[frame.camera_id] = frame  # a camera keeps its place in the turn
+            self._slots[frame.camera_id] = _Request(frame, reply)  # a camera keeps its place in the turn
             self._changed.notify()
         if replaced:
             self._meter.dropped(frame.camera_id, "inference")
@@ -133,16 +145,16 @@ class InferenceStage(Resource):
                     self._changed.wait(_IDLE_S)
                 if self._closed or self._reload:
                     return
-                frame = self._slots.popitem(last=False)[1] if self._slots else None
-            if frame is None:
+                request = self._slots.popitem(last=False)[1] if self._slots else None
+            if request is None:
                 continue
             try:
-                self._answer(frame, self._detect(detector, frame))
+                request.reply(self._detect(detector, request.frame))
             except InvalidOutputError as error:
-                self._fail(frame, Reason.INVALID_OUTPUT, str(error))
+                self._fail(request, Reason.INVALID_OUTPUT, str(error))
             except Exception as error:  # noqa: BLE001 - stage boundary: fails closed, counted, and a fresh detector
                 log.warning("inference failed: %s: %s", type(error).__name__, error)
-                self._fail(frame, Reason.INFERENCE_FAILED, f"{type(error).__name__}: {error}")
+                self._fail(request, Reason.INFERENCE_FAILED, f"{type(error).__name__}: {error}")
                 self._refuse_for(self._backoff.next_s(), "the detector is being restarted", stop)
                 return
             else:
@@ -169,17 +181,12 @@ class InferenceStage(Resource):
                     self._changed.wait(min(left_ns / 1e9, _IDLE_S))
                 if self._closed or self._reload:
                     return
-                frames = list(self._slots.values())
+                requests = list(self._slots.values())
                 self._slots.clear()
-            for frame in frames:
-                self._fail(frame, Reason.INFERENCE_FAILED, why)
+            for request in requests:
+                self._fail(request, Reason.INFERENCE_FAILED, why)
 
-    def _fail(self, frame: Frame, reason: Reason, detail: str) -> None:
+    def _fail(self, request: _Request, reason: Reason, detail: str) -> None:
+        frame = request.frame
         self._meter.frame(frame.camera_id, Stage.DETECT, Outcome.FAILED)
-        self._answer(frame, InferenceFailed(frame.camera_id, frame.seq, frame.epoch, reason, detail))
-
-    def _answer(self, frame: Frame, verdict: Verdict) -> None:
-        with self._changed:
-            reply = self._replies.get(frame.camera_id)
-        if reply is not None:
-            reply(verdict)
+        request.reply(InferenceFailed(frame.camera_id, frame.seq, frame.epoch, reason, detail))
