@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 
 from anonymizer import __version__
-from anonymizer.app import face_eye, make_detector, reaches_of
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.detect.reach import plan_tiles
 from anonymizer.detect.scout import Reach
+from anonymizer.detectors import face_eye, make_detector, reaches_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.observe.meter import PrometheusMeter

@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from anonymizer.app import run
+    from anonymizer.service import run
 
     return run(arguments.config)
 
@@ -191,8 +191,8 @@ def _share(text: str) -> float:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from anonymizer.app import make_detector
     from anonymizer.detect.scout import Reach
+    from anonymizer.detectors import make_detector
     from anonymizer.evaluate.command import Order, evaluate
     from anonymizer.evaluate.trial import CAMERA_ID
     from anonymizer.observe.meter import PrometheusMeter

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anonymizer import __version__
-from anonymizer.app import detector_model
 from anonymizer.clock import SystemClock
 from anonymizer.detect.detector import Limits, TfliteDetector
 from anonymizer.detect.recognise import Reading, recognise
 from anonymizer.detect.self_test import SelfTest
+from anonymizer.detectors import detector_model
 from anonymizer.download import Download
 from anonymizer.errors import ModelError
 from anonymizer.observe.meter import PrometheusMeter

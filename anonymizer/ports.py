@@ -178,6 +178,18 @@ class Meter(Protocol):
         """The CPU computes a model instead of the delegate asked for, which did not start."""
         ...
 
+    def audited(self, camera: str, findings: int) -> None:
+        """One published picture was looked at again; so many faces lay outside its masks."""
+        ...
+
+    def audit_failed(self, camera: str) -> None:
+        """One published picture could not be looked at."""
+        ...
+
+    def webhook_failed(self, camera: str) -> None:
+        """The web address that findings are sent to did not take one."""
+        ...
+
     def remember(self, camera: str) -> None:
         """The camera is in the YAML: show its series, at zero, before anything happens."""
         ...

@@ -176,6 +176,8 @@ class Effect(enum.StrEnum):
     FILL = "fill"
     MOSAIC = "mosaic"
     BLUR = "blur"
+    NOISE = "noise"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class Region:
     effect: Effect
     reason: Reason
     target: Target | None = None
+    track_id: int | None = None  # of the track that it follows, if it follows one
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,7 @@ class RedactedFrame:
     i420: U8  # (H * 3 / 2, W) contiguous, read-only: Y, then U, then V
     colour: Colour
     whole_frame: Reason | None
-    regions: int  # how many regions were masked
+    regions: tuple[Region, ...]  # what was masked; empty when all of it is
 
     @property
     def size(self) -> Size:
@@ -238,6 +241,17 @@ class EncodedPacket:
     data: bytes = field(repr=False)
     is_key: bool
     size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFinding:
+    """Faces that another model found outside the masks of one published picture."""
+
+    camera_id: str
+    captured_ns: int
+    wall_ns: int
+    size: Size
+    boxes: tuple[tuple[float, float, float, float], ...]  # x1 y1 x2 y2, source pixels
 
 
 class LinkState(enum.StrEnum):

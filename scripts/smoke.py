@@ -22,9 +22,9 @@ import av
 import cv2
 import numpy as np
 
-from anonymizer.app import make_detector
 from anonymizer.clock import SystemClock
 from anonymizer.demo import virtual_camera
+from anonymizer.detectors import make_detector
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import F32, U8, Frame, Planes, Size

@@ -141,6 +141,16 @@ class RecordingMeter:
     def delegate_fallback(self, model: str, delegate: str) -> None:
         self._count("delegate_fallback", model, delegate)
 
+    def audited(self, camera: str, findings: int) -> None:
+        self._count("audited", camera)
+        self._count("findings", camera, amount=findings)
+
+    def audit_failed(self, camera: str) -> None:
+        self._count("audit_failed", camera)
+
+    def webhook_failed(self, camera: str) -> None:
+        self._count("webhook_failed", camera)
+
     def remember(self, camera: str) -> None:
         self._count("remember", camera)
 

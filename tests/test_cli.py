@@ -46,7 +46,7 @@ def refuse(error: Exception) -> object:
 
 def test_run_hands_the_settings_file_to_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     paths: list[Path] = []
-    monkeypatch.setattr("anonymizer.app.run", lambda path: paths.append(path) or 0)
+    monkeypatch.setattr("anonymizer.service.run", lambda path: paths.append(path) or 0)
     assert main(["run", "--config", "x.yaml"]) == 0
     assert main(["run"]) == 0
     assert paths == [Path("x.yaml"), Path("/etc/anonymizer/anonymizer.yaml")]
@@ -68,7 +68,7 @@ def test_wrong_settings_end_with_2_and_the_message_alone(
 def test_what_cannot_start_ends_with_1_and_the_message_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("anonymizer.app.run", refuse(PublishError("port 8554 is taken; free it")))
+    monkeypatch.setattr("anonymizer.service.run", refuse(PublishError("port 8554 is taken; free it")))
     assert main(["run"]) == 1
     assert capsys.readouterr().err == "port 8554 is taken; free it\n"
 
@@ -76,13 +76,13 @@ def test_what_cannot_start_ends_with_1_and_the_message_alone(
 def test_messages_hide_the_login_of_an_address(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("anonymizer.app.run", refuse(ModelError("no rtsp://viewer:hunter2@10.0.0.2/s")))
+    monkeypatch.setattr("anonymizer.service.run", refuse(ModelError("no rtsp://viewer:hunter2@10.0.0.2/s")))
     assert main(["run"]) == 1
     assert "hunter2" not in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anonymizer.app.run", refuse(KeyboardInterrupt()))  # type: ignore[arg-type]
+    monkeypatch.setattr("anonymizer.service.run", refuse(KeyboardInterrupt()))  # type: ignore[arg-type]
     assert main(["run"]) == 130
 
 

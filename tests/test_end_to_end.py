@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymizer.app import make_detector
 from anonymizer.clock import SystemClock
 from anonymizer.demo.pedestrians import pedestrian_clip
+from anonymizer.detectors import make_detector
 from anonymizer.errors import SourceError
 from anonymizer.ports import Detector
 from anonymizer.settings.schema import DetectSettings, TargetName

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from anonymizer.app import make_detector
 from anonymizer.backoff import Backoff
 from anonymizer.capture import open_source
 from anonymizer.clock import SystemClock
 from anonymizer.detect.engine import Engine
+from anonymizer.detectors import make_detector
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import SourceError
 from anonymizer.pipeline.capturing import CaptureStage

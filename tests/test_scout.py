@@ -6,11 +6,12 @@ import logging
 
 import pytest
 
-from anonymizer.app import Daemon, face_eye, make_detector, reaches_of
+from anonymizer.app import Daemon
 from anonymizer.clock import SystemClock
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
+from anonymizer.detectors import face_eye, make_detector, reaches_of
 from anonymizer.errors import ModelError
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier

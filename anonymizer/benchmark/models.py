@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from anonymizer.app import make_detector
 from anonymizer.benchmark.recommend import DetectCost
 from anonymizer.benchmark.stages import quiet_meter
 from anonymizer.clock import SystemClock
+from anonymizer.detectors import make_detector
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Frame, Target

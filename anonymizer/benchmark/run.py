@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 
-from anonymizer.app import make_detector
 from anonymizer.benchmark.film import portraits_film
 from anonymizer.benchmark.models import time_models
 from anonymizer.benchmark.recommend import PRESETS, DetectCost, Device, Wish, recommend, siblings
@@ -18,6 +17,7 @@ from anonymizer.benchmark.report import Report
 from anonymizer.benchmark.stages import ENCODE, LETTERBOX, StageCosts, frames_of, measure_stages, quiet_meter
 from anonymizer.clock import SystemClock
 from anonymizer.detect.engine import runtime_name
+from anonymizer.detectors import make_detector
 from anonymizer.encode.choose import choose_codec
 from anonymizer.settings.schema import Preset, Settings, TargetName
 from anonymizer.types import Detections, Frame

@@ -78,7 +78,7 @@ class _Publisher:
             for packet in packets:
                 self._hub.put(packet)
         self.spent_ns += time.process_time_ns() - before_ns
-        self.regions += frame.regions
+        self.regions += len(frame.regions)
 
     def close(self) -> None:
         """Free the encoder."""

@@ -153,10 +153,21 @@ class PrometheusMeter:
         )
         self._clients = self._gauge("clients", "Clients that read an output now.", "output")
         self._bytes = self._counter("sent_bytes", "Bytes handed to an output; its rate is the bandwidth.", "output")
+        self._audited = self._counter("audited_pictures", "Published pictures that were searched for bare faces.")
+        self._findings = self._counter(
+            "audit_findings",
+            "Faces that another model found outside the masks of published pictures; any: look at that camera now.",
+        )
+        self._audit_failures = self._counter(
+            "audit_failures", "Published pictures that could not be audited; a steady rate: nobody looks, see the log."
+        )
+        self._webhook_failures = self._counter(
+            "audit_webhook_failures", "Findings that audit.webhook_url did not take; any: alarms do not arrive."
+        )
         self._families: Sequence[_Family[Counter] | _Family[Gauge] | _Family[Histogram]] = (
             *(self._frames, self._stage_seconds, self._latency, self._detections, self._tracks, self._whole_frame),
             *(self._suspect, self._connected, self._reconnects, self._dropped, self._queue_depth, self._restarts),
-            *(self._clients, self._bytes),
+            *(self._clients, self._bytes, self._audited, self._findings, self._audit_failures, self._webhook_failures),
         )
 
     def exposition(self) -> bytes:
@@ -227,6 +238,19 @@ class PrometheusMeter:
         """The CPU computes a model instead of the delegate asked for, which did not start."""
         self._delegate_fallbacks.labels(model, delegate).inc()
 
+    def audited(self, camera: str, findings: int) -> None:
+        """One published picture was looked at again; so many faces lay outside its masks."""
+        self._audited.at(camera).inc()
+        self._findings.at(camera).inc(findings)
+
+    def audit_failed(self, camera: str) -> None:
+        """One published picture could not be looked at."""
+        self._audit_failures.at(camera).inc()
+
+    def webhook_failed(self, camera: str) -> None:
+        """The web address that findings are sent to did not take one."""
+        self._webhook_failures.at(camera).inc()
+
     def remember(self, camera: str) -> None:
         """The camera is in the YAML: show the series that alerts need, at zero, before anything happens."""
         for family in self._families:
@@ -245,6 +269,8 @@ class PrometheusMeter:
         self._latency.at(camera)
         self._connected.at(camera)
         self._reconnects.at(camera)
+        for counter in (self._audited, self._findings, self._audit_failures, self._webhook_failures):
+            counter.at(camera)
 
     def forget(self, camera: str) -> None:
         """The camera left the YAML: drop its series until `remember` names it again."""

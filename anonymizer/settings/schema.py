@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -13,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from anonymizer.types import Effect, Shape, Target
 
 CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
+SURROUND = "surround"  # the fill colour that is taken from just outside the region
+WEB_SCHEMES = ("http://", "https://")
 PUSH_SCHEMES = ("rtsp://", "rtsps://")
 
 
@@ -42,10 +45,24 @@ def _listen_address(address: str) -> str:
     return address
 
 
+def _fill_colour(text: str) -> str:
+    if text != SURROUND and not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise problem(f"must be a colour in quotes, such as '#00ff7f', or {SURROUND}")
+    return text
+
+
+def _web_address(address: SecretStr) -> SecretStr:
+    if not address.get_secret_value().lower().startswith(WEB_SCHEMES):
+        raise problem(f"must begin with one of {', '.join(WEB_SCHEMES)}")
+    return address
+
+
 CameraId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 PushUrl = Annotated[str, AfterValidator(_push_url)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+FillColour = Annotated[str, AfterValidator(_fill_colour)]
+WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -96,7 +113,10 @@ class RedactSettings(Section):
     face: MaskSettings = MaskSettings(shape=Shape.ELLIPSE, margin=0.3)
     person: MaskSettings = MaskSettings(margin=0.1)
     mosaic_cells: int = Field(default=6, ge=1, le=6)  # across the shorter side of a region
-    fill_luma: int = Field(default=16, ge=0, le=255)
+    mosaic_frozen: bool = False  # a track keeps the cells that it began with
+    fill_colour: FillColour = "#000000"  # or SURROUND; also the ground of an image
+    image: bytes | None = Field(default=None, repr=False)  # a picture file; the YAML names it, the loader reads it
+    soft_edge_px: int = Field(default=0, ge=0, le=64)  # rim outside the region in which the effect fades out
 
 
 class PrivacySettings(Section):
@@ -184,6 +204,16 @@ class TrackSettings(Section):
     high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
+
+
+class AuditSettings(Section):
+    """Looking again at what was published, with another model."""
+
+    enabled: bool = True
+    model: str = "blazeface-full-range"
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    interval_s: float = Field(default=1.5, ge=0.5, le=3600)  # of one camera
+    webhook_url: WebAddress | None = None  # may hold credentials
 
 
 class HardwareEncoding(enum.StrEnum):
@@ -289,6 +319,7 @@ class Settings(Section):
     redact: RedactSettings = RedactSettings()
     detect: DetectSettings = DetectSettings()
     track: TrackSettings = TrackSettings()
+    audit: AuditSettings = AuditSettings()
     encode: EncodeSettings = EncodeSettings()
     rtsp: RtspSettings = RtspSettings()
     web: WebSettings = WebSettings()

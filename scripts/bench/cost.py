@@ -20,11 +20,11 @@ from pathlib import Path
 import av
 from av.video.frame import PictureType
 
-from anonymizer.app import make_detector
 from anonymizer.benchmark.film import write_film
 from anonymizer.benchmark.stages import frames_of, measure_stages, quiet_meter
 from anonymizer.clock import SystemClock
 from anonymizer.demo.pedestrians import pedestrian_clip
+from anonymizer.detectors import make_detector
 from anonymizer.encode.codecs import SOFTWARE, TIME_BASE, open_codec, ticks
 from anonymizer.settings.schema import EncodeSettings, Settings, TargetName
 from anonymizer.types import Colour, Size

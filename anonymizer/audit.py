@@ -1,0 +1,57 @@
+"""The audit of published pictures: which model looks, and who is told."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from anonymizer.capture.key_picture import read_key_picture
+from anonymizer.clock import Clock
+from anonymizer.detectors import make_detector
+from anonymizer.lifecycle import Resource
+from anonymizer.observe.webhook import Webhook
+from anonymizer.pipeline.auditing import Auditor, AuditTap
+from anonymizer.ports import Meter, PacketSink
+from anonymizer.settings.schema import DelegateName, DetectSettings, Settings, TargetName
+
+
+class Audit(Resource):
+    """The auditor of all cameras with its model and its web address, as the settings want them."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, meter: Meter) -> None:
+        url = settings.audit.webhook_url
+        self._webhook = None if url is None else Webhook(url.get_secret_value(), meter)
+        make = partial(make_detector, _models(settings), frozenset({TargetName.FACE}), clock=clock, meter=meter)
+        tell = [] if self._webhook is None else [self._webhook.send]
+        self._auditor = Auditor(
+            make, read_key_picture, tell, interval_s=settings.audit.interval_s, meter=meter, clock=clock
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        if self._webhook is not None:
+            self._webhook.start()
+        self._auditor.start()
+
+    def close(self) -> None:
+        """Stop them; idempotent."""
+        self._auditor.close()
+        if self._webhook is not None:
+            self._webhook.close()
+
+    def tap(self, packets: PacketSink) -> AuditTap:
+        """What one camera's encoder writes to and its redacted pictures are shown to."""
+        return self._auditor.tap(packets)
+
+
+def _models(settings: Settings) -> DetectSettings:
+    """The second model, on the CPU: the accelerator belongs to the pipeline."""
+    return settings.detect.model_copy(
+        update={
+            "face_model": settings.audit.model,
+            "face_threshold": settings.audit.threshold,
+            "threads": 1,
+            "delegate": DelegateName.XNNPACK,
+            "delegate_library": None,
+            "delegate_options": {},
+        }
+    )

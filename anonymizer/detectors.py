@@ -1,0 +1,112 @@
+"""Which models make up the detector that the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from anonymizer.clock import Clock
+from anonymizer.detect.delegates import Delegate
+from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.reach import Eye
+from anonymizer.detect.scout import Reach, Scout
+from anonymizer.detect.self_test import SelfTest
+from anonymizer.errors import ModelError
+from anonymizer.ports import Meter
+from anonymizer.settings.schema import DetectSettings, Settings, TargetName
+from anonymizer.types import Size
+from anonymizer.zoo import ModelSpec, Order, Zoo
+
+
+def make_detector(
+    settings: DetectSettings,
+    targets: frozenset[TargetName],
+    *,
+    reaches: Mapping[str, Reach] = MappingProxyType({}),
+    clock: Clock,
+    meter: Meter,
+) -> CompositeDetector:
+    """A detector for each target; the manifest is read anew, so that a repaired models folder is picked up.
+
+    `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
+    found in the whole frame, and tiles cut them apart.
+    Raises ModelError for a model that is unknown, missing or altered.
+    """
+    zoo = Zoo(settings.models_dir)
+    wanted = {
+        TargetName.FACE: (settings.face_model, settings.face_threshold),
+        TargetName.PERSON: (settings.person_model, settings.person_threshold),
+    }
+    detectors = []
+    for target in sorted(targets):
+        name, threshold = wanted[target]
+        spec = zoo.verify(name)
+        limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
+        delegate = Delegate.of(settings)
+        scout = None
+        if target is TargetName.FACE and reaches:
+            scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
+        detectors.append(
+            TfliteDetector(
+                detector_model(spec),
+                limits,
+                threads=settings.threads,
+                delegate=delegate,
+                clock=clock,
+                meter=meter,
+                scout=scout,
+            )
+        )
+    return CompositeDetector(detectors)
+
+
+def detector_model(spec: ModelSpec) -> DetectorModel:
+    """What the detector must know of a model of the manifest."""
+    return DetectorModel(
+        name=spec.name,
+        path=spec.path,
+        family=spec.family,
+        targets=spec.classes,
+        size=Size(spec.input.width, spec.input.height),
+        fit=spec.input.fit,
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+        bgr=spec.input.order is Order.BGR,
+        self_test=None if spec.self_test is None else SelfTest(**dict(spec.self_test)),
+    )
+
+
+def face_eye(spec: ModelSpec) -> Eye:
+    """What the planner of tiles must know of a face model; raises ModelError where the manifest does not say it."""
+    if spec.min_face_px is None:
+        raise ModelError(
+            f"model {spec.name} cannot search tiles: its entry in the manifest lacks min_face_px, the height in input "
+            "pixels of the smallest face that it finds well; measure and add it, or leave out reach_px"
+        )
+    return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px)
+
+
+def reaches_of(settings: Settings) -> dict[str, Reach]:
+    """The cameras, by id, whose faces are searched in tiles."""
+    reaches = {}
+    for camera in settings.cameras:
+        privacy, reach_px = camera.privacy or settings.privacy, camera.reach_px or settings.detect.reach_px
+        if reach_px is not None and TargetName.FACE in privacy.targets:
+            reaches[camera.id] = Reach(reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
+    return reaches
+
+
+def targets_of(settings: Settings) -> frozenset[TargetName]:
+    """What any camera masks: models that nobody needs are not run."""
+    sections = [camera.privacy or settings.privacy for camera in settings.cameras] or [settings.privacy]
+    return frozenset(target for section in sections for target in section.targets)
+
+
+def check_models(settings: Settings) -> None:
+    """Raises ModelError for a model that is unknown, missing or altered, or cannot be tiled though it must be."""
+    zoo = Zoo(settings.detect.models_dir)
+    audit = (settings.audit.model,) if settings.audit.enabled else ()
+    for name in (settings.detect.face_model, settings.detect.person_model, *audit):
+        zoo.verify(name)
+    if reaches_of(settings):
+        face_eye(zoo.spec(settings.detect.face_model))

@@ -1,0 +1,75 @@
+"""The daemon as a service: runs until a signal stops it, reloads its settings on SIGHUP."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from anonymizer import __version__
+from anonymizer.app import Daemon
+from anonymizer.clock import SystemClock
+from anonymizer.detect.engine import runtime_name
+from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.observe.log import configure
+from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.observe.sd_notify import ServiceNotifier
+from anonymizer.settings.load import load_settings
+
+log = logging.getLogger(__name__)
+
+
+def run(settings_path: Path) -> int:
+    """Run until SIGTERM or SIGINT, reload on SIGHUP; returns the exit status. Raises an AnonymizerError at start."""
+    settings = load_settings(settings_path)
+    configure(settings.log)
+    cv2.setNumThreads(1)  # our threads are the cameras; OpenCV's own would only fight over the cores
+    clock = SystemClock()
+    meter = PrometheusMeter(version=__version__, runtime=runtime_name())
+    signals = _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    daemon = Daemon(settings, clock=clock, meter=meter, notifier=ServiceNotifier.from_environment(clock))
+    with daemon:
+        log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
+        while next(signals) == signal.SIGHUP:
+            _reload(daemon, settings_path)
+    log.info("stopped")
+    return 0
+
+
+def _signals(*numbers: signal.Signals) -> Iterator[int]:
+    """Waits for these signals, one at a time.
+
+    Through a socket, because the kernel may hand a signal to any thread, and then nothing wakes a main thread that
+    waits for a lock.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    for number in numbers:
+        signal.signal(number, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer.fileno())
+
+    def arriving() -> Iterator[int]:
+        with reader, writer:
+            while True:
+                yield reader.recv(1)[0]
+
+    return arriving()
+
+
+def _reload(daemon: Daemon, settings_path: Path) -> None:
+    try:
+        settings = load_settings(settings_path)
+    except SettingsError as error:
+        log.error("the settings were not reloaded, the old ones stay in force:\n%s", error)
+        return
+    configure(settings.log)
+    try:
+        daemon.reload(settings)
+    except AnonymizerError as error:
+        log.error("the settings could not be applied as a whole: %s", error)
+    else:
+        log.info("settings reloaded, %d cameras", len(settings.cameras))

@@ -1,0 +1,276 @@
+"""The audit: what was published is looked at again, and nothing about it can hurt the stream."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from anonymizer.capture.key_picture import read_key_picture
+from anonymizer.clock import SystemClock
+from anonymizer.encode.h264 import H264Encoder
+from anonymizer.errors import ModelError, SourceError
+from anonymizer.observe.webhook import Webhook
+from anonymizer.pipeline.auditing import Auditor, AuditTap
+from anonymizer.publish.hub import Hub
+from anonymizer.redact.redactor import Redactor
+from anonymizer.settings.schema import EncodeSettings, RedactSettings
+from anonymizer.types import (
+    AuditFinding,
+    Detections,
+    Effect,
+    EncodedPacket,
+    Frame,
+    Reason,
+    RedactionPlan,
+    Region,
+    Shape,
+    Size,
+    Target,
+)
+from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
+from tests.publishing import wait_for
+
+FACE = (40.0, 20.0, 80.0, 60.0)
+MASK = Region((30.0, 10.0, 90.0, 70.0), Shape.BOX, Effect.FILL, Reason.DETECTION, Target.FACE)
+
+
+class SharpEyes:
+    """A detector that finds a face at FACE wherever luma there is not black, as a real one sees masks."""
+
+    def __init__(self, meter: RecordingMeter | None = None) -> None:
+        self.frames: list[Frame] = []
+        self.closed = 0
+        self.broken = False
+
+    def start(self) -> None:
+        if self.broken:
+            raise ModelError("the model is gone")
+
+    def detect(self, frame: Frame) -> Detections:
+        self.frames.append(frame)
+        return make_detections(FACE, seq=frame.seq, camera_id=frame.camera_id)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Street:
+    """A camera whose redacted pictures go through a real encoder, the tap and a hub."""
+
+    def __init__(self, auditor: Auditor, meter: RecordingMeter, camera_id: str = "cam") -> None:
+        self.hub = Hub(camera_id, meter)
+        self.tap: AuditTap = auditor.tap(self.hub)
+        self._camera_id = camera_id
+        self._encoder = H264Encoder(camera_id, EncodeSettings(), fps_hint=25)
+        self._redactor = Redactor(RedactSettings())
+        self._planes = make_planes(160, 120, seed=7)
+        self._seq = 0
+
+    def publish(self, *regions: Region, whole: Reason | None = None, shown: bool = True) -> EncodedPacket:
+        frame = make_frame(self._seq, camera_id=self._camera_id, planes=self._planes)
+        redacted = self._redactor.redact(frame, RedactionPlan(self._seq, regions=regions, whole_frame=whole))
+        self._seq += 1
+        if shown:
+            self.tap.offer(redacted)
+        (packet,) = self._encoder.encode(redacted, key=self.tap.take_key_request())
+        self.tap.put(packet)
+        return packet
+
+
+@pytest.fixture
+def meter() -> RecordingMeter:
+    return RecordingMeter()
+
+
+@pytest.fixture
+def eyes() -> SharpEyes:
+    return SharpEyes()
+
+
+@pytest.fixture
+def told() -> list[AuditFinding]:
+    return []
+
+
+@pytest.fixture
+def auditor(meter: RecordingMeter, eyes: SharpEyes, told: list[AuditFinding]) -> Iterator[Auditor]:
+    with Auditor(
+        lambda: eyes, read_key_picture, [told.append], interval_s=1.0, meter=meter, clock=SystemClock()
+    ) as running:
+        yield running
+
+
+def test_a_face_that_was_published_bare_raises_the_alarm(
+    auditor: Auditor, meter: RecordingMeter, told: list[AuditFinding], caplog: pytest.LogCaptureFixture
+) -> None:
+    Street(auditor, meter).publish()
+    wait_for(lambda: told)
+    assert told[0].camera_id == "cam"
+    assert told[0].boxes == (FACE,)
+    assert told[0].size == Size(160, 120)
+    assert meter.counts["findings", "cam"] == 1
+    assert "camera cam: the audit found 1 face(s) outside the masks" in caplog.text
+
+
+def test_a_face_under_its_mask_is_no_finding(
+    auditor: Auditor, meter: RecordingMeter, told: list[AuditFinding], eyes: SharpEyes
+) -> None:
+    Street(auditor, meter).publish(MASK)
+    wait_for(lambda: meter.counts["audited", "cam"])
+    assert not told
+    assert len(eyes.frames) == 1
+
+
+def test_the_audit_sees_what_viewers_see_not_what_the_camera_sent(
+    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
+) -> None:
+    Street(auditor, meter).publish(MASK)
+    wait_for(lambda: eyes.frames)
+    luma = eyes.frames[0].planes.y[12:68, 32:88]
+    assert luma.astype(int).std() < 8  # filled; the noise of the camera's picture has 74
+
+
+def test_a_picture_that_is_masked_whole_needs_no_audit(
+    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
+) -> None:
+    street = Street(auditor, meter)
+    street.publish(whole=Reason.STARTING)
+    for _ in range(25):
+        street.publish(whole=Reason.STARTING)
+    street.publish()
+    assert not eyes.frames
+
+
+def test_a_camera_is_looked_at_once_an_interval_of_its_stream(
+    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
+) -> None:
+    street = Street(auditor, meter)
+    keys = [street.publish(MASK).is_key for _ in range(60)]  # 40 ms each
+    assert [index for index, key in enumerate(keys) if key] in ([0, 26, 51], [0, 26, 52])
+    wait_for(lambda: meter.counts["audited", "cam"] + meter.counts["dropped", "cam", "audit"] == 3)
+
+
+def test_every_packet_reaches_the_hub(auditor: Auditor, meter: RecordingMeter) -> None:
+    street = Street(auditor, meter)
+    with street.hub.subscribe("rtsp", 10) as viewer:
+        sent = [street.publish().data for _ in range(3)]
+        assert [viewer.get(0).data for _ in range(3)] == sent  # type: ignore[union-attr]
+
+
+def test_a_viewer_that_joins_still_gets_its_key_picture(auditor: Auditor, meter: RecordingMeter) -> None:
+    street = Street(auditor, meter)
+    for _ in range(10):
+        street.publish()
+    with street.hub.subscribe("rtsp", 10):
+        assert street.publish().is_key
+
+
+def test_a_model_that_does_not_load_is_counted_and_the_stream_goes_on(
+    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
+) -> None:
+    eyes.broken = True
+    street = Street(auditor, meter)
+    street.publish()
+    wait_for(lambda: meter.counts["audit_failed", "cam"] == 1)
+    for _ in range(30):
+        assert street.publish().data
+    wait_for(lambda: meter.counts["audit_failed", "cam"] == 2)  # it waits 30 s before it loads the model again
+    assert eyes.closed == 1
+
+
+def test_a_packet_of_which_nothing_is_known_is_passed_on_unaudited(
+    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
+) -> None:
+    Street(auditor, meter).publish(shown=False)
+    assert not eyes.frames
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\x00\x00\x01\x65\x00", b"garbage"])
+def test_what_is_no_picture_is_an_error_not_a_crash(data: bytes) -> None:
+    with pytest.raises(SourceError, match="key packet of cam"):
+        read_key_picture(EncodedPacket("cam", 0, 0, data, is_key=True, size=Size(16, 16)))
+
+
+class Listener:
+    """A web server that keeps what it is sent."""
+
+    def __init__(self, status: int) -> None:
+        bodies = self.bodies = []  # type: ignore[var-annotated]
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/hook?token=hunter2"
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+FINDING = AuditFinding("door", 5, 1_700_000_000_000_000_000, Size(1280, 720), ((1.2, 2.0, 30.0, 40.6),))
+
+
+def test_the_webhook_is_sent_place_and_time_but_no_picture(meter: RecordingMeter) -> None:
+    with Listener(204) as listener, Webhook(listener.url, meter) as webhook:
+        webhook.send(FINDING)
+        wait_for(lambda: listener.bodies)
+    assert listener.bodies == [
+        {
+            "event": "audit_finding",
+            "camera": "door",
+            "time": "2023-11-14T22:13:20.000+00:00",
+            "width": 1280,
+            "height": 720,
+            "faces": [[1, 2, 30, 41]],
+        }
+    ]
+    assert not meter.counts
+
+
+def refused(_: Listener) -> str:
+    return "http://127.0.0.1:9/hook?token=hunter2"
+
+
+@pytest.mark.parametrize("address", [lambda listener: listener.url, refused])
+def test_a_webhook_that_fails_is_counted_and_its_address_stays_secret(
+    address: Callable[[Listener], str], meter: RecordingMeter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Listener(500) as listener, Webhook(address(listener), meter) as webhook:
+        webhook.send(FINDING)
+        wait_for(lambda: meter.counts["webhook_failed", "door"])
+    assert "audit.webhook_url did not take a finding" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_findings_that_nobody_takes_are_dropped_and_counted(meter: RecordingMeter) -> None:
+    webhook = Webhook("http://127.0.0.1:9/", meter)  # never started
+    for _ in range(20):
+        webhook.send(FINDING)
+    assert meter.counts["dropped", "door", "webhook"] == 4
+    webhook.close()
+
+
+def test_an_audit_that_never_started_closes(meter: RecordingMeter, eyes: SharpEyes) -> None:
+    auditor = Auditor(lambda: eyes, read_key_picture, [], interval_s=1.0, meter=meter, clock=SystemClock())
+    auditor.close()
+    auditor.close()
