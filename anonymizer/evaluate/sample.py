@@ -63,6 +63,17 @@ def make_sample(name: str, load: Callable[[], U8], labels: Iterable[Label]) -> S
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture on disk that a sample loads when it is called."""
+
+    path: Path
+
+    def __call__(self) -> U8:
+        """(H, W, 3) BGR; raises DatasetError."""
+        return load_picture(self.path)
+
+
 def load_picture(path: Path) -> U8:
     """A picture file as (H, W, 3) BGR, not turned by its EXIF tag, since labels mean pixels as stored.
 

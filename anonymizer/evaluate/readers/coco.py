@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from anonymizer.evaluate.sample import XYWH, Label, Sample, find_pictures, load_picture, make_sample
+from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample
 from anonymizer.types import Target
 
 TARGETS = {"person": Target.PERSON, "face": Target.FACE}
@@ -53,6 +52,6 @@ def read_coco(content: CocoFile, path: Path, pictures: Path | None = None) -> tu
     places = [pictures] if pictures else [place / name for place in beside for name in ("images", split, ".")]
     folder = find_pictures(places, content.images[0].file_name, path)
     return tuple(
-        make_sample(image.file_name, partial(load_picture, folder / image.file_name), labels[image.id])
+        make_sample(image.file_name, PictureFile(folder / image.file_name), labels[image.id])
         for image in content.images
     )

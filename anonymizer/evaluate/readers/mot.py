@@ -11,7 +11,7 @@ from typing import cast
 import cv2
 
 from anonymizer.errors import DatasetError
-from anonymizer.evaluate.sample import Label, Sample, load_picture, make_sample
+from anonymizer.evaluate.sample import Label, PictureFile, Sample, make_sample
 from anonymizer.types import U8, Target
 
 CLIPS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -40,7 +40,7 @@ def read_mot(folder: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
     if frames.is_dir():
         files = sorted(file for file in frames.iterdir() if file.suffix.lower() in _PICTURES)
         numbered = [(_number(file), file) for file in files]
-        return tuple(make_sample(file.name, partial(load_picture, file), labels[at]) for at, file in numbered)
+        return tuple(make_sample(file.name, PictureFile(file), labels[at]) for at, file in numbered)
     clips = [frames] if frames.is_file() else [file for file in folder.iterdir() if file.suffix.lower() in CLIPS]
     if len(clips) != 1:
         raise DatasetError(f"{folder}: needs a folder img1 or exactly one clip, has {len(clips)}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 from anonymizer.errors import DatasetError
-from anonymizer.evaluate.sample import Label, Sample, find_pictures, load_picture, make_sample
+from anonymizer.evaluate.sample import Label, PictureFile, Sample, find_pictures, make_sample
 from anonymizer.types import Target
 
 TARGETS = {"person": Target.PERSON, "face": Target.FACE}
@@ -21,7 +20,7 @@ def read_voc(folder: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
     entries = [_entry(path) for path in sorted(folder.glob("*.xml"))]
     places = [folder.parent / "JPEGImages", folder.parent / "images", folder]
     found = find_pictures([pictures] if pictures else places, entries[0][0], folder) if entries else folder
-    return tuple(make_sample(name, partial(load_picture, found / name), labels) for name, labels in entries)
+    return tuple(make_sample(name, PictureFile(found / name), labels) for name, labels in entries)
 
 
 def _entry(path: Path) -> tuple[str, list[Label]]:

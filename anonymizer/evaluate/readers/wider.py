@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from anonymizer.errors import DatasetError
-from anonymizer.evaluate.sample import Label, Sample, find_pictures, load_picture, make_sample
+from anonymizer.evaluate.sample import Label, PictureFile, Sample, find_pictures, make_sample
 from anonymizer.types import Target
 
 _INVALID = 7  # the column; such faces are not judged
@@ -26,7 +25,7 @@ def read_wider(path: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
         path.parent / split / "images",
     )
     folder = find_pictures([pictures] if pictures else beside, entries[0][0], path)
-    return tuple(make_sample(name, partial(load_picture, folder / name), labels) for name, labels in entries)
+    return tuple(make_sample(name, PictureFile(folder / name), labels) for name, labels in entries)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, list[Label]]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from anonymizer.evaluate.sample import XYWH, Label, Sample, find_pictures, load_picture, make_sample
+from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample
 from anonymizer.types import Target
 
 
@@ -34,7 +33,7 @@ def read_xywh_json(
     return tuple(
         make_sample(
             entry.file,
-            partial(load_picture, folder / entry.file),
+            PictureFile(folder / entry.file),
             [Label(box.xywh, target, ignored=box.ignore) for box in entry.boxes],
         )
         for entry in entries
