@@ -138,11 +138,11 @@ def test_a_picture_that_is_masked_whole_needs_no_audit(
     auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
 ) -> None:
     street = Street(auditor, meter)
-    street.publish(whole=Reason.STARTING)
-    for _ in range(25):
-        street.publish(whole=Reason.STARTING)
-    street.publish()
+    keys = [street.publish(whole=Reason.STARTING).is_key for _ in range(40)]
+    assert keys == [True] + 39 * [False]
     assert not eyes.frames
+    assert street.publish().is_key  # the first picture that shows something is looked at at once
+    wait_for(lambda: eyes.frames)
 
 
 def test_a_camera_is_looked_at_once_an_interval_of_its_stream(
@@ -169,16 +169,15 @@ def test_a_viewer_that_joins_still_gets_its_key_picture(auditor: Auditor, meter:
         assert street.publish().is_key
 
 
-def test_a_model_that_does_not_load_is_counted_and_the_stream_goes_on(
-    auditor: Auditor, meter: RecordingMeter, eyes: SharpEyes
-) -> None:
+def test_a_model_that_does_not_load_is_counted_and_the_stream_goes_on(meter: RecordingMeter, eyes: SharpEyes) -> None:
     eyes.broken = True
-    street = Street(auditor, meter)
-    street.publish()
-    wait_for(lambda: meter.counts["audit_failed", "cam"] == 1)
-    for _ in range(30):
-        assert street.publish().data
-    wait_for(lambda: meter.counts["audit_failed", "cam"] == 2)  # it waits 30 s before it loads the model again
+    with Auditor(lambda: eyes, read_key_picture, [], interval_s=1.0, meter=meter, clock=SystemClock()) as auditor:
+        street = Street(auditor, meter)
+        street.publish()
+        wait_for(lambda: meter.counts["audit_failed", "cam"] == 1)
+        for _ in range(30):
+            assert street.publish().data
+        wait_for(lambda: meter.counts["audit_failed", "cam"] == 2)  # it waits 30 s before it loads the model again
     assert eyes.closed == 1
 
 

@@ -48,10 +48,12 @@ class AuditTap:
         self._key_pts_ns: int | None = None
         self._pts_ns = 0
         self._asked = False
+        self._shows_something = False  # the newest picture is not masked whole
 
     def offer(self, frame: RedactedFrame) -> None:
         """Remember what is masked in a picture that goes to the encoder."""
-        if frame.whole_frame is not None:
+        self._shows_something = frame.whole_frame is None
+        if not self._shows_something:
             return
         with self._lock:
             self._frames[frame.captured_ns] = frame
@@ -64,15 +66,16 @@ class AuditTap:
         self._pts_ns = packet.pts_ns
         with self._lock:
             frame = self._frames.pop(packet.captured_ns, None)
-        if packet.is_key and self._due():
-            self._key_pts_ns, self._asked = packet.pts_ns, False
-            if frame is not None:
+        if packet.is_key:
+            self._asked = False
+            if frame is not None and self._due():
+                self._key_pts_ns = packet.pts_ns
                 self._put_job(_Job(packet, frame))
 
     def take_key_request(self) -> bool:
         """True once after a subscriber needs a key frame, or when it is time for the next audit."""
         wanted = self._packets.take_key_request()
-        if self._due() and not self._asked:
+        if self._shows_something and self._due() and not self._asked:
             self._asked = wanted = True
         return wanted
 
@@ -112,7 +115,7 @@ class Auditor(Resource):
         self._warned_ns: dict[str, int] = {}
 
     def start(self) -> None:
-        """Start the thread; the model is loaded with the first picture."""
+        """Start the thread, which loads the model."""
         self._thread.start()
 
     def close(self) -> None:
@@ -140,8 +143,17 @@ class Auditor(Resource):
         try:
             while not stop.is_set():
                 job = self._take()
+                try:
+                    detector = self._loaded()
+                    if job is not None and detector is not None:
+                        self._audit(detector, job)
+                        continue
+                except Exception:  # stage boundary: the audit is in no picture's way; counted, tried again
+                    self._drop_detector()
+                    self._retry_ns = self._clock.now_ns() + _RETRY_NS
+                    log.exception("the audit failed; its model is loaded again in 30 s")
                 if job is not None:
-                    self._audit_safely(job)
+                    self._meter.audit_failed(job.packet.camera_id)
         finally:
             self._drop_detector()
 
@@ -150,19 +162,6 @@ class Auditor(Resource):
             if not self._jobs:
                 self._changed.wait(_IDLE_S)
             return self._jobs.popitem(last=False)[1] if self._jobs else None
-
-    def _audit_safely(self, job: _Job) -> None:
-        camera_id = job.packet.camera_id
-        try:
-            detector = self._loaded()
-            if detector is not None:
-                self._audit(detector, job)
-                return
-        except Exception:  # stage boundary: the audit is in no picture's way; counted, tried again
-            self._drop_detector()
-            self._retry_ns = self._clock.now_ns() + _RETRY_NS
-            log.exception("camera %s: the audit failed; its model is loaded again in 30 s", camera_id)
-        self._meter.audit_failed(camera_id)
 
     def _loaded(self) -> Detector | None:
         """The detector, started; None while it waits for its next attempt."""
