@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,12 +91,13 @@ class Policy:
     def _regions(self, people: _People, reason: Reason) -> list[Region]:
         """One region for each box of a configured target, grown by that target's margin."""
         regions = []
-        for (x1, y1, x2, y2), target in zip(people.boxes.tolist(), people.targets.tolist(), strict=True):
+        columns = (people.boxes.tolist(), people.targets.tolist(), people.track_ids)
+        for (x1, y1, x2, y2), target, track_id in zip(*columns, strict=True):
             look = self._looks.get(target)
             if look is not None:
                 dx, dy = (x2 - x1) * look.margin, (y2 - y1) * look.margin
                 box = (x1 - dx, y1 - dy, x2 + dx, y2 + dy)
-                regions.append(Region(box, look.shape, look.effect, reason, Target(target)))
+                regions.append(Region(box, look.shape, look.effect, reason, Target(target), track_id))
         return regions
 
 
@@ -111,13 +113,14 @@ def _is_possible(found: Detections) -> bool:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _People:
-    """Boxes (N, 4) in source pixels and their targets (N,)."""
+    """Boxes (N, 4) in source pixels, their targets (N,) and the tracks that follow them."""
 
     boxes: F32
     targets: I32
+    track_ids: tuple[int | None, ...]
 
     def where(self, chosen: NDArray[np.bool_]) -> _People:
-        return _People(self.boxes[chosen], self.targets[chosen])
+        return _People(self.boxes[chosen], self.targets[chosen], tuple(itertools.compress(self.track_ids, chosen)))
 
 
 def _seen(evidence: Evidence) -> _People:
@@ -126,6 +129,7 @@ def _seen(evidence: Evidence) -> _People:
     return _People(
         np.concatenate([np.empty((0, 4), np.float32), *(each.boxes for each in found)]),
         np.concatenate([np.empty(0, np.int32), *(each.class_ids for each in found)]),
+        (None,) * sum(map(len, found)),
     )
 
 
@@ -138,7 +142,8 @@ def _expected(tracks: tuple[Track, ...]) -> _People:
     spread = np.array([track.spread_px if track.unseen_ns else (0.0, 0.0) for track in tracks], np.float32)
     spread = np.float32(SPREAD_SIGMAS) * spread.reshape(-1, 2)
     targets = np.array([track.target for track in tracks], np.int32)
-    return _People(np.concatenate([boxes[:, :2] - spread, boxes[:, 2:] + spread], axis=1), targets)
+    grown = np.concatenate([boxes[:, :2] - spread, boxes[:, 2:] + spread], axis=1)
+    return _People(grown, targets, tuple(track.track_id for track in tracks))
 
 
 def _joined(seen: _People, expected: _People) -> tuple[_People, _People, _People]:
@@ -147,7 +152,7 @@ def _joined(seen: _People, expected: _People) -> tuple[_People, _People, _People
     One calm mask instead of two that shift against each other: less to paint, less to encode, nothing uncovered.
     """
     if not len(seen.targets) or not len(expected.targets):
-        nobody = _People(np.empty((0, 4), np.float32), np.empty(0, np.int32))
+        nobody = _People(np.empty((0, 4), np.float32), np.empty(0, np.int32), ())
         return nobody, seen, expected
     overlap = iou_matrix(expected.boxes, seen.boxes)
     overlap[expected.targets[:, None] != seen.targets[None, :]] = 0.0
@@ -160,7 +165,7 @@ def _joined(seen: _People, expected: _People) -> tuple[_People, _People, _People
     )
     is_lonely = np.ones(len(seen.targets), np.bool_)
     is_lonely[best[is_same]] = False
-    return _People(around, own.targets), seen.where(is_lonely), expected.where(~is_same)
+    return _People(around, own.targets, own.track_ids), seen.where(is_lonely), expected.where(~is_same)
 
 
 def _on_frame(regions: list[Region], size: Size) -> list[Region]:

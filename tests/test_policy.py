@@ -277,3 +277,13 @@ def test_every_pixel_of_every_detection_and_track_is_covered(
     for (x1, y1, x2, y2), spread in grown:
         wanted = (x > x1 - spread) & (x < x2 + spread) & (y > y1) & (y < y2)
         assert (union >= wanted).all()
+
+
+# Who is followed
+
+
+def test_a_region_names_the_track_that_it_follows() -> None:
+    tracks = (track((11, 11, 21, 21), track_id=4), track((60, 60, 70, 70), track_id=9))
+    found = make_detections((10, 10, 20, 20), (30, 30, 40, 40))
+    plan = decide(evidence(detections=found, tracks=tracks))
+    assert {region.box[0]: region.track_id for region in plan.regions} == {10: 4, 30: None, 60: 9}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anonymizer.redact.grid import STEP
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import RedactSettings
 from anonymizer.types import (
@@ -26,6 +27,7 @@ from anonymizer.types import (
     Size,
 )
 from tests.fakes import make_frame, make_planes
+from tests.pictures import LOGO
 
 Box = tuple[float, float, float, float]
 NAN, INF = math.nan, math.inf
@@ -36,7 +38,7 @@ def region(box: Box, effect: Effect = Effect.MOSAIC, shape: Shape = Shape.BOX) -
     return Region(box, shape, effect, Reason.DETECTION)
 
 
-def redact(frame: Frame, *regions: Region, **options: int) -> RedactedFrame:
+def redact(frame: Frame, *regions: Region, **options: object) -> RedactedFrame:
     return Redactor(RedactSettings(**options)).redact(frame, RedactionPlan(frame.seq, regions))
 
 
@@ -61,6 +63,14 @@ def blocks_touched(box: Box, size: Size) -> np.ndarray:
         down = (y1 < top + 2 and y2 > top) or (y1 == y2 and top <= y1 < top + 2)
         touched[row, column] = across and down
     return touched
+
+
+def rounded_out(box: Box, reach: float) -> Box:
+    """A box on the grid of 2x2 blocks, then so many pixels more on each side."""
+    x1, y1, x2, y2 = box
+    left, top = 2 * math.floor(x1 / 2), 2 * math.floor(y1 / 2)
+    right, bottom = max(2 * math.ceil(x2 / 2), left + 2), max(2 * math.ceil(y2 / 2), top + 2)
+    return left - reach, top - reach, right + reach, bottom + reach
 
 
 def pixels_inside(drawn: Region, size: Size) -> np.ndarray:
@@ -94,16 +104,21 @@ def boxes(draw: st.DrawFn) -> Box:
 
 
 regions = st.builds(region, boxes(), st.sampled_from(Effect), st.sampled_from(Shape))
+HALF_STEP = STEP // 2
 some_regions = st.lists(regions, min_size=1, max_size=5)
 every_look = pytest.mark.parametrize(("effect", "shape"), list(itertools.product(Effect, Shape)))
 
 
 @settings(deadline=None)
-@given(sides, sides, some_regions)
-def test_no_pixel_outside_the_regions_changes(width: int, height: int, drawn: list[Region]) -> None:
+@given(sides, sides, some_regions, st.integers(0, 9))
+def test_no_pixel_outside_the_regions_and_their_soft_edges_changes(
+    width: int, height: int, drawn: list[Region], edge: int
+) -> None:
     frame = make_frame(planes=make_planes(width, height, seed=7))
-    outside = ~np.any([blocks_touched(item.box, frame.size) for item in drawn], axis=0)
-    result = redact(frame, *drawn).planes
+    reach = (edge + 1) // 2 * 2  # whole chroma pixels
+    touched = [blocks_touched(rounded_out(item.box, reach), frame.size) for item in drawn]
+    outside = ~np.any(touched, axis=0)
+    result = redact(frame, *drawn, soft_edge_px=edge, image=LOGO).planes
     assert (result.y == frame.planes.y)[doubled(outside)].all()
     assert (result.u == frame.planes.u)[outside].all()
     assert (result.v == frame.planes.v)[outside].all()
@@ -115,10 +130,12 @@ def test_no_pixel_inside_a_region_keeps_fine_detail_wherever_and_however_regions
     width: int, height: int, drawn: list[Region]
 ) -> None:
     frame = chequered(width, height)
-    result = redact(frame, *drawn, fill_luma=127).planes
+    result = redact(frame, *drawn, image=LOGO).planes
     for item in drawn:
         inside = pixels_inside(item, frame.size)
-        assert (np.abs(result.y[inside].astype(int) - 127) <= 1).all()
+        assert not np.isin(result.y[inside], (0, 255)).any()
+        if {each.effect for each in drawn} <= {Effect.MOSAIC, Effect.BLUR}:
+            assert (np.abs(result.y[inside].astype(int) - 127) <= HALF_STEP + 1).all()
 
 
 @settings(deadline=None)
@@ -153,16 +170,16 @@ def test_blur_is_smoother_than_its_cells_are_apart(half_side: int) -> None:
     side = 2 * half_side
     frame = make_frame(planes=make_planes(side, side, seed=5))
     blurred = redact(frame, region((0, 0, side, side), Effect.BLUR)).planes.y.astype(int)
-    steepest = 255 / (side / 6)
+    steepest = (255 + STEP) / (side / 6)
     assert np.abs(np.diff(blurred, axis=0)).max() <= steepest + 1
     assert np.abs(np.diff(blurred, axis=1)).max() <= steepest + 1
 
 
-def test_a_mosaic_cell_shows_the_mean_of_its_pixels() -> None:
+def test_a_mosaic_cell_shows_the_rounded_mean_of_its_pixels() -> None:
     frame = make_frame(planes=make_planes(48, 48, seed=1))
     result = redact(frame, region((0, 0, 48, 48)))
     mean = frame.planes.y[8:16, 40:48].mean()
-    assert (np.abs(result.planes.y[8:16, 40:48] - mean) <= 0.5).all()
+    assert (np.abs(result.planes.y[8:16, 40:48] - mean) <= HALF_STEP + 0.5).all()
 
 
 def test_a_face_cut_by_the_edge_is_no_sharper_than_the_whole_face() -> None:
@@ -185,12 +202,6 @@ def test_the_stronger_effect_wins_where_regions_overlap(order: int) -> None:
     assert (redact(frame, *drawn).planes.y[10:40, 10:40] == 16).all()
 
 
-def test_fill_uses_the_configured_luma_and_no_colour() -> None:
-    result = redact(make_frame(planes=make_planes(seed=1)), region((0, 0, 64, 48), Effect.FILL), fill_luma=200)
-    assert (result.planes.y == 200).all()
-    assert (result.i420[48:] == 128).all()
-
-
 def test_an_ellipse_leaves_the_corners_of_its_box() -> None:
     frame = make_frame(planes=make_planes(64, 48, seed=4))
     result = redact(frame, region((0, 0, 64, 48), Effect.FILL, Shape.ELLIPSE)).planes.y
@@ -203,7 +214,7 @@ def test_a_box_of_one_pixel_is_masked(effect: Effect, shape: Shape) -> None:
     frame = chequered(16, 16)
     result = redact(frame, region((5, 7, 6, 8), effect, shape))
     assert len(np.unique(result.planes.y[6:8, 4:6])) == 1
-    assert result.regions == 1
+    assert len(result.regions) == 1
 
 
 @every_look
@@ -214,8 +225,8 @@ def test_a_box_without_extent_still_masks_the_block_it_lies_in(effect: Effect, s
 
 @every_look
 def test_a_region_larger_than_the_frame_masks_all_of_it(effect: Effect, shape: Shape) -> None:
-    result = redact(chequered(64, 48), region((-1e9, -1e9, 1e9, 1e9), effect, shape), fill_luma=127)
-    assert (np.abs(result.planes.y.astype(int) - 127) <= 1).all()
+    result = redact(chequered(64, 48), region((-1e9, -1e9, 1e9, 1e9), effect, shape), image=LOGO)
+    assert not np.isin(result.planes.y, (0, 255)).any()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +243,7 @@ def test_a_region_outside_the_frame_changes_nothing_and_is_not_counted(box: Box)
     frame = make_frame(planes=make_planes(64, 48, seed=1))
     result = redact(frame, region(box))
     assert (result.planes.y == frame.planes.y).all()
-    assert (result.regions, result.whole_frame) == (0, None)
+    assert (result.regions, result.whole_frame) == ((), None)
 
 
 def is_whole_mosaic(result: RedactedFrame) -> bool:
@@ -273,7 +284,7 @@ def test_a_whole_frame_plan_leaves_a_mosaic_whatever_its_regions(reason: Reason)
     frame = make_frame(planes=make_planes(192, 108, seed=1))
     plan = RedactionPlan(0, (region((0, 0, 4, 4)),), whole_frame=reason)
     result = Redactor(RedactSettings()).redact(frame, plan)
-    assert (result.whole_frame, result.regions) == (reason, 0)
+    assert (result.whole_frame, result.regions) == (reason, ())
     assert is_whole_mosaic(result)
 
 
@@ -282,14 +293,14 @@ def test_a_whole_frame_plan_leaves_a_mosaic_whatever_its_regions(reason: Reason)
 def test_a_whole_frame_mask_keeps_no_fine_detail_at_any_size(width: int, height: int) -> None:
     frame = chequered(width, height)
     result = Redactor(RedactSettings()).redact(frame, RedactionPlan(0, whole_frame=Reason.STALE))
-    assert (np.abs(result.planes.y.astype(int) - 127) <= 1).all()
+    assert (np.abs(result.planes.y.astype(int) - 127) <= HALF_STEP + 1).all()
 
 
 def test_a_cell_size_that_opencv_resizes_slowly_is_rounded_up() -> None:
     """1 / (1 / 49) is not 49 in floating point, so OpenCV would leave its fast path for whole factors."""
     frame = make_frame(planes=make_planes(600, 600, seed=1))
     result = redact(frame, region((0, 0, 588, 588))).planes.y
-    assert (changes(result[:588, :588], 0), changes(result[:588, :588], 1)) == (4, 4)
+    assert max(changes(result[:588, :588], 0), changes(result[:588, :588], 1)) <= 4
 
 
 def test_large_cells_are_averaged_over_sampled_rows_without_a_visible_difference() -> None:
@@ -299,7 +310,7 @@ def test_large_cells_are_averaged_over_sampled_rows_without_a_visible_difference
     result = Redactor(RedactSettings()).redact(make_frame(planes=planes), plan)
     for row in range(6):
         cell = np.s_[row * 180 : (row + 1) * 180, 60:240]
-        assert np.abs(result.planes.y[cell] - ramp[cell].mean()).max() <= 3
+        assert np.abs(result.planes.y[cell] - ramp[cell].mean()).max() <= 3 + HALF_STEP
 
 
 @pytest.mark.parametrize("whole", [None, Reason.STALE])
@@ -369,7 +380,7 @@ def placeholder(text: str, size: Size = SMALL) -> RedactedFrame:
 def test_a_placeholder_is_a_dark_picture_with_a_text() -> None:
     result = placeholder("door: no signal")
     assert (result.camera_id, result.seq, result.pts_ns, result.captured_ns, result.wall_ns) == ("door", -1, 10, 20, 30)
-    assert (result.whole_frame, result.regions, result.size) == (Reason.NO_SIGNAL, 0, SMALL)
+    assert (result.whole_frame, result.regions, result.size) == (Reason.NO_SIGNAL, (), SMALL)
     assert (result.i420[180:] == 128).all()
     assert result.planes.y.min() == result.planes.y[0, 0] == 40
     assert 0.002 < (result.planes.y > 100).mean() < 0.2

@@ -24,6 +24,7 @@ from anonymizer.settings.schema import (
     Transport,
 )
 from anonymizer.types import Effect, Shape
+from tests.pictures import LOGO
 
 CONFIG = Path(__file__).parent.parent / "config"
 CAMERA = "cameras:\n  - id: yard\n    url: rtsp://10.0.0.2/s\n"
@@ -423,10 +424,67 @@ def test_a_camera_section_changes_only_the_keys_it_names(tmp_path: Path) -> None
     assert (gate.privacy, gate.redact) == (settings.privacy, settings.redact)
 
 
+def test_the_image_of_a_mask_is_read_from_its_file(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.png"
+    logo.write_bytes(LOGO)
+    site = f"redact:\n  image: {logo}\n  face:\n    effect: image\n"
+    own = f"    redact:\n      image: {logo}\n"
+    yard, gate = load(tmp_path, CAMERA + own + "  - id: gate\n    url: demo://\n" + site).cameras
+    assert yard.redact is not None
+    assert yard.redact == gate.redact
+    assert (yard.redact.image, yard.redact.face.effect) == (LOGO, Effect.IMAGE)
+    assert "PNG" not in repr(yard)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "text"),
+    [
+        (None, "{folder}/logo.png", "logo.png cannot be read: No such file"),
+        (b"<svg/>", "{folder}/logo.png", "logo.png is no picture that can be read; save it as PNG"),
+        (b"x" * (4 * 1024 * 1024 + 1), "{folder}/logo.png", "logo.png is larger than 4 MiB"),
+        (LOGO, "logo.png", "must be the whole path of a picture file"),
+        (LOGO, "[a, b]", "must be the whole path of a picture file"),
+    ],
+)
+def test_an_image_that_is_none_is_refused(tmp_path: Path, content: bytes | None, name: str, text: str) -> None:
+    if content is not None:
+        (tmp_path / "logo.png").write_bytes(content)
+    settings = CAMERA + "redact:\n  image: " + name.format(folder=tmp_path) + "\n"
+    assert any(text in line for line in problems(tmp_path, settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ("redact:\n  face:\n    effect: image\n", "redact.face.effect"),
+        ("    redact:\n      person:\n        effect: image\n", "cameras[0].redact.person.effect"),
+    ],
+)
+def test_the_effect_image_needs_an_image(tmp_path: Path, settings: str, key: str) -> None:
+    assert any(f"{key}: image needs a picture file" in line for line in problems(tmp_path, CAMERA + settings))
+
+
+@pytest.mark.parametrize("colour", ["black", "'#12345'", "'#12345g'", "'#1234567'", "around"])
+def test_a_fill_colour_is_six_digits_or_the_surround(tmp_path: Path, colour: str) -> None:
+    (line,) = problems(tmp_path, CAMERA + f"redact:\n  fill_colour: {colour}\n")
+    assert line.endswith("redact.fill_colour: must be a colour in quotes, such as '#00ff7f', or surround")
+
+
+@pytest.mark.parametrize("colour", ["'#12aBcd'", "surround"])
+def test_a_fill_colour_is_taken_as_it_is(tmp_path: Path, colour: str) -> None:
+    assert load(tmp_path, CAMERA + f"redact:\n  fill_colour: {colour}\n").redact.fill_colour == colour.strip("'")
+
+
+def test_an_unknown_effect_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, CAMERA + "redact:\n  face:\n    effect: mozaic\n")
+    assert "redact.face.effect: must be one of" in line
+    assert line.endswith("did you mean 'mosaic'?")
+
+
 def test_anchors_repeat_a_value(tmp_path: Path) -> None:
-    text = CAMERA + "    redact: &soft\n      fill_luma: 3\n  - id: gate\n    url: demo://\n    redact: *soft\n"
+    text = CAMERA + "    redact: &soft\n      soft_edge_px: 3\n  - id: gate\n    url: demo://\n    redact: *soft\n"
     yard, gate = load(tmp_path, text).cameras
-    assert yard.redact == gate.redact == RedactSettings(fill_luma=3)
+    assert yard.redact == gate.redact == RedactSettings(soft_edge_px=3)
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))

@@ -65,6 +65,20 @@ def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None
     return area if area.width > 0 and area.height > 0 else None
 
 
+def grown(area: Area, by: int, size: Size) -> Area:
+    """The area with so many more chroma pixels on each side."""
+    return Area(
+        x1=max(area.x1 - by, 0),
+        y1=max(area.y1 - by, 0),
+        x2=min(area.x2 + by, size.width // 2),
+        y2=min(area.y2 + by, size.height // 2),
+        full_x1=area.full_x1 - by,
+        full_y1=area.full_y1 - by,
+        full_x2=area.full_x2 + by,
+        full_y2=area.full_y2 + by,
+    )
+
+
 def whole_area(size: Size) -> Area:
     """The area of a whole frame."""
     width, height = size.width // 2, size.height // 2

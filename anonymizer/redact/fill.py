@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from anonymizer.redact.grid import Grid
-from anonymizer.types import U8
+import numpy as np
+
+from anonymizer.redact.area import Area
+from anonymizer.redact.colour import levels_of
+from anonymizer.redact.effect import Patch
+from anonymizer.redact.grid import rounded
+from anonymizer.types import U8, Planes
+
+RIM = 2  # pixels of each plane around the region that make up its surround
+BLACK = (0, 0, 0)
 
 
-def fill(patch: U8, grid: Grid, level: int, out: U8) -> None:
-    """Set every pixel to the level."""
-    out.fill(level)
+class Fill:
+    """Paints one colour, or without one the mean of what is just outside the region's box."""
+
+    def __init__(self, rgb: tuple[int, int, int] | None) -> None:
+        self._rgb = rgb
+
+    def paint(self, patch: Patch, out: Planes) -> None:
+        """Set every pixel to the colour; a region without a surround becomes black."""
+        levels = _surround(patch.picture, patch.area) if self._rgb is None else None
+        y, u, v = levels or levels_of(self._rgb or BLACK, patch.colour)
+        out.y.fill(y)
+        out.u.fill(u)
+        out.v.fill(v)
+
+
+def _surround(picture: Planes, area: Area) -> tuple[int, int, int] | None:
+    """Mean levels of the pixels just outside the area's box, rounded; None if the box is all of the picture."""
+    if area.width == picture.u.shape[1] and area.height == picture.u.shape[0]:
+        return None
+    return _rim_mean(picture.y, area, 2), _rim_mean(picture.u, area, 1), _rim_mean(picture.v, area, 1)
+
+
+def _rim_mean(plane: U8, area: Area, scale: int) -> int:
+    x1, y1, x2, y2 = (scale * side for side in (area.x1, area.y1, area.x2, area.y2))
+    left, top, right, bottom = max(x1 - RIM, 0), max(y1 - RIM, 0), x2 + RIM, y2 + RIM
+    strips = (plane[top:y1, left:right], plane[y2:bottom, left:right], plane[y1:y2, left:x1], plane[y1:y2, x2:right])
+    total = sum(int(strip.sum(dtype=np.int64)) for strip in strips)
+    return int(rounded(np.uint8(total // sum(strip.size for strip in strips))))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
-from anonymizer.types import U8
+from anonymizer.types import U8, Planes
 
 MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
 LONG_SIDE = 2  # the longer side has at most this many times the cells of the shorter one
+STEP = 16  # between the levels that means are rounded to: a half of it is more than neighbouring frames differ
 SAMPLE_ROWS = 16  # of tall cells every n-th row is averaged, at least so many of chroma and twice that of luma
+
+_LEVELS = np.clip((np.arange(256) + STEP // 2) // STEP * STEP, 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,34 @@ def make_grid(area: Area, cells: int) -> Grid:
     return Grid(columns, rows, cell_width, cell_height, left, top, step)
 
 
-def cell_means(patch: U8, grid: Grid) -> U8:
-    """The mean of each cell of a patch (H, W) as an array (rows, columns)."""
+def average(planes: Planes, grid: Grid) -> U8:
+    """The mean of each cell of a patch as Y, U, V (rows, columns, 3)."""
+    means = (_means(planes.y, grid.doubled()), _means(planes.u, grid), _means(planes.v, grid))
+    return np.asarray(cv2.merge(means), np.uint8)
+
+
+def _means(plane: U8, grid: Grid) -> U8:
     bottom, right = grid.top + grid.rows * grid.cell_height, grid.left + grid.columns * grid.cell_width
-    sampled = patch[grid.top : bottom : grid.step, grid.left : right]
+    sampled = plane[grid.top : bottom : grid.step, grid.left : right]
     return np.asarray(cv2.resize(sampled, (grid.columns, grid.rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def spread(cells: U8, out: U8) -> None:
+    """Paint cells (rows, columns) over a patch (H, W), all of about the same size."""
+    height, width = out.shape
+    lines = cells.take(_owners(width, cells.shape[1]), axis=1)
+    lines.take(_owners(height, cells.shape[0]), axis=0, out=out, mode="clip")
+
+
+@functools.lru_cache(maxsize=1024)
+def _owners(pixels: int, cells: int) -> NDArray[np.intp]:
+    """Which cell each pixel of a side belongs to."""
+    owners: NDArray[np.intp] = np.arange(pixels, dtype=np.intp) * cells // pixels
+    owners.flags.writeable = False
+    return owners
+
+
+def rounded(levels: U8 | np.uint8) -> U8:
+    """The nearest multiples of STEP, which leave 16 levels and neutral chroma neutral."""
+    nearest: U8 = _LEVELS[levels]
+    return nearest

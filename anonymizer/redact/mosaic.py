@@ -1,20 +1,55 @@
-"""The effect `mosaic`: every cell of the grid flat, in its mean."""
+"""The effect `mosaic`: every cell of the grid flat, in its rounded mean."""
 
 from __future__ import annotations
 
-import cv2
+from collections import OrderedDict
+from dataclasses import dataclass, field
 
-from anonymizer.redact.grid import Grid, cell_means
-from anonymizer.types import U8
+from anonymizer.redact.effect import Patch
+from anonymizer.redact.grid import average, make_grid, rounded, spread
+from anonymizer.types import U8, Planes
+
+REMEMBERED_TRACKS = 512
 
 
-def mosaic(patch: U8, grid: Grid, level: int, out: U8) -> None:
-    """Paint the cells; the outermost ones reach to the edges."""
-    width = out.shape[1]
-    cells = cell_means(patch, grid).repeat(grid.cell_width, axis=1)
-    right = width - grid.left - cells.shape[1]
-    lines = cv2.copyMakeBorder(cells, 0, 0, grid.left, right, cv2.BORDER_REPLICATE)  # one for each row of cells
-    bottom = grid.top + grid.rows * grid.cell_height
-    out[: grid.top] = lines[0]
-    out[grid.top : bottom].reshape(grid.rows, grid.cell_height, width)[...] = lines[:, None]
-    out[bottom:] = lines[-1]
+@dataclass(slots=True)
+class FrozenCells:
+    """The cells that each track was first seen with; the track that was longest not painted is forgotten."""
+
+    _cells: OrderedDict[tuple[int, int], U8] = field(default_factory=OrderedDict)
+
+    def recall(self, track: tuple[int, int]) -> U8 | None:
+        """The cells of a track, None if it is new."""
+        cells = self._cells.get(track)
+        if cells is not None:
+            self._cells.move_to_end(track)
+        return cells
+
+    def keep(self, track: tuple[int, int], cells: U8) -> None:
+        """Remember the cells of a new track."""
+        self._cells[track] = cells
+        if len(self._cells) > REMEMBERED_TRACKS:
+            self._cells.popitem(last=False)
+
+
+class Mosaic:
+    """Paints cells; with `frozen`, a track keeps those it began with, so that time adds nothing to them."""
+
+    def __init__(self, cells: int, *, frozen: bool = False) -> None:
+        self._cells = cells
+        self._frozen = FrozenCells() if frozen else None
+
+    def paint(self, patch: Patch, out: Planes) -> None:
+        """Paint the cells over the whole patch; those of a frozen track are stretched to it."""
+        if self._frozen is None or patch.track is None:
+            cells = self._average(patch)
+        else:
+            kept = self._frozen.recall(patch.track)
+            cells = self._average(patch) if kept is None else kept
+            if kept is None:
+                self._frozen.keep(patch.track, cells)
+        for index, target in enumerate((out.y, out.u, out.v)):
+            spread(cells[..., index], target)
+
+    def _average(self, patch: Patch) -> U8:
+        return rounded(average(patch.planes, make_grid(patch.area, self._cells)))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from anonymizer.redact.area import Area, make_area, whole_area
-from anonymizer.redact.blur import blur
-from anonymizer.redact.effect import PatchEffect
-from anonymizer.redact.ellipse import ellipse_stencils
-from anonymizer.redact.fill import fill
-from anonymizer.redact.grid import Grid, make_grid
-from anonymizer.redact.mosaic import mosaic
-from anonymizer.settings.schema import RedactSettings
+from anonymizer.redact.area import Area, grown, make_area, whole_area
+from anonymizer.redact.blur import Blur
+from anonymizer.redact.colour import rgb_of
+from anonymizer.redact.effect import Patch, PatchEffect, cut
+from anonymizer.redact.ellipse import ellipse_stencil
+from anonymizer.redact.fill import Fill
+from anonymizer.redact.image import Image
+from anonymizer.redact.mosaic import Mosaic
+from anonymizer.redact.noise import Noise
+from anonymizer.redact.soft import blend, fade
+from anonymizer.settings.schema import SURROUND, RedactSettings
 from anonymizer.types import (
     U8,
     Colour,
@@ -33,16 +37,26 @@ TEXT_LUMA = 180
 TEXT_WIDTH = 0.8  # of the picture, at most
 
 # Weakest first: where regions overlap, the strongest effect is painted last.
-_EFFECTS: dict[Effect, PatchEffect] = {Effect.BLUR: blur, Effect.MOSAIC: mosaic, Effect.FILL: fill}
-_STRENGTH = {effect: rank for rank, effect in enumerate(_EFFECTS)}
+_STRENGTH = {
+    effect: rank for rank, effect in enumerate((Effect.BLUR, Effect.MOSAIC, Effect.IMAGE, Effect.NOISE, Effect.FILL))
+}
 
 
 class Redactor:
-    """Masks frames on their planes; keeps nothing from one frame to the next."""
+    """Masks frames on their planes; from one frame to the next it keeps the frozen cells of tracks, nothing else."""
 
     def __init__(self, settings: RedactSettings) -> None:
-        self._cells = settings.mosaic_cells
-        self._fill_luma = settings.fill_luma
+        """Raises ValueError if the image is no picture."""
+        fill = Fill(None if settings.fill_colour == SURROUND else rgb_of(settings.fill_colour))
+        self._effects: dict[Effect, PatchEffect] = {
+            Effect.FILL: fill,
+            Effect.MOSAIC: Mosaic(settings.mosaic_cells, frozen=settings.mosaic_frozen),
+            Effect.BLUR: Blur(settings.mosaic_cells),
+            Effect.NOISE: Noise(),
+            Effect.IMAGE: fill if settings.image is None else Image(settings.image, ground=fill),
+        }
+        self._whole = Mosaic(settings.mosaic_cells)
+        self._edge = (settings.soft_edge_px + 1) // 2  # chroma pixels
 
     def redact(self, frame: Frame, plan: RedactionPlan) -> RedactedFrame:
         """A masked copy of the frame, read-only, that shares no memory with it.
@@ -69,8 +83,8 @@ class Redactor:
         i420, planes = _allocate(frame.size)
         planes.y[...], planes.u[...], planes.v[...] = frame.planes.y, frame.planes.u, frame.planes.v
         for region, area in visible:
-            self._paint(planes, region, area)
-        return _seal(frame, i420, None, len(visible))
+            self._paint(planes, frame, region, area)
+        return _seal(frame, i420, None, tuple(region for region, _ in visible))
 
     def placeholder(
         self, camera_id: str, seq: int, size: Size, pts_ns: int, captured_ns: int, wall_ns: int, text: str
@@ -81,34 +95,47 @@ class Redactor:
         planes.y.fill(PLACEHOLDER_LUMA)
         _write(planes.y, text)
         i420.flags.writeable = False
-        return RedactedFrame(camera_id, seq, pts_ns, captured_ns, wall_ns, i420, Colour(), Reason.NO_SIGNAL, 0)
+        return RedactedFrame(camera_id, seq, pts_ns, captured_ns, wall_ns, i420, Colour(), Reason.NO_SIGNAL, ())
 
     def _redact_whole(self, frame: Frame, reason: Reason) -> RedactedFrame:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
         i420, planes = _allocate(frame.size)
-        grid = make_grid(whole_area(frame.size), self._cells)
-        mosaic(frame.planes.y, grid.doubled(), self._fill_luma, planes.y)
-        mosaic(frame.planes.u, grid, NEUTRAL_CHROMA, planes.u)
-        mosaic(frame.planes.v, grid, NEUTRAL_CHROMA, planes.v)
-        return _seal(frame, i420, reason, 0)
+        raw = Patch(frame.planes, frame.planes, whole_area(frame.size), frame.colour, None)
+        self._whole.paint(raw, planes)
+        return _seal(frame, i420, reason, ())
 
-    def _paint(self, planes: Planes, region: Region, area: Area) -> None:
-        effect, grid = _EFFECTS[region.effect], make_grid(area, self._cells)
-        luma = np.s_[2 * area.y1 : 2 * area.y2, 2 * area.x1 : 2 * area.x2]
-        chroma = np.s_[area.y1 : area.y2, area.x1 : area.x2]
-        on_luma, on_chroma = ellipse_stencils(area) if region.shape is Shape.ELLIPSE else (None, None)
-        _apply(effect, planes.y[luma], grid.doubled(), self._fill_luma, on_luma)
-        _apply(effect, planes.u[chroma], grid, NEUTRAL_CHROMA, on_chroma)
-        _apply(effect, planes.v[chroma], grid, NEUTRAL_CHROMA, on_chroma)
+    def _paint(self, planes: Planes, frame: Frame, region: Region, area: Area) -> None:
+        effect = self._effects[region.effect]
+        outer = grown(area, self._edge, frame.size) if self._edge else area
+        track = None if region.track_id is None else (frame.epoch, region.track_id)
+        patch = Patch(cut(planes, outer), planes, outer, frame.colour, track)
+        stencil = ellipse_stencil(area) if region.shape is Shape.ELLIPSE else None
+        if self._edge:
+            blend(_painted(effect, patch), fade(area, outer, stencil, self._edge), patch.planes)
+        elif stencil is not None:
+            _copy(_painted(effect, patch), stencil, patch.planes)
+        else:
+            effect.paint(patch, patch.planes)
 
 
-def _apply(effect: PatchEffect, patch: U8, grid: Grid, level: int, stencil: U8 | None) -> None:
-    if stencil is None:
-        effect(patch, grid, level, patch)
-        return
-    changed = np.empty_like(patch)
-    effect(patch, grid, level, changed)
-    cv2.copyTo(changed, stencil, patch)  # ten times as fast as `np.copyto(..., where=)`
+def _painted(effect: PatchEffect, patch: Patch) -> Planes:
+    """What the effect makes of the patch, which stays as it is."""
+    out = Planes(np.empty_like(patch.planes.y), np.empty_like(patch.planes.u), np.empty_like(patch.planes.v))
+    effect.paint(patch, out)
+    return out
+
+
+def _copy(changed: Planes, stencil: U8, patch: Planes) -> None:
+    """Copy the pixels within a stencil of chroma pixels; ten times as fast as `np.copyto(..., where=)`."""
+    for row in (0, 1):  # pairs of luma pixels fit the stencil as well
+        cv2.copyTo(_pairs(changed.y[row::2]), stencil, _pairs(patch.y[row::2]))
+    cv2.copyTo(changed.u, stencil, patch.u)
+    cv2.copyTo(changed.v, stencil, patch.v)
+
+
+def _pairs(plane: U8) -> NDArray[np.uint16]:
+    """Two pixels as one."""
+    return plane.view(np.uint16)
 
 
 def _check(planes: Planes) -> None:
@@ -130,7 +157,7 @@ def _allocate(size: Size) -> tuple[U8, Planes]:
     return i420, Planes(i420[:height], chroma[0], chroma[1])
 
 
-def _seal(frame: Frame, i420: U8, whole_frame: Reason | None, regions: int) -> RedactedFrame:
+def _seal(frame: Frame, i420: U8, whole_frame: Reason | None, regions: tuple[Region, ...]) -> RedactedFrame:
     i420.flags.writeable = False
     return RedactedFrame(
         camera_id=frame.camera_id,

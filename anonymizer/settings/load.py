@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from anonymizer.errors import SettingsError
 from anonymizer.settings.document import PLACEHOLDER, Document, Loc, Value, parse
+from anonymizer.settings.pictures import check_pictures, read_pictures
 from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSettings, Settings
 from anonymizer.settings.wording import explain
 
@@ -19,8 +20,8 @@ _MAX_PASSWORD_BYTES = 4096
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
     """Read, fill in and check one file.
 
-    Afterwards passwords from files are in `password` (`password_file` is gone), and every camera has whole `privacy`
-    and `redact` sections.
+    Afterwards passwords from files are in `password` (`password_file` is gone), `image` holds what is in the picture
+    file, and every camera has whole `privacy` and `redact` sections.
     Raises SettingsError; its text has one line a problem: `file:line: key: what is wrong; what to do`.
     """
     environ = os.environ if environ is None else environ
@@ -30,6 +31,7 @@ def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Se
         raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
     document = parse(raw, environ)
     _fill_in_passwords(document, environ)
+    read_pictures(document)
     settings = _validate(document)
     if settings is None:
         lines = {f"{path}:{p.line}: {p.key}{': ' if p.key else ''}{p.text}": p.line for p in document.problems}
@@ -47,7 +49,11 @@ def _validate(document: Document) -> Settings | None:
             document.report(*explain(error, _look_up(document.data, error["loc"])))
     if not syntax_is_wrong and not document.data.get("cameras"):
         document.report(("cameras",), "no camera is named; give at least one, with id and url")
-    return None if settings is None or document.problems else _resolve(settings)
+    if settings is None or document.problems:
+        return None
+    settings = _resolve(settings)
+    check_pictures(document, settings)
+    return None if document.problems else settings
 
 
 def _resolve(settings: Settings) -> Settings:
