@@ -65,10 +65,16 @@ class Belief:
         return Belief(np.concatenate([self.moments, *(other.moments for other in others)], axis=1))
 
 
+def measurement_var(measured: F64) -> F64:
+    """Variance (N, 4) of measured boxes (N, 4): a centre and a side jitter in proportion to the side."""
+    sides = np.tile(measured[:, 2:], 2)
+    return np.asarray(np.maximum(MEASUREMENT_SIGMA * sides, MEASUREMENT_FLOOR_PX) ** 2)
+
+
 def begin(measured: F64, speed: F64) -> Belief:
     """Belief after one measurement (N, 4); `speed` (N, 4) is one sigma of the unknown velocity."""
     zeros = np.zeros_like(measured)
-    return Belief(np.stack([measured, zeros, _measurement_var(measured), zeros, speed**2]))
+    return Belief(np.stack([measured, zeros, measurement_var(measured), zeros, speed**2]))
 
 
 def predict(belief: Belief, step_s: float, agility: F64) -> Belief:
@@ -88,7 +94,7 @@ def predict(belief: Belief, step_s: float, agility: F64) -> Belief:
 def correct(belief: Belief, measured: F64) -> Belief:
     """Belief after a measurement (N, 4) of every box."""
     surprise = measured - belief.value
-    total_var = belief.value_var + _measurement_var(measured)
+    total_var = belief.value_var + measurement_var(measured)
     value_gain, velocity_gain = belief.value_var / total_var, belief.cross_var / total_var
     value = belief.value + value_gain * surprise
     value[:, 2:] = np.maximum(value[:, 2:], MIN_SIDE_PX)
@@ -104,9 +110,3 @@ def correct(belief: Belief, measured: F64) -> Belief:
             ]
         )
     )
-
-
-def _measurement_var(measured: F64) -> F64:
-    """Variance (N, 4): a centre and a side jitter in proportion to the side."""
-    sides = np.tile(measured[:, 2:], 2)
-    return np.asarray(np.maximum(MEASUREMENT_SIGMA * sides, MEASUREMENT_FLOOR_PX) ** 2)

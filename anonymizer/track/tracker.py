@@ -9,23 +9,14 @@ from numpy.typing import NDArray
 
 from anonymizer.errors import InvalidOutputError
 from anonymizer.settings.schema import TrackSettings
-from anonymizer.track import kalman
+from anonymizer.track import kalman, motion
 from anonymizer.track.association import associate
 from anonymizer.track.kalman import F64, Belief
-from anonymizer.track.population import I64, Population
+from anonymizer.track.population import Population
 from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
-
-HEIGHT_M = {Target.PERSON: 1.7, Target.FACE: 0.24}  # the ruler that turns metres into pixels
-_HEIGHTS_M = np.array([HEIGHT_M[target] for target in Target])
-# Tuned on the TUD-Campus sequence with simulated misses: more agility covers few people more and hides much scene.
-SPEED_M_S = 1.5  # one sigma of how fast somebody moves who was seen once
-AGILITY_M_S = 0.5  # one sigma of how much that changes within a second
-SIDE_SPEED = 0.3  # the same two for the sides of a box: this fraction of the side a second
-SIDE_AGILITY = 0.15
-SPREAD_LIMIT = 0.5  # of the longer side: a wider mask would hide the scene rather than the person
 
 
 class Tracker:
@@ -54,9 +45,9 @@ class Tracker:
         measured, targets = _measured(detections), detections.class_ids
         step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
         live = self._aged(max(step_ns, TINY_STEP_NS))
-        slack = np.minimum(_spread(live.belief), live.belief.value[:, 2:] / 2)
+        slack = np.minimum(motion.spread(live.belief), live.belief.value[:, 2:] / 2)
         matched, found = associate(
-            _boxes(live.belief),
+            motion.corners(live.belief),
             slack.astype(np.float32),
             live.targets,
             detections.boxes,
@@ -104,7 +95,7 @@ class Tracker:
     def _born(self, measured: F64, scores: F32, targets: I32) -> Population:
         ids = np.arange(self._next_id, self._next_id + len(measured), dtype=np.int64)
         self._next_id += len(measured)
-        belief = kalman.begin(measured, _rates(measured, targets, SPEED_M_S, SIDE_SPEED))
+        belief = kalman.begin(measured, motion.speeds(measured, targets))
         return Population.newborn(ids, targets, scores, belief)
 
     def _tracks(self, live: Population) -> tuple[Track, ...]:
@@ -121,11 +112,11 @@ class Tracker:
             for track_id, target, (x1, y1, x2, y2), score, hits, unseen_ns, (spread_x, spread_y) in zip(
                 live.ids.tolist(),
                 live.targets.tolist(),
-                _boxes(live.belief).tolist(),
+                motion.corners(live.belief).tolist(),
                 live.scores.tolist(),
                 live.hits.tolist(),
                 live.unseen_ns.tolist(),
-                _spread(live.belief).tolist(),
+                motion.spread(live.belief).tolist(),
                 strict=True,
             )
         )
@@ -151,13 +142,13 @@ def _measured(detections: Detections) -> F64:
             f"detections of frame {detections.seq} of camera {detections.camera_id} are not finite or of an unknown "
             f"class (model {detections.model}); the frame must be masked whole"
         )
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], kalman.MIN_SIDE_PX)
-    return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, sides], axis=1)
+    measured = motion.centres(boxes)
+    np.maximum(measured[:, 2:], kalman.MIN_SIDE_PX, out=measured[:, 2:])
+    return measured
 
 
 def _moved(live: Population, step_ns: int) -> Belief:
-    rates = _rates(live.belief.value, live.targets, AGILITY_M_S, SIDE_AGILITY)
-    return kalman.predict(live.belief, step_ns / 1e9, rates)
+    return kalman.predict(live.belief, step_ns / 1e9, motion.agilities(live.belief.value, live.targets))
 
 
 def _continued(live: Population, measured: F64, scores: F32) -> Population:
@@ -180,23 +171,3 @@ def _others(count: int, taken: NDArray[np.intp]) -> NDArray[np.bool_]:
     others = np.ones(count, np.bool_)
     others[taken] = False
     return others
-
-
-def _rates(value: F64, targets: I32 | I64, metres_s: float, side_rate: float) -> F64:
-    """Pixels a second (N, 4): a movement of the centre in metres a second, of the sides as a fraction of the side."""
-    heights_m = _HEIGHTS_M[targets]
-    centre = value[:, 2:].max(axis=1, initial=0.0) / heights_m * metres_s
-    return np.concatenate([centre[:, None], centre[:, None], side_rate * value[:, 2:]], axis=1)
-
-
-def _spread(belief: Belief) -> F64:
-    """One sigma of where the edges of each box are, in x and y (N, 2) pixels; limited."""
-    spread = np.sqrt(belief.value_var[:, :2] + belief.value_var[:, 2:] / 4)
-    limit = SPREAD_LIMIT * belief.value[:, 2:].max(axis=1, initial=0.0)
-    return np.asarray(np.minimum(spread, limit[:, None]))
-
-
-def _boxes(belief: Belief) -> F32:
-    """Boxes x1 y1 x2 y2 (N, 4)."""
-    centre, half = belief.value[:, :2], belief.value[:, 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
