@@ -18,9 +18,9 @@ from anonymizer.detect.scout import Reach
 from anonymizer.detectors import face_eye, make_detector, reaches_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
+from anonymizer.gstreamer import load_gstreamer
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.probe import probe
-from anonymizer.publish.gst import load_gstreamer
 from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
 from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import Zoo

@@ -27,12 +27,16 @@ class InvalidOutputError(AnonymizerError, ArithmeticError):
     """A model returned NaN, infinite or wrongly shaped output."""
 
 
+class LibraryError(AnonymizerError, ImportError):
+    """A library of the system is missing; the text names what to install."""
+
+
 class EncodeError(AnonymizerError, RuntimeError):
     """No usable encoder, or the encoder failed."""
 
 
 class PublishError(AnonymizerError, RuntimeError):
-    """An output could not be started: port taken, library missing, address refused."""
+    """An output could not be started: port taken, address refused."""
 
 
 class DatasetError(AnonymizerError, ValueError):

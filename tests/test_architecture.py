@@ -24,6 +24,7 @@ LAYERS = {
     "anonymizer.backoff": LEAF,
     "anonymizer.lifecycle": LEAF,
     "anonymizer.ports": LEAF,
+    "anonymizer.gstreamer": LEAF,
     "anonymizer.settings.schema": LEAF,
     "anonymizer.geometry": PURE,
     "anonymizer.exposure": PURE,

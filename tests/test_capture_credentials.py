@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from pathlib import Path
 
 import av
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from anonymizer.capture.connection import Input
-from anonymizer.capture.credentials import Credentials, authorised_url, credentials_of, password_path, public_url
+from anonymizer.capture.credentials import Credentials, authorised_url, public_url
 from anonymizer.capture.faults import explain
 from anonymizer.capture.opening import locate, open_source
 from anonymizer.clock import SystemClock
@@ -29,7 +28,7 @@ def camera(**keys: object) -> CameraSettings:
 
 
 def address(**keys: object) -> str:
-    return locate(camera(**keys), None, {}).address.get_secret_value()
+    return locate(camera(**keys), None).address.get_secret_value()
 
 
 @pytest.mark.parametrize(
@@ -49,32 +48,6 @@ def address(**keys: object) -> str:
 )
 def test_the_login_ends_up_in_the_address_percent_encoded(keys: dict[str, object], expected: str) -> None:
     assert address(**keys) == expected
-
-
-def test_a_password_file_wins_and_loses_only_its_last_line_break(tmp_path: Path) -> None:
-    file = tmp_path / "door"
-    file.write_text(" p w \n")
-    assert address(username="u", password="other", password_file=file) == "rtsp://u:%20p%20w%20@10.0.0.9/live"
-
-
-def test_a_relative_password_file_is_a_systemd_credential(tmp_path: Path) -> None:
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    assert password_path(Path("door"), environ) == tmp_path / "door"
-    assert password_path(Path("/etc/door"), environ) == Path("/etc/door")
-    (tmp_path / "door").write_text("p")
-    login = credentials_of(camera(username="u", password_file="door"), environ)
-    assert login == Credentials("u", SecretStr("p"))
-
-
-def test_a_relative_password_file_without_systemd_is_explained() -> None:
-    with pytest.raises(SourceError, match="LoadCredential=door:"):
-        password_path(Path("door"), {})
-
-
-def test_an_unreadable_password_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="No such file") as caught:
-        credentials_of(camera(username="u", password_file=tmp_path / "none"), {})
-    assert str(tmp_path / "none") in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def camera(url: str, **keys: object) -> CameraSettings:
 
 
 def target(url: str, **keys: object) -> Input:
-    return locate(camera(url, **keys), FakeDirectory(), {})
+    return locate(camera(url, **keys), FakeDirectory())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_device_takes_size_rate_and_format_and_is_read_without_blocking() -> N
 
 def test_demo_without_a_demo_camera_is_an_error() -> None:
     with pytest.raises(SourceError, match="camera cam"):
-        locate(camera("demo://"), None, {})
+        locate(camera("demo://"), None)
 
 
 def test_only_files_are_played_by_the_file_source() -> None:
@@ -88,14 +88,10 @@ def test_only_files_are_played_by_the_file_source() -> None:
     [
         ("file:///nowhere/film.mp4", "/nowhere/film.mp4: there is no such file"),
         ("/dev/video99", "/dev/video99: there is no such file or device"),
-        ("rtsp://h/?pwd=s3cret", "password_file"),
     ],
 )
 def test_settings_that_cannot_work_fail_in_start_with_a_plain_message(url: str, says: str) -> None:
-    keys = {"username": "u", "password_file": "door"} if "pwd" in url else {}
-    source = open_source(
-        camera(url, **keys), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter(), environ={}
-    )
+    source = open_source(camera(url), epoch=0, first_seq=0, clock=SystemClock(), meter=RecordingMeter())
     with pytest.raises(SourceError) as caught:
         source.start()
     assert says in str(caught.value)

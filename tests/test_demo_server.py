@@ -94,5 +94,5 @@ def test_the_process_ends_when_its_parent_is_killed() -> None:
 def test_without_gstreamer_the_error_has_the_apt_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gi.py").write_text("raise ImportError('No module named gi')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(SourceError, match="apt-get install python3-gi"):
+    with pytest.raises(SourceError, match="sudo apt install python3-gi"):
         DemoCamera(DemoOptions(size=Size(320, 180))).start()

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from anonymizer.gstreamer import GStreamer
 from anonymizer.publish.feed import Feed
-from anonymizer.publish.gst import GStreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.types import EncodedPacket, Size
 from tests.fakes import RecordingMeter

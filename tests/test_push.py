@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from anonymizer.clock import FakeClock, SystemClock
-from anonymizer.publish.gst import load_gstreamer
+from anonymizer.gstreamer import load_gstreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.pipe import write_within
 from anonymizer.publish.push import Pusher

@@ -16,8 +16,8 @@ import av
 import pytest
 from pydantic import SecretStr
 
-from anonymizer.errors import PublishError
-from anonymizer.publish.gst import load_gstreamer
+from anonymizer.errors import LibraryError, PublishError
+from anonymizer.gstreamer import load_gstreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.rtsp_server import RtspServer
 from anonymizer.settings.schema import RtspSettings
@@ -58,13 +58,13 @@ def test_other_machines_are_refused_without_a_password(meter: RecordingMeter) ->
 
 def test_missing_bindings_are_answered_with_the_apt_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gi", None)
-    with pytest.raises(PublishError, match=r"sudo apt install python3-gi gir1\.2-gst-rtsp-server-1\.0.*system-site"):
+    with pytest.raises(LibraryError, match=r"sudo apt install python3-gi gir1\.2-gst-rtsp-server-1\.0.*system-site"):
         load_gstreamer()
 
 
 def test_missing_plugins_are_answered_with_the_apt_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anonymizer.publish.gst._ELEMENTS", ("appsrc", "nosuchelement"))
-    with pytest.raises(PublishError, match=r"lacks nosuchelement: sudo apt install .*plugins-bad"):
+    monkeypatch.setattr("anonymizer.gstreamer._ELEMENTS", ("appsrc", "nosuchelement"))
+    with pytest.raises(LibraryError, match=r"lacks nosuchelement: sudo apt install .*plugins-bad"):
         load_gstreamer()
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pydantic import SecretStr
 
-from anonymizer.errors import SourceError
 from anonymizer.settings.schema import CameraSettings
 
 
@@ -21,31 +18,12 @@ class Credentials:
     password: SecretStr
 
 
-def password_path(password_file: Path, environ: Mapping[str, str]) -> Path:
-    """The file meant: relative names live in systemd's $CREDENTIALS_DIRECTORY; raises SourceError without one."""
-    if password_file.is_absolute():
-        return password_file
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        raise SourceError(
-            f"password_file {password_file} is a relative name, which needs systemd's LoadCredential= "
-            f"(no $CREDENTIALS_DIRECTORY here); write LoadCredential={password_file.name}:/path into the unit, "
-            "or an absolute path into the YAML"
-        )
-    return Path(folder) / password_file
-
-
-def credentials_of(settings: CameraSettings, environ: Mapping[str, str]) -> Credentials | None:
-    """The login of a camera: `password_file`, else `password`, else what the URL holds; None: no login.
-
-    Raises SourceError when the file cannot be read.
-    """
+def credentials_of(settings: CameraSettings) -> Credentials | None:
+    """The login of a camera, the settings before what the URL holds; None: no login."""
     url_user, url_password = _userinfo(settings.url)
     username = settings.username if settings.username is not None else url_user
     password = url_password
-    if settings.password_file is not None:
-        password = _read_password(password_path(settings.password_file, environ))
-    elif settings.password is not None:
+    if settings.password is not None:
         password = settings.password.get_secret_value()
     return None if username is None else Credentials(username, SecretStr(password or ""))
 
@@ -89,11 +67,3 @@ def _userinfo(url: str) -> tuple[str | None, str | None]:
         return None, None
     username, colon, password = userinfo.partition(":")
     return unquote(username), unquote(password) if colon else None
-
-
-def _read_password(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SourceError(f"cannot read password_file {path}: {reason}; check its name and permissions") from None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-
 from anonymizer.capture import device, file
 from anonymizer.capture.connection import Input, LibavSource, Limits
 from anonymizer.capture.credentials import credentials_of
@@ -28,7 +25,6 @@ def open_source(
     meter: Meter,
     demo: DemoDirectory | None = None,
     paced: bool = True,
-    environ: Mapping[str, str] = os.environ,
 ) -> Source:
     """One attempt at the camera, not started yet; whatever is wrong with the settings shows in `start`.
 
@@ -39,7 +35,7 @@ def open_source(
     def connection(epoch: int, first_seq: int) -> LibavSource:
         return LibavSource(
             settings.id,
-            lambda: locate(settings, demo, environ),
+            lambda: locate(settings, demo),
             limits,
             epoch=epoch,
             first_seq=first_seq,
@@ -52,8 +48,8 @@ def open_source(
     return connection(epoch, first_seq)
 
 
-def locate(settings: CameraSettings, demo: DemoDirectory | None, environ: Mapping[str, str]) -> Input:
-    """What libav must open for this camera; reads the password, starts a demo camera; raises SourceError."""
+def locate(settings: CameraSettings, demo: DemoDirectory | None) -> Input:
+    """What libav must open for this camera; starts a demo camera; raises SourceError."""
     url = settings.url
     scheme = url.partition("://")[0].lower()
     if url.startswith(device.PREFIX):
@@ -61,9 +57,9 @@ def locate(settings: CameraSettings, demo: DemoDirectory | None, environ: Mappin
     if scheme == "file":
         return file_input(url)
     if scheme in ("rtsp", "rtsps"):
-        return rtsp_input(url, credentials_of(settings, environ), settings.transport)
+        return rtsp_input(url, credentials_of(settings), settings.transport)
     if scheme in ("http", "https"):
-        return http_input(url, credentials_of(settings, environ))
+        return http_input(url, credentials_of(settings))
     if scheme == "demo" and demo is not None:
         return demo_input(url, demo, settings.transport, settings.open_timeout_s)
     raise SourceError(f"camera {settings.id}: its url cannot be opened here; write one of {', '.join(CAMERA_SCHEMES)}")

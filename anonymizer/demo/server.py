@@ -18,13 +18,10 @@ from urllib.parse import quote
 from anonymizer.demo.cache import cache_folder
 from anonymizer.demo.reel import Codec, Reel, clip_reel, portraits_reel
 from anonymizer.errors import AnonymizerError, SourceError
+from anonymizer.gstreamer import GStreamer, load_gstreamer
 from anonymizer.types import Size
 
 HOST = "127.0.0.1"
-APT_LINE = (
-    "apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base "
-    "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
-)
 _BEHIND_S = 1.0  # after a longer pause (a stopped process) time is skipped, as a live camera does
 _PAYLOADERS = {
     Codec.H264: "caps=video/x-h264,stream-format=byte-stream,alignment=au ! h264parse"
@@ -46,36 +43,31 @@ class ReelServer:
         self._password = password
 
     def run(self, *, until_stdin_ends: bool) -> None:
-        """Listen, print the address, serve until killed, or until stdin closes if wished."""
-        try:
-            import gi
+        """Listen, print the address, serve until killed, or until stdin closes if wished.
 
-            gi.require_version("Gst", "1.0")
-            gi.require_version("GstRtspServer", "1.0")
-            gi.require_version("GstRtsp", "1.0")
-            from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
-        except (ImportError, ValueError) as error:
-            raise SourceError(f"the demo camera needs GstRtspServer ({error}); install it: {APT_LINE}") from error
-        Gst.init(None)
-        server = GstRtspServer.RTSPServer.new()
+        Raises LibraryError without GStreamer, SourceError if the port is taken.
+        """
+        gst = load_gstreamer()
+        server = gst.server.RTSPServer.new()
         server.set_address(HOST)
         server.set_service(str(self._port))
-        factory = GstRtspServer.RTSPMediaFactory.new()
+        factory = gst.server.RTSPMediaFactory.new()
         size = self._reel.size
         payloader = _PAYLOADERS[self._reel.codec].format(width=size.width, height=size.height)
         source = "appsrc name=reel is-live=true format=time block=false leaky-type=downstream max-bytes=4000000"
         factory.set_launch(f"( {source} {payloader} )")
         factory.set_shared(True)
-        factory.connect("media-configure", lambda _factory, media: _Player(self._reel, media, Gst).start())
+        factory.connect("media-configure", lambda _factory, media: _Player(self._reel, media, gst.core).start())
         if self._username is not None:
-            _demand_login(server, factory, self._username, self._password, GstRtspServer, GstRtsp.RTSPAuthMethod.DIGEST)
+            _demand_login(server, factory, self._username, self._password, gst)
         server.get_mount_points().add_factory(self._path, factory)
         if not server.attach(None):
             raise SourceError(f"the demo camera cannot listen on {HOST}:{self._port}; free the port or choose another")
         print(f"ready rtsp://{HOST}:{server.get_bound_port()}{self._path}", flush=True)  # noqa: T201 - the protocol
-        loop = GLib.MainLoop()
+        loop = gst.glib.MainLoop()
         if until_stdin_ends:
-            GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.HUP, lambda *_: loop.quit())
+            glib = gst.glib
+            glib.io_add_watch(sys.stdin.fileno(), glib.PRIORITY_DEFAULT, glib.IOCondition.HUP, lambda *_: loop.quit())
         loop.run()
 
 
@@ -110,13 +102,14 @@ class _Player(threading.Thread):
                 turn += round(behind_s / interval_s)
 
 
-def _demand_login(server: Any, factory: Any, username: str, password: str, rtsp: Any, method: Any) -> None:
+def _demand_login(server: Any, factory: Any, username: str, password: str, gst: GStreamer) -> None:
     """Let nobody in without this name and password (digest authentication, as most cameras)."""
+    rtsp = gst.server
     auth = rtsp.RTSPAuth.new()
     token = rtsp.RTSPToken.new()
     token.set_string(rtsp.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
     auth.add_digest(username, password, token)
-    auth.set_supported_methods(method)
+    auth.set_supported_methods(gst.rtsp.RTSPAuthMethod.DIGEST)
     server.set_auth(auth)
     permissions = rtsp.RTSPPermissions.new()
     for permission in (rtsp.RTSP_PERM_MEDIA_FACTORY_ACCESS, rtsp.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT):

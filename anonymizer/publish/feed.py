@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from anonymizer.publish.gst import GStreamer
+from anonymizer.gstreamer import GStreamer
 from anonymizer.publish.hub import Subscription
 from anonymizer.publish.pacer import Pacer
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anonymizer.errors import PublishError
+from anonymizer.gstreamer import GStreamer, load_gstreamer
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.publish.feed import Feed
-from anonymizer.publish.gst import GStreamer, load_gstreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.settings.schema import RtspSettings
 
@@ -75,7 +75,7 @@ class RtspServer(Resource):
         return int(self._server.get_bound_port())
 
     def start(self) -> None:
-        """Bind and serve; raises PublishError if GStreamer is missing, the port is taken or the address refused."""
+        """Bind and serve; raises LibraryError without GStreamer, PublishError if the port or address is refused."""
         settings = self._settings
         if not settings.loopback and not settings.password:
             raise PublishError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from anonymizer.errors import PublishError
+from anonymizer.errors import LibraryError
 
 _PACKAGES = (
     "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
@@ -24,7 +24,7 @@ class GStreamer:
 
 
 def load_gstreamer() -> GStreamer:
-    """Import and initialise; raises PublishError that names what to install."""
+    """Import and initialise; raises LibraryError that names what to install."""
     try:
         import gi
 
@@ -32,12 +32,12 @@ def load_gstreamer() -> GStreamer:
             gi.require_version(namespace, "1.0")
         from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
     except (ImportError, ValueError) as error:
-        raise PublishError(
-            f"the RTSP server needs GStreamer for Python ({error}): sudo apt install {_PACKAGES}; "
+        raise LibraryError(
+            f"GStreamer for Python is missing ({error}): sudo apt install {_PACKAGES}; "
             "a virtual environment must be made with: /usr/bin/python3 -m venv --system-site-packages"
         ) from error
     Gst.init(None)
     missing = [name for name in _ELEMENTS if Gst.ElementFactory.find(name) is None]
     if missing:
-        raise PublishError(f"GStreamer lacks {', '.join(missing)}: sudo apt install {_PACKAGES}")
+        raise LibraryError(f"GStreamer lacks {', '.join(missing)}: sudo apt install {_PACKAGES}")
     return GStreamer(Gst, GLib, GstRtsp, GstRtspServer)
