@@ -24,7 +24,7 @@ class Augmentation:
     canvas_px: tuple[int, int] | None = (320, 320)  # width, height; None: the picture's own size
     object_height_px: Range | None = (5.0, 200.0)  # a box is chosen and brought to a log-uniform height; None: see zoom
     zoom: Range = (0.7, 1.4)  # log-uniform; 1 fits the picture into the canvas; where no box is chosen
-    min_zoom: float = 0.6  # of the zoom that fits the picture in: the rest of the canvas would be empty
+    min_zoom: float = 0.8  # of the zoom that fits the picture in: the rest of the canvas would be empty
     max_zoom: float = 3.0  # over the picture's own pixels: enlarging further shows only blur
     flip_share: float = 0.5
     rotation_share: float = 0.4
@@ -114,8 +114,7 @@ class Augmenter:
         """Where the chosen box's middle goes: the box inside the canvas, picture and canvas one inside the other."""
         # on these two lines the picture's edges meet the canvas's; between them one lies inside the other
         edges = np.sort([zoom * about, canvas - zoom * (size - about)], axis=0)
-        low, high = np.maximum(edges[0], half), np.minimum(edges[1], canvas - half)
-        low, high = np.where(low <= high, low, half), np.where(low <= high, high, canvas - half)
+        low, high = np.clip(edges, half, canvas - half)
         return rng.uniform(low, high)
 
     def _dress(self, picture: Picture, rng: np.random.Generator) -> U8:

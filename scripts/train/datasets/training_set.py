@@ -1,0 +1,96 @@
+"""Labelled pictures of named classes, whatever form they were read from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anonymizer.errors import DatasetError
+from anonymizer.types import F32, I32, Target
+from scripts.train.picture import Sample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """Samples whose class ids are indices into the names of the classes."""
+
+    classes: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+    def select(self, classes: Sequence[str]) -> TrainingSet:
+        """All pictures, with the labels of some classes, numbered in that order; raises DatasetError if one is unknown.
+
+        Ignored boxes of the other classes are left out too: they say nothing about these.
+        """
+        unknown = [name for name in classes if name not in self.classes]
+        if unknown:
+            raise DatasetError(f"the data set has no class {unknown[0]!r}; it has {', '.join(self.classes)}")
+        renumbered = np.full(len(self.classes) + 1, -1, np.int32)
+        for at, name in enumerate(classes):
+            renumbered[self.classes.index(name)] = at
+        return TrainingSet(tuple(classes), tuple(_renumbered(sample, renumbered) for sample in self.samples))
+
+
+def _renumbered(sample: Sample, renumbered: np.ndarray) -> Sample:
+    class_ids = renumbered[sample.class_ids]
+    kept = class_ids >= 0
+    return Sample(sample.path, sample.boxes[kept], class_ids[kept], sample.ignore[kept])
+
+
+def joined(parts: Sequence[TrainingSet]) -> TrainingSet:
+    """One set of all pictures; classes of one name are one class."""
+    classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    samples: list[Sample] = []
+    for part in parts:
+        renumbered = np.array([classes.index(name) for name in part.classes], np.int32)
+        samples += [
+            Sample(each.path, each.boxes, renumbered[each.class_ids], each.ignore) if len(each.class_ids) else each
+            for each in part.samples
+        ]
+    return TrainingSet(classes, tuple(samples))
+
+
+def class_of(target: Target) -> str:
+    """The name that all forms use for a target of the product."""
+    return target.name.lower()
+
+
+def one_class(data: TrainingSet, form: str, *allowed: str) -> str:
+    """The class that all labels are of; raises DatasetError for several, or one that the form does not carry."""
+    used = {int(each) for sample in data.samples for each in sample.class_ids}
+    names = [data.classes[each] for each in sorted(used)] or list(data.classes[:1]) or [allowed[0]]
+    if len(names) > 1 or names[0] not in allowed:
+        raise DatasetError(
+            f"{form} carries {' or '.join(allowed)}, not {' and '.join(names)}: choose by --class, or another form"
+        )
+    return names[0]
+
+
+def whole_pixels(boxes: F32) -> I32:
+    """Corners (N, 4) rounded to whole pixels, for forms that know no others; each side stays 1 pixel or more."""
+    low = np.floor(boxes[:, :2] + 0.5)
+    high = np.maximum(np.floor(boxes[:, 2:] + 0.5), low + 1)
+    return np.concatenate([low, high], axis=1).astype(np.int32)
+
+
+def as_xywh(boxes: F32) -> list[list[float]]:
+    """Left, top, width and height, to 1/1000 of a pixel."""
+    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
+    rows: list[list[float]] = np.concatenate([boxes[:, :2], sides], axis=1).round(3).tolist()
+    return rows
+
+
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """A file name for each file, unlike all others: its own, with its folders in front where that is needed."""
+    depths = dict.fromkeys(paths, 1)
+    while True:
+        names = {path: "_".join(path.relative_to(path.anchor).parts[-depth:]) for path, depth in depths.items()}
+        shared = {name for name, count in Counter(names.values()).items() if count > 1}
+        if not shared:
+            return names
+        for path, name in names.items():
+            depths[path] += name in shared
