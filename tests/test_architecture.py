@@ -62,7 +62,8 @@ LAYERS = {
 }
 OUTWARD = ("anonymizer.encode", "anonymizer.publish", "anonymizer.web")
 TRAINING_ONLY = {"torch", "tensorflow", "keras", "jax", "ray", "onnx", "scripts", "tests"}
-WHOLE_PROGRAM = ("scripts.bench", "scripts.smoke", "scripts.train")  # they measure and try out everything, so they may name the root
+# they measure and try out everything, so they may name the root
+WHOLE_PROGRAM = ("scripts.bench", "scripts.smoke", "scripts.train")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
