@@ -120,6 +120,26 @@ def retinanet(boxes: Mapping[int, Box], score: float) -> Outputs:
     return {"boxes": encoded, "scores": scores}
 
 
+def anchorfree(boxes: Mapping[int, Box], score: float, *, strides: tuple[int, ...], classes: int) -> Outputs:
+    outputs: Outputs = {}
+    start = 0
+    for stride in strides:
+        cells, side = grid(Size(96, 96), (stride,), 0.5), 96 // stride
+        scores, encoded = np.zeros((len(cells), classes), np.float32), np.zeros((len(cells), 4), np.float32)
+        for index, (x1, y1, x2, y2) in boxes.items():
+            if start <= index < start + len(cells):
+                x, y, _ = cells[index - start]
+                encoded[index - start, :2] = ((x1 + x2) / 2 - x) / stride, ((y1 + y2) / 2 - y) / stride
+                encoded[index - start, 2:] = np.log([(x2 - x1) / stride, (y2 - y1) / stride])
+                scores[index - start, 0] = score
+        outputs |= {
+            f"score_{stride}": scores.reshape(1, side, side, classes),
+            f"box_{stride}": encoded.reshape(1, side, side, 4),
+        }
+        start += len(cells)
+    return outputs
+
+
 def postprocess(boxes: Mapping[int, Box], score: float, *, names: tuple[str, ...]) -> Outputs:
     values = np.zeros((1, 10, 4), np.float32), np.zeros((1, 10), np.float32), np.zeros((1, 10), np.float32)
     for place, (x1, y1, x2, y2) in enumerate(boxes.values()):
@@ -164,6 +184,8 @@ KINDS = {
     "nanodet, one output": kind("nanodet", nanodet_joined, cells=189, columns=3, strides=(8, 16, 32), offset=0.5),
     "nanodet plus": kind("nanodet", nanodet_joined, cells=193, columns=3, strides=(8, 16, 32, 64), offset=0.0),
     "yunet": kind("yunet", yunet, cells=189, columns=1),
+    "anchorfree": kind("anchorfree", anchorfree, cells=189, columns=1, strides=(8, 16, 32), classes=1),
+    "anchorfree, four levels": kind("anchorfree", anchorfree, cells=765, columns=2, strides=(4, 8, 16, 32), classes=2),
     "retinanet": kind("retinanet", retinanet, cells=9 * (144 + 36 + 9 + 4 + 1), columns=3),
     "postprocess of TensorFlow 1": kind(
         "tflite_detection_postprocess", postprocess, cells=10, columns=256, names=TF1
@@ -251,7 +273,7 @@ def test_a_class_that_is_not_looked_for_gives_nothing(form: Kind) -> None:
     assert len(make_family(form.family, form.size, (None,)).decode(outputs, 0.3).scores) == 0
 
 
-@pytest.mark.parametrize("name", ["nanodet, 8 bins", "nanodet, one output", "yunet", "retinanet"])
+@pytest.mark.parametrize("name", ["nanodet, 8 bins", "nanodet, one output", "yunet", "retinanet", "anchorfree"])
 def test_scores_before_the_sigmoid_fail(name: str) -> None:
     form = KINDS[name]
     outputs = form.encode({}, 0.9)
@@ -288,6 +310,13 @@ def test_a_face_of_infinite_size_fails() -> None:
     outputs["bbox_8"][:] = 1000
     with pytest.raises(InvalidOutputError, match="NaN or infinite"):
         make_family("yunet", Size(96, 96), (1,)).decode(outputs, 0.3)
+
+
+def test_a_box_of_infinite_size_fails() -> None:
+    outputs = anchorfree({0: A_BOX}, 0.9, strides=(8, 16, 32), classes=1)
+    outputs["box_8"][:] = 1000
+    with pytest.raises(InvalidOutputError, match="NaN or infinite"):
+        make_family("anchorfree", Size(96, 96), (1,)).decode(outputs, 0.3)
 
 
 def test_a_box_of_retinanet_grows_to_a_limit() -> None:

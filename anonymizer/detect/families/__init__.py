@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from anonymizer.detect.families.anchorfree import AnchorFree
 from anonymizer.detect.families.blazeface import BlazeFace
 from anonymizer.detect.families.centerface import CenterFace
 from anonymizer.detect.families.family import Candidates, ClassIds, Family, FamilyMaker, Shapes
@@ -25,6 +26,7 @@ FAMILIES: Mapping[str, FamilyMaker] = {
     "nanodet": NanoDet,
     "yunet": YuNet,
     "retinanet": RetinaNet,
+    "anchorfree": AnchorFree,
 }
 
 
