@@ -138,6 +138,18 @@ class Meter(Protocol):
         """One published frame was masked whole."""
         ...
 
+    def masked_backwards(self, camera: str) -> None:
+        """One released frame hides somebody of whom only later frames tell."""
+        ...
+
+    def gaps_bridged(self, camera: str, count: int) -> None:
+        """So many tracks were found again after the detector had missed them."""
+        ...
+
+    def unconfirmed_masked(self, camera: str, count: int) -> None:
+        """One released frame hides so many detections that no other has confirmed yet."""
+        ...
+
     def suspect(self, camera: str, cause: str) -> None:
         """A decoder saw damage: cause is error, flag or loss."""
         ...

@@ -111,6 +111,15 @@ class RecordingMeter:
     def whole_frame(self, camera: str, reason: Reason) -> None:
         self._count("whole_frame", camera, reason)
 
+    def masked_backwards(self, camera: str) -> None:
+        self._count("masked_backwards", camera)
+
+    def gaps_bridged(self, camera: str, count: int) -> None:
+        self._count("gaps_bridged", camera, amount=count)
+
+    def unconfirmed_masked(self, camera: str, count: int) -> None:
+        self._count("unconfirmed_masked", camera, amount=count)
+
     def suspect(self, camera: str, cause: str) -> None:
         self._count("suspect", camera, cause)
 

@@ -13,6 +13,7 @@ from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Evidence, Policy
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
     Detections,
@@ -56,7 +57,7 @@ class BrokenRedactor(Redactor):
 
 
 class Rig:
-    """A core with fakes around it; frames are 40 ms apart."""
+    """A core with fakes around it, without look-ahead unless `privacy` asks for it; frames are 40 ms apart."""
 
     def __init__(
         self,
@@ -71,17 +72,19 @@ class Rig:
         self.asked: list[int] = []
         self.out: list[RedactedFrame] = []
         self.status = StatusCell("cam", self.clock)
-        privacy = privacy or PrivacySettings()
+        privacy = privacy or PrivacySettings(lookahead_ms=0)
         self.core = CameraCore(
             "cam",
             submit=lambda frame: self.asked.append(frame.seq),
             tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
+            hindsight=Hindsight(span_ns=2000 * MS),
             policy=policy(privacy, RedactSettings()),
             redactor=redactor(RedactSettings()),
             sinks=(self,),
             meter=self.meter,
             clock=self.clock,
             status=self.status,
+            lookahead_ns=privacy.lookahead_ms * MS,
             max_wait_ns=privacy.max_wait_ms * MS,
         )
         self.core.on_link(LinkChange("cam", LinkState.STREAMING, 0))
@@ -277,13 +280,14 @@ def test_a_frame_that_cannot_be_redacted_is_not_published() -> None:
     assert rig.meter.counts["frame", "cam", "redact", "failed"] == 1
 
 
-def test_when_too_many_frames_wait_the_oldest_are_dropped_and_never_published() -> None:
-    rig = Rig(privacy=PrivacySettings(max_wait_ms=5000))
-    for seq in range(70):
-        rig.frame(seq)
-    rig.found(69)
-    assert rig.out[0].seq == 6
-    assert rig.meter.counts["dropped", "cam", "ring"] == 6
+def test_a_frame_that_waited_long_beyond_its_deadline_is_dropped_and_never_published() -> None:
+    rig = Rig()
+    rig.frame(0)
+    rig.clock.advance(1.2)
+    rig.frame(1)
+    rig.found(1)
+    assert [seq for seq, _ in rig.story()] == [1]
+    assert rig.meter.counts["dropped", "cam", "ring"] == 1
 
 
 def test_while_the_camera_is_away_placeholders_without_camera_pixels_go_out() -> None:

@@ -34,6 +34,9 @@ def use_everything(meter: Meter, camera: str) -> None:
     meter.detections(camera, Target.FACE, 3)
     meter.tracks(camera, Target.PERSON, 2)
     meter.whole_frame(camera, Reason.STALE)
+    meter.masked_backwards(camera)
+    meter.gaps_bridged(camera, 2)
+    meter.unconfirmed_masked(camera, 3)
     meter.suspect(camera, "loss")
     meter.connected(camera, up=True)
     meter.reconnect(camera)
@@ -60,6 +63,9 @@ def test_every_call_shows_up_under_its_name_and_labels() -> None:
             ("detections_total", {("target", "face")}, 3),
             ("tracks", {("target", "person")}, 2),
             ("whole_frame_masks_total", {("reason", "stale")}, 1),
+            ("frames_masked_backwards_total", set(), 1),
+            ("gaps_bridged_total", set(), 2),
+            ("unconfirmed_detections_masked_total", set(), 3),
             ("suspect_frames_total", {("cause", "loss")}, 1),
             ("camera_connected", set(), 1),
             ("reconnects_total", set(), 1),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import FakeClock
-from anonymizer.pipeline.lookahead import HoldRing, frame_bytes
+from anonymizer.pipeline.lookahead import Held, HoldRing, frame_bytes
+from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
@@ -65,19 +66,63 @@ def test_the_time_line_is_strictly_increasing_whatever_comes(steps: list[tuple[i
         last = placed
 
 
-def test_the_ring_drops_its_oldest_frames_when_there_are_too_many() -> None:
-    ring = HoldRing(max_frames=2, max_bytes=10**9)
+def pushed(ring: HoldRing, seq: int) -> list[int]:
+    """Pushes frame `seq`, taken `seq` times 40 ms after the first; the frames that are lost."""
+    return [frame.seq for frame in ring.push(Held(make_frame(seq)))]
+
+
+def test_the_ring_drops_frames_that_are_much_older_than_the_newest() -> None:
+    ring = HoldRing(max_span_ns=SECOND, max_bytes=10**9)
     assert ring.head() is None
-    assert [len(ring.push(make_frame(seq))) for seq in range(4)] == [0, 0, 1, 1]
-    assert [ring.pop().seq, ring.pop().seq, len(ring)] == [2, 3, 0]
+    assert [pushed(ring, seq) for seq in (0, 1, 25, 26, 80)] == [[], [], [], [0], [1, 25, 26]]
+    assert [held.frame.seq for held in ring] == [80]
 
 
-def test_the_ring_is_bounded_in_bytes_but_always_holds_the_newest_frame() -> None:
-    one = frame_bytes(make_frame())
-    ring = HoldRing(max_frames=100, max_bytes=one)
-    ring.push(make_frame(0))
-    assert [frame.seq for frame in ring.push(make_frame(1))] == [0]
-    assert HoldRing(max_frames=1, max_bytes=1).push(make_frame()) == ()
+def test_a_ring_without_room_turns_frames_away_until_others_have_left() -> None:
+    ring = HoldRing(max_span_ns=SECOND, max_bytes=2 * frame_bytes(make_frame()))
+    assert [pushed(ring, seq) for seq in range(4)] == [[], [], [2], [3]]
+    assert ring.pop().frame.seq == 0
+    assert pushed(ring, 4) == []
+    assert [held.frame.seq for held in ring] == [1, 4]
+
+
+def test_a_ring_always_has_room_for_one_frame() -> None:
+    ring = HoldRing(max_span_ns=0, max_bytes=1)
+    assert pushed(ring, 0) == []
+    assert pushed(ring, 1) == [0]
+    assert len(ring) == 1
+
+
+def test_frames_leave_after_the_look_ahead_and_the_time_that_answers_take() -> None:
+    playout = Playout(lookahead_ns=500, max_wait_ns=180)
+    assert [playout.due_ns(7), playout.deadline_ns(7)] == [507, 687]
+    playout.answered(90)
+    assert playout.due_ns(7) == 597
+
+
+def test_the_delay_follows_a_slow_answer_at_once_and_shrinks_gently() -> None:
+    playout = Playout(lookahead_ns=SECOND, max_wait_ns=SECOND)
+    playout.answered(100_000_000)
+    playout.answered(300_000_000)
+    delays_ns = []
+    for _ in range(300):
+        playout.answered(100_000_000)
+        delays_ns.append(playout.due_ns(-SECOND))
+    assert 290_000_000 < delays_ns[0] < 300_000_000
+    assert delays_ns == sorted(delays_ns, reverse=True)
+    assert 100_000_000 <= delays_ns[-1] < 101_000_000
+
+
+def test_the_delay_never_exceeds_the_longest_wait() -> None:
+    playout = Playout(lookahead_ns=500, max_wait_ns=180)
+    playout.answered(10**9)
+    assert playout.due_ns(0) == playout.deadline_ns(0)
+
+
+def test_without_look_ahead_nothing_is_delayed_for_smoothness() -> None:
+    playout = Playout(lookahead_ns=0, max_wait_ns=180)
+    playout.answered(90)
+    assert [playout.due_ns(7), playout.deadline_ns(7)] == [7, 187]
 
 
 def test_a_pulse_is_alive_until_its_limit_passes_without_a_beat() -> None:

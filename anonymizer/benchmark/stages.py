@@ -16,13 +16,10 @@ from anonymizer.encode.codecs import SOFTWARE, Codec
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import SourceEnded
 from anonymizer.observe.meter import PrometheusMeter
-from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.policy import Policy
 from anonymizer.publish.hub import Hub
-from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import CameraSettings, EncodeSettings, Settings
-from anonymizer.track.tracker import Tracker
 from anonymizer.types import Detections, Frame, LinkChange, LinkState, RedactedFrame, Size
 from anonymizer.zoo import Zoo
 
@@ -116,17 +113,16 @@ def measure_stages(
     boxers = [Letterboxer(Size(each.width, each.height), each.fit) for each in inputs]
     publisher = _Publisher(settings.encode, codec, Hub(CAMERA, meter), ledger)
     asked: list[Frame] = []
-    core = CameraCore(
+    core = make_core(
         CAMERA,
+        settings.privacy.model_copy(update={"lookahead_ms": 0}),  # a film is read faster than it plays
+        settings.redact,
+        settings.track,
         submit=asked.append,
-        tracker=Tracker(settings.track, hold_ns=settings.privacy.hold_ms * 1_000_000),
-        policy=Policy(settings.privacy, settings.redact),
-        redactor=Redactor(settings.redact),
         sinks=(publisher,),
         meter=meter,
         clock=clock,
         status=StatusCell(CAMERA, clock),
-        max_wait_ns=10**12,
     )
     core.on_link(LinkChange(CAMERA, LinkState.STREAMING, 0))
     frames = frames_of(film)

@@ -131,6 +131,18 @@ class PrometheusMeter:
             "Published frames that were masked whole; safe but useless pictures: the reason says what to repair.",
             "reason",
         )
+        self._backwards = self._counter(
+            "frames_masked_backwards",
+            "Frames that hide somebody of whom only later frames told; without look-ahead they would have shown.",
+        )
+        self._gaps = self._counter(
+            "gaps_bridged",
+            "Times that somebody was found again after the detector had missed them; a high rate: use a better model.",
+        )
+        self._unconfirmed = self._counter(
+            "unconfirmed_detections_masked",
+            "Detections masked before a second one confirmed them; far more than people pass: raise the thresholds.",
+        )
         self._suspect = self._counter(
             "suspect_frames",
             "Damage seen by the decoder; a steady rate of cause loss points to the network or to UDP: try TCP.",
@@ -168,6 +180,7 @@ class PrometheusMeter:
             *(self._frames, self._stage_seconds, self._latency, self._detections, self._tracks, self._whole_frame),
             *(self._suspect, self._connected, self._reconnects, self._dropped, self._queue_depth, self._restarts),
             *(self._clients, self._bytes, self._audited, self._findings, self._audit_failures, self._webhook_failures),
+            *(self._backwards, self._gaps, self._unconfirmed),
         )
 
     def exposition(self) -> bytes:
@@ -197,6 +210,18 @@ class PrometheusMeter:
     def whole_frame(self, camera: str, reason: Reason) -> None:
         """One published frame was masked whole."""
         self._whole_frame.at(camera, reason).inc()
+
+    def masked_backwards(self, camera: str) -> None:
+        """One released frame hides somebody of whom only later frames tell."""
+        self._backwards.at(camera).inc()
+
+    def gaps_bridged(self, camera: str, count: int) -> None:
+        """So many tracks were found again after the detector had missed them."""
+        self._gaps.at(camera).inc(count)
+
+    def unconfirmed_masked(self, camera: str, count: int) -> None:
+        """One released frame hides so many detections that no other has confirmed yet."""
+        self._unconfirmed.at(camera).inc(count)
 
     def suspect(self, camera: str, cause: str) -> None:
         """A decoder saw damage: cause is error, flag or loss."""
@@ -269,7 +294,10 @@ class PrometheusMeter:
         self._latency.at(camera)
         self._connected.at(camera)
         self._reconnects.at(camera)
-        for counter in (self._audited, self._findings, self._audit_failures, self._webhook_failures):
+        for counter in (
+            *(self._backwards, self._gaps, self._unconfirmed),
+            *(self._audited, self._findings, self._audit_failures, self._webhook_failures),
+        ):
             counter.at(camera)
 
     def forget(self, camera: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens to each frame of one camera: wait for a verdict, plan, redact, hand on; no thread, no real time."""
+"""What happens to each frame of one camera: hold it for what later frames tell, plan, redact, hand on; no thread."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anonymizer.clock import Clock
-from anonymizer.pipeline.lookahead import HoldRing
+from anonymizer.pipeline.lookahead import Basis, Held, HoldRing
+from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
 from anonymizer.policy import Evidence, Policy
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
+from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
     Detections,
@@ -30,12 +32,13 @@ from anonymizer.types import (
     Stage,
     Target,
     Track,
+    TrackState,
 )
 
 log = logging.getLogger(__name__)
 
-_RING_FRAMES = 64
 _RING_BYTES = 256 * 1024 * 1024
+_RING_SLACK_NS = 1_000_000_000  # a frame that waits so long beyond its deadline is too late to be shown
 _ASKED_BOUND = 256
 _AWAY_PAUSE_NS = 1_000_000_000  # first placeholder after the camera went away
 _SILENT_PAUSE_NS = 3_000_000_000  # first placeholder when a connected camera sends nothing
@@ -54,9 +57,10 @@ class _Asked:
 class CameraCore:
     """Decides the fate of every frame, in order; used by one thread.
 
-    A frame leaves when its own detections are there, when a newer frame's detections show that it was passed over,
-    when it has waited `max_wait_ns`, or at once when it is doomed to a whole-frame mask. It never leaves raw: what the
-    policy cannot justify is masked whole, and what the redactor cannot redact is dropped and counted.
+    A frame is held for the look-ahead, so that whoever is found in it then is masked in this frame too. It leaves when
+    the detector has looked at, or passed over, every frame that was taken until then, or when it has waited
+    `max_wait_ns` beyond the look-ahead. It never leaves raw: what the policy cannot justify is masked whole, and what
+    the redactor cannot redact is dropped and counted.
     """
 
     def __init__(
@@ -65,29 +69,36 @@ class CameraCore:
         *,
         submit: Callable[[Frame], None],
         tracker: Tracker,
+        hindsight: Hindsight,
         policy: Policy,
         redactor: Redactor,
         sinks: Sequence[FrameSink],
         meter: Meter,
         clock: Clock,
         status: StatusCell,
+        lookahead_ns: int,
         max_wait_ns: int,
     ) -> None:
+        """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together."""
         self._camera_id = camera_id
         self._submit = submit
         self._tracker = tracker
+        self._hindsight = hindsight
         self._policy = policy
         self._redactor = redactor
         self._sinks = tuple(sinks)
         self._meter = meter
         self._clock = clock
         self._status = status
-        self._max_wait_ns = max_wait_ns
+        self._lookahead_ns = lookahead_ns
+        self._playout = Playout(lookahead_ns, max_wait_ns)
         self._timeline = Timeline()
-        self._ring = HoldRing(_RING_FRAMES, _RING_BYTES)
+        self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
         self._asked: OrderedDict[int, _Asked] = OrderedDict()
         self._epoch: int | None = None
         self._applied_ns: int | None = None  # capture time of the newest frame whose detections the tracker has
+        self._newest_ns = 0  # capture time of the newest frame
+        self._missing: frozenset[int] = frozenset()  # tracks that the newest detections did not support
         self._fault: Reason | None = None
         self._link = LinkState.CONNECTING
         self._size = _PLACEHOLDER_SIZE
@@ -99,7 +110,9 @@ class CameraCore:
         if frame.epoch != self._epoch:
             self._begin_epoch(frame.epoch)
         frame = dataclasses.replace(frame, pts_ns=self._timeline.place(frame.epoch, frame.pts_ns, frame.captured_ns))
-        for _lost in self._ring.push(frame):
+        self._newest_ns = frame.captured_ns
+        held = Held(frame, None if self._fault is None else Basis(fault=self._fault))
+        for _lost in self._ring.push(held):
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
@@ -116,27 +129,26 @@ class CameraCore:
         if found.epoch != self._epoch or asked is None:
             return
         self._fault = None
-        its_frame_is_held = False
-        while (head := self._ring.head()) is not None and head.seq <= found.seq:
-            frame = self._ring.pop()
-            its_frame_is_held = frame.seq == found.seq
-            if its_frame_is_held:
-                self._release(frame, own=found)
-            else:
-                self._release(frame, later=found)
-        if not its_frame_is_held:  # it has left already; the tracks still profit
-            try:
-                self._apply(found, asked)
-            except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
-                log.exception("camera %s: tracker failed on a late answer", self._camera_id)
-                self._forget()
+        began_ns = self._clock.now_ns()
+        waited_since_ns = asked.captured_ns
+        for held in self._ring:
+            if held.frame.seq < found.seq and held.is_open:  # it was passed over
+                waited_since_ns = min(waited_since_ns, held.frame.captured_ns)
+                held.basis = self._expected(held.frame, found, asked)
+        self._playout.answered(began_ns - waited_since_ns)
+        basis = self._taken_in(found, asked)
+        for held in self._ring:
+            if held.frame.seq == found.seq:
+                held.basis = basis
+                held.tracking_ns = self._clock.now_ns() - began_ns
         self._release_ready()
 
     def on_failure(self, failure: InferenceFailed) -> None:
-        """The detector failed: until it succeeds again, every frame is masked whole."""
+        """The detector failed: until it succeeds again, every frame is masked whole that it has not looked at."""
         if self._fault is None:
             log.warning("camera %s: %s; masking whole frames", self._camera_id, failure.detail)
         self._fault = failure.reason
+        self._doom_unknown(failure.reason)
         self._release_ready()
 
     def on_link(self, change: LinkChange) -> None:
@@ -146,7 +158,7 @@ class CameraCore:
         self._meter.connected(self._camera_id, up=change.state is LinkState.STREAMING)
 
     def on_time(self) -> None:
-        """Time has passed: release what has waited long enough, keep viewers fed while the camera is away."""
+        """Time has passed: release what is due, keep viewers fed while the camera is away."""
         self._release_ready()
         now_ns = self._clock.now_ns()
         if not len(self._ring) and now_ns - self._sent_ns >= self._silence_ns():
@@ -166,9 +178,10 @@ class CameraCore:
     def next_deadline_ns(self) -> int:
         """When `on_time` must be called at the latest."""
         head = self._ring.head()
-        if head is not None:
-            return head.captured_ns + self._max_wait_ns
-        return self._sent_ns + self._silence_ns()
+        if head is None:
+            return self._sent_ns + self._silence_ns()
+        due_ns = self._playout.due_ns(head.frame.captured_ns)
+        return due_ns if self._clock.now_ns() < due_ns else self._playout.deadline_ns(head.frame.captured_ns)
 
     def _silence_ns(self) -> int:
         """How long viewers go without a picture before they get a placeholder."""
@@ -178,8 +191,8 @@ class CameraCore:
 
     def _begin_epoch(self, epoch: int) -> None:
         """Another connection or picture size: nothing known so far applies any more."""
-        while len(self._ring):
-            self._release(self._ring.pop(), fault=Reason.CAMERA_CHANGED)
+        for held in self._ring:
+            held.basis = Basis(fault=Reason.CAMERA_CHANGED)
         self._forget()
         self._asked.clear()
         self._epoch = epoch
@@ -187,53 +200,79 @@ class CameraCore:
     def _forget(self) -> None:
         """Without tracks and without a newest detection, frames are masked whole until the next detection."""
         self._tracker.reset()
+        self._hindsight.reset()
+        self._missing = frozenset()
         self._applied_ns = None
+
+    def _doom_unknown(self, fault: Reason) -> None:
+        for held in self._ring:
+            if held.basis is None:
+                held.basis = Basis(fault=fault)
+
+    def _taken_in(self, found: Detections, asked: _Asked) -> Basis:
+        """Update the tracks; what the frame itself rests on."""
+        try:
+            tracks = self._tracker.update(found, asked.pts_ns)
+            self._hindsight.record(tracks, asked.pts_ns)
+        except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
+            log.exception("camera %s: tracker failed; masking the whole frame", self._camera_id)
+            self._forget()
+            return Basis(fault=Reason.POLICY_FAILED)
+        missing = frozenset(track.track_id for track in tracks if track.unseen_ns)
+        found_again = self._missing.intersection(track.track_id for track in tracks if not track.unseen_ns)
+        if found_again:
+            self._meter.gaps_bridged(self._camera_id, len(found_again))
+        self._missing = missing
+        self._applied_ns = asked.captured_ns
+        return Basis(detections=found, tracks=tracks, age_ns=0)
+
+    def _expected(self, frame: Frame, later: Detections | None = None, asked: _Asked | None = None) -> Basis:
+        """What a frame rests on that the detector did not look at; `later` and `asked`: the frame it took instead."""
+        try:
+            tracks = self._tracker.predict(frame.pts_ns)
+        except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
+            log.exception("camera %s: tracker failed; masking the whole frame", self._camera_id)
+            self._forget()
+            return Basis(fault=Reason.POLICY_FAILED)
+        return Basis(later=later, tracks=tracks, age_ns=self._age_ns(frame, asked))
+
+    def _age_ns(self, frame: Frame, asked: _Asked | None) -> int | None:
+        """Time between a frame and the nearest one with detections; None before the first detection."""
+        if self._applied_ns is None:
+            return None
+        age_ns = frame.captured_ns - self._applied_ns
+        if asked is not None:
+            age_ns = min(age_ns, asked.captured_ns - frame.captured_ns)
+        return max(age_ns, 0)
 
     def _release_ready(self) -> None:
         now_ns = self._clock.now_ns()
-        while (frame := self._ring.head()) is not None:
-            doomed = self._fault is not None or frame.suspect
-            if not doomed and now_ns - frame.captured_ns < self._max_wait_ns:
+        while (head := self._ring.head()) is not None:
+            if now_ns < self._playout.deadline_ns(head.frame.captured_ns) and not self._is_ready(head, now_ns):
                 return
-            self._release(self._ring.pop(), fault=self._fault)
+            self._release(self._ring.pop())
 
-    def _release(
-        self,
-        frame: Frame,
-        *,
-        own: Detections | None = None,
-        later: Detections | None = None,
-        fault: Reason | None = None,
-    ) -> None:
-        """Plan, redact, hand on. `later`: detections of the newer frame for which this one was passed over."""
+    def _is_ready(self, held: Held, now_ns: int) -> bool:
+        """Whether it is the frame's turn and every frame of its look-ahead has been looked at or passed over."""
+        captured_ns = held.frame.captured_ns
+        horizon_ns = captured_ns + self._lookahead_ns
+        if now_ns < self._playout.due_ns(captured_ns) or self._newest_ns < horizon_ns:
+            return False
+        return held.is_doomed or not any(
+            other.is_open and other.frame.captured_ns <= horizon_ns for other in self._ring
+        )
+
+    def _release(self, held: Held) -> None:
+        """Plan, redact, hand on."""
+        frame, basis = held.frame, held.basis or self._expected(held.frame)
         began_ns = self._clock.now_ns()
-        tracks: tuple[Track, ...] = ()
-        try:
-            if own is not None:
-                tracks = self._apply(own, _Asked(frame.pts_ns, frame.captured_ns))
-            else:
-                tracks = self._tracker.predict(frame.pts_ns)
-            plan = self._policy.decide(
-                Evidence(
-                    seq=frame.seq,
-                    size=frame.size,
-                    suspect=frame.suspect,
-                    detections=own,
-                    later=later,
-                    tracks=tracks,
-                    detection_age_ns=self._age_ns(frame, later),
-                    fault=fault,
-                )
-            )
-        except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame
-            log.exception("camera %s: tracker or policy failed; masking the whole frame", self._camera_id)
-            self._forget()
-            plan = RedactionPlan(frame.seq, whole_frame=Reason.POLICY_FAILED)
+        tracks, plan = self._decided(frame, basis)
         planned_ns = self._clock.now_ns()
-        self._meter.stage_seconds(self._camera_id, Stage.TRACK, (planned_ns - began_ns) / 1e9)
+        self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
         for target in Target:
-            self._meter.tracks(self._camera_id, target, sum(track.target is target for track in tracks))
-        self._status.redacted(len(tracks))
+            followed = {track.track_id for track in tracks if track.target is target}
+            self._meter.tracks(self._camera_id, target, len(followed))
+        self._status.redacted(len({track.track_id for track in tracks}))
         try:
             redacted = self._redactor.redact(frame, plan)
         except Exception:  # stage boundary: fails closed, what cannot be redacted is not published
@@ -245,19 +284,40 @@ class CameraCore:
         self._placeholder_seq = 0
         self._hand_on(redacted)
 
-    def _apply(self, found: Detections, asked: _Asked) -> tuple[Track, ...]:
-        tracks = self._tracker.update(found, asked.pts_ns)
-        self._applied_ns = asked.captured_ns
-        return tracks
+    def _decided(self, frame: Frame, basis: Basis) -> tuple[tuple[Track, ...], RedactionPlan]:
+        """The tracks in the frame, those included that only later frames tell of, and its plan."""
+        try:
+            learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
+            tracks = (*basis.tracks, *learnt)
+            plan = self._policy.decide(
+                Evidence(
+                    seq=frame.seq,
+                    size=frame.size,
+                    suspect=frame.suspect,
+                    detections=basis.detections,
+                    later=basis.later,
+                    tracks=tracks,
+                    detection_age_ns=basis.age_ns,
+                    fault=basis.fault,
+                )
+            )
+        except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame
+            log.exception("camera %s: tracker or policy failed; masking the whole frame", self._camera_id)
+            self._forget()
+            return (), RedactionPlan(frame.seq, whole_frame=Reason.POLICY_FAILED)
+        if plan.whole_frame is None:
+            self._count(basis, learnt)
+        return tracks, plan
 
-    def _age_ns(self, frame: Frame, later: Detections | None) -> int | None:
-        """Time between this frame and the nearest detection that the plan can use; None before the first one."""
-        if self._applied_ns is None:
-            return None
-        age_ns = frame.captured_ns - self._applied_ns
-        if later is not None:
-            age_ns = min(age_ns, self._asked[later.seq].captured_ns - frame.captured_ns)
-        return max(age_ns, 0)
+    def _count(self, basis: Basis, learnt: Sequence[Track]) -> None:
+        """What a mask owes to the look-ahead and to detections that nothing has confirmed yet."""
+        known = {track.track_id for track in basis.tracks}
+        if any(track.track_id not in known for track in learnt):
+            self._meter.masked_backwards(self._camera_id)
+        if basis.detections is not None:
+            unconfirmed = sum(not track.unseen_ns and track.state is TrackState.TENTATIVE for track in basis.tracks)
+            if unconfirmed:
+                self._meter.unconfirmed_masked(self._camera_id, unconfirmed)
 
     def _hand_on(self, redacted: RedactedFrame) -> None:
         self._sent_ns = self._clock.now_ns()

@@ -10,16 +10,14 @@ from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
 from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.actor import CameraActor
+from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.encoding import EncodeStage
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.policy import Policy
 from anonymizer.ports import Encoder, FrameSink, Meter, PacketSink, Source
-from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
-from anonymizer.track.tracker import Tracker
 from anonymizer.types import CameraStatus, Stage
 
 _SAFE_WITHIN_S = 6.0  # a camera counts as publishing while its newest output is younger than this
@@ -154,17 +152,16 @@ class CameraLine(Resource):
 
     def _make_core(self, encode: EncodeStage) -> CameraCore:
         settings = self._settings
-        return CameraCore(
+        return make_core(
             self._camera_id,
+            settings.privacy,
+            settings.redact,
+            settings.track,
             submit=self._inference.submit,
-            tracker=Tracker(settings.track, hold_ns=settings.privacy.hold_ms * 1_000_000),
-            policy=Policy(settings.privacy, settings.redact),
-            redactor=Redactor(settings.redact),
             sinks=(encode, *self._parts.views),
             meter=self._meter,
             clock=self._clock,
             status=self._status,
-            max_wait_ns=settings.privacy.max_wait_ms * 1_000_000,
         )
 
     def _note_crash(self, stage: Stage) -> None:

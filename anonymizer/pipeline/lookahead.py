@@ -1,10 +1,42 @@
-"""The ring of frames that wait for a verdict: bounded in number and bytes; what falls out is never released."""
+"""The ring of frames held for the look-ahead: bounded in time and bytes; what falls out is never released."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from anonymizer.types import Frame
+from anonymizer.types import Detections, Frame, Reason, Track
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """What a frame's mask rests on, but for what only later frames tell."""
+
+    detections: Detections | None = None  # of this frame
+    later: Detections | None = None  # of the newer frame for which this one was passed over
+    tracks: tuple[Track, ...] = ()  # as of this frame
+    age_ns: int | None = None  # distance to the nearest frame with detections; None: there was none yet
+    fault: Reason | None = None  # set: mask everything
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A frame that waits, and what is known about it by now."""
+
+    frame: Frame
+    basis: Basis | None = None  # None: the detector has not come to it yet
+    tracking_ns: int = 0  # time that its detections and tracks took
+
+    @property
+    def is_open(self) -> bool:
+        """The detector may still come to it."""
+        return self.basis is None and not self.frame.suspect
+
+    @property
+    def is_doomed(self) -> bool:
+        """Nothing that later frames show can keep this one from being masked whole."""
+        return self.frame.suspect or (self.basis is not None and self.basis.fault is not None)
 
 
 def frame_bytes(frame: Frame) -> int:
@@ -13,32 +45,43 @@ def frame_bytes(frame: Frame) -> int:
 
 
 class HoldRing:
-    """Frames in order of arrival. Overflow rule: the oldest frames are dropped and handed back for counting."""
+    """Frames in order of arrival.
 
-    def __init__(self, max_frames: int, max_bytes: int) -> None:
-        self._max_frames = max_frames
+    Overflow rules: a frame that no longer fits into `max_bytes` is turned away, so that fewer frames leave, but never
+    none; frames that were taken more than `max_span_ns` before the newest are dropped. Both are handed back, to be
+    counted and forgotten.
+    """
+
+    def __init__(self, max_span_ns: int, max_bytes: int) -> None:
+        self._max_span_ns = max_span_ns
         self._max_bytes = max_bytes
-        self._frames: deque[Frame] = deque()
+        self._held: deque[Held] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._held)
 
-    def push(self, frame: Frame) -> tuple[Frame, ...]:
-        """Append a frame; returns the frames that had to be dropped."""
-        self._frames.append(frame)
-        self._bytes += frame_bytes(frame)
-        dropped = []
-        while len(self._frames) > 1 and (len(self._frames) > self._max_frames or self._bytes > self._max_bytes):
-            dropped.append(self.pop())
-        return tuple(dropped)
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._held)
 
-    def head(self) -> Frame | None:
+    def push(self, held: Held) -> tuple[Frame, ...]:
+        """Append a frame; returns the frames that are lost."""
+        lost = []
+        while self._held and held.frame.captured_ns - self._held[0].frame.captured_ns > self._max_span_ns:
+            lost.append(self.pop().frame)
+        size_bytes = frame_bytes(held.frame)
+        if self._held and self._bytes + size_bytes > self._max_bytes:
+            return (*lost, held.frame)
+        self._held.append(held)
+        self._bytes += size_bytes
+        return tuple(lost)
+
+    def head(self) -> Held | None:
         """Oldest frame, left in place."""
-        return self._frames[0] if self._frames else None
+        return self._held[0] if self._held else None
 
-    def pop(self) -> Frame:
+    def pop(self) -> Held:
         """Oldest frame, taken out; raises IndexError when empty."""
-        frame = self._frames.popleft()
-        self._bytes -= frame_bytes(frame)
-        return frame
+        held = self._held.popleft()
+        self._bytes -= frame_bytes(held.frame)
+        return held

@@ -124,7 +124,8 @@ class PrivacySettings(Section):
 
     targets: tuple[TargetName, ...] = (TargetName.FACE, TargetName.PERSON)
     max_detection_age_ms: int = Field(default=400, ge=0, le=5000)
-    max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection
+    lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held for what later ones tell
+    max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection beyond that
     hold_ms: int = Field(default=1000, ge=0, le=10000)  # how long a track masks while unseen
 
     @field_validator("targets")

@@ -1,0 +1,48 @@
+"""Puts the core of a camera together from its settings, the same way for the daemon, benchmark and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from anonymizer.clock import Clock
+from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.policy import Policy
+from anonymizer.ports import FrameSink, Meter
+from anonymizer.redact.redactor import Redactor
+from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.tracker import Tracker
+from anonymizer.types import Frame
+
+_MS = 1_000_000  # nanoseconds
+
+
+def make_core(
+    camera_id: str,
+    privacy: PrivacySettings,
+    redact: RedactSettings,
+    track: TrackSettings,
+    *,
+    submit: Callable[[Frame], None],
+    sinks: Sequence[FrameSink],
+    meter: Meter,
+    clock: Clock,
+    status: StatusCell,
+) -> CameraCore:
+    """A core whose frames go to the detector through `submit` and, once redacted, to all `sinks`."""
+    remembered_ms = privacy.hold_ms + privacy.lookahead_ms + privacy.max_wait_ms
+    return CameraCore(
+        camera_id,
+        submit=submit,
+        tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
+        hindsight=Hindsight(span_ns=remembered_ms * _MS),
+        policy=Policy(privacy, redact),
+        redactor=Redactor(redact),
+        sinks=sinks,
+        meter=meter,
+        clock=clock,
+        status=status,
+        lookahead_ns=privacy.lookahead_ms * _MS,
+        max_wait_ns=privacy.max_wait_ms * _MS,
+    )

@@ -1,0 +1,341 @@
+"""With look-ahead nobody shows before the first detection or in a gap, and the output is as smooth as the camera."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anonymizer.clock import FakeClock
+from anonymizer.pipeline.assembly import make_core
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, TargetName, TrackSettings
+from anonymizer.types import (
+    Detections,
+    Effect,
+    InferenceFailed,
+    LinkChange,
+    LinkState,
+    Reason,
+    RedactedFrame,
+    Size,
+)
+from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
+
+MS = 1_000_000
+STEP_MS = 40
+SIZE = Size(320, 240)
+PLANES = make_planes(SIZE.width, SIZE.height, seed=5)
+FACE = (100.0, 80.0, 130.0, 120.0)
+Box = tuple[float, float, float, float]
+
+
+class Rig:
+    """A real core, tracker and policy; the detector's answers come `answer_ms` after their frame."""
+
+    def __init__(self, *, lookahead_ms: int = 500, answer_ms: int = 10, hold_ms: int = 1000) -> None:
+        self.clock = FakeClock()
+        self.meter = RecordingMeter()
+        self.out: list[tuple[int, RedactedFrame]] = []  # when it left, in ms
+        self._answer_ms = answer_ms
+        self._answers: deque[tuple[int, Detections | InferenceFailed]] = deque()
+        self.core = make_core(
+            "cam",
+            PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, hold_ms=hold_ms),
+            RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.2)),
+            TrackSettings(),
+            submit=lambda _frame: None,
+            sinks=(self,),
+            meter=self.meter,
+            clock=self.clock,
+            status=StatusCell("cam", self.clock),
+        )
+        self.core.on_link(LinkChange("cam", LinkState.STREAMING, 0))
+
+    def offer(self, frame: RedactedFrame) -> None:
+        self.out.append((self.clock.now_ns() // MS, frame))
+
+    def play(self, seq: int, found: Detections | InferenceFailed | None, *, suspect: bool = False) -> None:
+        """The next frame, and what the detector will say of it; None: it passes it over."""
+        self._run_until(seq * STEP_MS)
+        now_ns = self.clock.now_ns()
+        self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=now_ns, planes=PLANES, suspect=suspect))
+        if found is not None:
+            self._answers.append((seq * STEP_MS + self._answer_ms, found))
+
+    def finish(self) -> None:
+        """Let time pass until every frame has left."""
+        self._run_until(self.clock.now_ns() // MS + 2000)
+
+    def frames(self) -> list[RedactedFrame]:
+        return [frame for _, frame in self.out if frame.whole_frame is not Reason.NO_SIGNAL]
+
+    def _run_until(self, until_ms: int) -> None:
+        """Step from event to event, as the actor does."""
+        while (now_ms := self.clock.now_ns() // MS) < until_ms:
+            next_ms = min(until_ms, max(-(-self.core.next_deadline_ns() // MS), now_ms + 1))
+            if self._answers:
+                next_ms = min(next_ms, max(self._answers[0][0], now_ms))
+            self.clock.advance((next_ms - now_ms) / 1000)
+            while self._answers and self._answers[0][0] <= next_ms:
+                answer = self._answers.popleft()[1]
+                if isinstance(answer, Detections):
+                    self.core.on_detections(answer)
+                else:
+                    self.core.on_failure(answer)
+            self.core.on_time()
+
+
+def nobody(seq: int) -> Detections:
+    return make_detections(seq=seq)
+
+
+def face(seq: int, box: Box = FACE) -> Detections:
+    return make_detections(box, seq=seq)
+
+
+def is_masked(frame: RedactedFrame, box: Box) -> bool:
+    """Whether every pixel that the box touches within the picture is hidden."""
+    if frame.whole_frame is not None:
+        return True
+    x1, y1 = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
+    x2, y2 = max(0, int(np.ceil(box[2]))), max(0, int(np.ceil(box[3])))
+    return bool((frame.planes.y[y1:y2, x1:x2] == 16).all())
+
+
+# What later frames tell
+
+
+def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held() -> None:
+    rig = Rig()
+    for seq in range(40):
+        rig.play(seq, face(seq) if seq >= 20 else nobody(seq))
+    rig.finish()
+    shown = [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)]
+    assert shown == list(range(8))  # 500 ms are 12 frames and a half
+    assert rig.meter.counts["masked_backwards", "cam"] == 12
+
+
+def test_without_look_ahead_they_show_until_they_are_found() -> None:
+    rig = Rig(lookahead_ms=0)
+    for seq in range(40):
+        rig.play(seq, face(seq) if seq >= 20 else nobody(seq))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)] == list(range(20))
+    assert rig.meter.counts["masked_backwards", "cam"] == 0
+
+
+def test_whoever_turns_around_while_unseen_is_masked_where_nobody_expected_them() -> None:
+    rig = Rig()
+    boxes = [(100.0 + x, 80.0, 130.0 + x, 120.0) for x in [*range(0, 40, 4), *range(40, 0, -4), *[0] * 20]]
+    for seq, box in enumerate(boxes):
+        rig.play(seq, nobody(seq) if 9 <= seq <= 18 else face(seq, box))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if not is_masked(frame, boxes[frame.seq])] == []
+
+
+def test_a_gap_is_counted_once_when_it_ends() -> None:
+    rig = Rig()
+    for seq in range(40):
+        rig.play(seq, nobody(seq) if 10 <= seq < 20 or seq > 30 else face(seq))
+    rig.finish()
+    assert rig.meter.counts["gaps_bridged", "cam"] == 1
+    assert all(is_masked(frame, FACE) for frame in rig.frames())
+
+
+def test_a_detection_that_nothing_confirms_is_masked_and_counted() -> None:
+    rig = Rig()
+    for seq in range(20):
+        rig.play(seq, face(seq) if seq == 10 else nobody(seq))
+    rig.finish()
+    assert is_masked(rig.frames()[10], FACE)
+    assert rig.meter.counts["unconfirmed_masked", "cam"] == 1
+
+
+def test_what_is_found_beyond_the_look_ahead_does_not_mask_more() -> None:
+    """A slow answer holds frames longer; they show no less for that."""
+    rig = Rig(lookahead_ms=80, answer_ms=150)
+    for seq in range(20):
+        rig.play(seq, face(seq) if seq >= 10 else nobody(seq))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)] == list(range(8))
+
+
+# When frames leave
+
+
+@pytest.mark.parametrize("answer_ms", [5, 35, 90, 150])
+def test_frames_leave_one_by_one_as_evenly_as_the_camera_took_them(answer_ms: int) -> None:
+    rig = Rig(answer_ms=answer_ms)
+    for seq in range(60):
+        rig.play(seq, nobody(seq))
+    rig.finish()
+    left_ms = [at_ms for at_ms, frame in rig.out if 10 < frame.seq < 40]
+    assert {after - before for before, after in itertools.pairwise(left_ms)} == {STEP_MS}
+
+
+def test_frames_leave_evenly_even_if_the_detector_looks_at_every_third_only() -> None:
+    rig = Rig(answer_ms=60)
+    for seq in range(90):
+        rig.play(seq, nobody(seq) if seq % 3 == 0 else None)
+    rig.finish()
+    steps = [after - before for (before, _), (after, _) in itertools.pairwise(rig.out) if before > 1000]
+    assert max(steps[:40]) <= STEP_MS + 5
+
+
+def test_a_frame_is_as_late_as_the_look_ahead_and_the_answer() -> None:
+    rig = Rig(answer_ms=90)
+    for seq in range(40):
+        rig.play(seq, nobody(seq))
+    rig.finish()
+    ages_ms = {at_ms - frame.captured_ns // MS for at_ms, frame in rig.out if 5 < frame.seq < 25}
+    assert ages_ms == {500 + 90}
+
+
+def test_a_frame_that_nobody_looks_at_leaves_at_the_deadline_masked_whole() -> None:
+    rig = Rig()
+    for seq in range(40):
+        rig.play(seq, nobody(seq) if seq < 5 else None)
+    rig.finish()
+    late = [(at_ms - frame.captured_ns // MS, frame.whole_frame) for at_ms, frame in rig.out if 16 <= frame.seq < 40]
+    assert set(late) == {(500 + 180, Reason.STALE)}
+
+
+def test_a_doomed_frame_neither_overtakes_others_nor_leaves_before_its_turn() -> None:
+    rig = Rig()
+    for seq in range(40):
+        rig.play(seq, None if seq == 20 else nobody(seq), suspect=seq == 20)
+    rig.finish()
+    assert [frame.seq for frame in rig.frames()] == list(range(40))
+    assert [frame.seq for frame in rig.frames() if frame.whole_frame] == [20]
+    left_ms = [at_ms for at_ms, frame in rig.out if 15 < frame.seq < 25]
+    assert {after - before for before, after in itertools.pairwise(left_ms)} == {STEP_MS}
+
+
+# Doubt
+
+
+def test_a_failure_masks_whole_what_was_not_looked_at_and_leaves_alone_what_was() -> None:
+    rig = Rig()
+    broken = InferenceFailed("cam", 20, 0, Reason.INFERENCE_FAILED, "it broke")
+    for seq in range(40):
+        rig.play(seq, broken if seq == 20 else nobody(seq))
+    rig.finish()
+    assert [(frame.seq, frame.whole_frame) for frame in rig.frames() if frame.whole_frame] == [
+        (20, Reason.INFERENCE_FAILED)
+    ]
+
+
+def test_during_a_failure_frames_that_arrive_are_masked_whole_unless_the_detector_then_sees_them_itself() -> None:
+    rig = Rig()
+    for seq in range(40):
+        broken = InferenceFailed("cam", seq, 0, Reason.INFERENCE_FAILED, "it broke")
+        rig.play(seq, broken if seq == 20 else None if seq in (21, 22) else nobody(seq))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if frame.whole_frame] == [20, 21, 22]
+
+
+def test_a_change_of_the_picture_masks_whole_all_frames_that_are_held_and_keeps_the_pace() -> None:
+    rig = Rig()
+    for seq in range(20):
+        rig.play(seq, nobody(seq))
+    rig.finish()
+    before = len(rig.out)
+    now_ns = rig.clock.now_ns()
+    for number, epoch in enumerate([0, 0, 0, 1]):
+        rig.core.on_frame(
+            make_frame(100 + number, epoch=epoch, captured_ns=now_ns, pts_ns=now_ns + number, planes=PLANES)
+        )
+        rig.core.on_detections(make_detections(seq=100 + number, epoch=epoch))
+    assert len(rig.out) == before
+    rig.finish()
+    assert [frame.whole_frame for frame in rig.frames()[-4:]] == [Reason.CAMERA_CHANGED] * 3 + [None]
+
+
+def test_a_ring_without_room_lets_fewer_frames_out_but_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anonymizer.pipeline.camera._RING_BYTES", 4 * SIZE.width * SIZE.height * 3 // 2)
+    rig = Rig()
+    for seq in range(100):
+        rig.play(seq, face(seq))
+    rig.finish()
+    assert 20 < len(rig.frames()) < 40
+    assert rig.meter.counts["dropped", "cam", "ring"] == 100 - len(rig.frames())
+    assert all(is_masked(frame, FACE) for frame in rig.frames())
+
+
+# The bar: no leak at all, for all tracks that the model of motion covers
+
+
+@dataclass(frozen=True)
+class Walker:
+    """Somebody who walks straight on, and in which frames the detector sees them."""
+
+    born: int
+    box: Box  # in frame `born`
+    step_px: tuple[float, float]  # a frame
+    seen: tuple[bool, ...]  # from frame `born` on
+
+    def at(self, seq: int) -> Box:
+        dx, dy = (step * (seq - self.born) for step in self.step_px)
+        x1, y1, x2, y2 = self.box
+        return x1 + dx, y1 + dy, x2 + dx, y2 + dy
+
+
+LENGTH = 70
+LOOKAHEAD_FRAMES = 500 // STEP_MS
+HOLD_FRAMES = 1000 // STEP_MS
+SIDES_A_SECOND = 4.0  # 1 m/s for a face
+REACH_SIDES = 1.0  # how far two sigmas reach at most
+
+
+@st.composite
+def walkers(draw: st.DrawFn, row: int) -> Walker:
+    """Missed for some frames at first, then seen at least four times before every gap."""
+    width = draw(st.floats(16, 40))
+    height = width * draw(st.floats(1.0, 1.4))
+    born = draw(st.integers(3, 25))
+    missed = draw(st.integers(0, LOOKAHEAD_FRAMES))
+    fastest = min(SIDES_A_SECOND * STEP_MS / 1000, REACH_SIDES / max(missed, 1)) * height
+    speed, angle = draw(st.floats(0, fastest)), draw(st.floats(-0.2, 0.2))
+    direction = draw(st.sampled_from([-1, 1]))
+    seen = [False] * missed
+    while len(seen) < LENGTH:
+        seen += [True] * draw(st.integers(4, 20)) + [False] * draw(st.integers(1, HOLD_FRAMES - 1))
+    x, y = (100.0 if direction > 0 else 500.0), 60.0 + 160 * row
+    return Walker(
+        born,
+        (x, y, x + width, y + height),
+        (direction * speed * float(np.cos(angle)), speed * float(np.sin(angle))),
+        tuple(seen),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(walkers(row=0), walkers(row=1), walkers(row=2)),
+    st.lists(st.integers(1, LENGTH), max_size=20, unique=True),
+    st.sampled_from([5, 30, 120]),
+)
+def test_nobody_shows_whatever_the_detector_misses_within_look_ahead_and_hold(
+    people: tuple[Walker, ...], passed_over: list[int], answer_ms: int
+) -> None:
+    rig = Rig(answer_ms=answer_ms)
+    for seq in range(LENGTH):
+        boxes = [each.at(seq) for each in people if seq >= each.born and each.seen[seq - each.born]]
+        is_busy = seq in passed_over and seq - 1 not in passed_over
+        rig.play(seq, None if is_busy else make_detections(*boxes, seq=seq))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames()] == list(range(LENGTH))
+    last_seen = {each: max(n for n in range(LENGTH) if n >= each.born and each.seen[n - each.born]) for each in people}
+    exposed = [
+        (frame.seq, each)
+        for frame in rig.frames()
+        for each in people
+        if each.born <= frame.seq <= last_seen[each] and not is_masked(frame, each.at(frame.seq))
+    ]
+    assert exposed == []
