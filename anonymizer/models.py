@@ -7,19 +7,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from anonymizer import __version__
-from anonymizer.clock import SystemClock
-from anonymizer.detect.detector import Limits, TfliteDetector
-from anonymizer.detect.recognise import Reading, recognise
-from anonymizer.detect.self_test import SelfTest
+import numpy as np
+
+from anonymizer.detect.delegates import Delegate
+from anonymizer.detect.engine import Engine
+from anonymizer.detect.recognise import Reading
+from anonymizer.detect.self_test import SelfTest, read_picture
 from anonymizer.detectors import detector_model
 from anonymizer.download import Download
 from anonymizer.errors import ModelError
-from anonymizer.observe.meter import PrometheusMeter
-from anonymizer.types import Target
-from anonymizer.zoo import OTHER, PICTURES, ModelSpec, Order, Zoo, enrol
+from anonymizer.identify.embedder import FaceEmbedder, distances
+from anonymizer.quarantine import Quarantine
+from anonymizer.types import F32, Planes, Target
+from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, enrol
 
 SUGGESTED_THRESHOLD = 0.3
+SAME = 0.6  # distance of embeddings, dlib's own figure
 PORTRAITS = tuple(
     SelfTest(PICTURES / f"{name}.jpg", target, box, min_iou, min_score=0.3)
     for name, target, box, min_iou in (
@@ -49,20 +52,56 @@ def table(zoo: Zoo) -> Iterator[str]:
             spec.threshold,
             _origin(spec),
         )
+    for embedder in map(zoo.embedder, zoo.embedders()):
+        size = f"{embedder.input.width}x{embedder.input.height}"
+        megabytes = f"{embedder.size_bytes / 1e6:.1f} MB"
+        columns = ("identity", size, embedder.input.dtype, megabytes, embedder.licence, "embedder", "-")
+        yield row(embedder.name, *columns, _origin(embedder))
 
 
-def verify(zoo: Zoo, name: str) -> str:
+def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
     """What was proven of a model: its file is the manifest's, it loads here, it finds what the manifest promises.
 
     Raises ModelError.
     """
     spec = zoo.verify(name)
-    limits = Limits(threshold=spec.threshold, nms_iou=0.4, max_detections=500)
-    meter = PrometheusMeter(version=__version__, runtime="")
-    with TfliteDetector(detector_model(spec), limits, threads=1, clock=SystemClock(), meter=meter):
-        test = spec.self_test
-        proof = "nothing promised to compare with" if test is None else f"finds the {test.target.name.lower()} it must"
-        return f"{spec.size_bytes / 1e6:.1f} MB, {proof}, sha256 matches"
+    quarantine.load(detector_model(spec), threads=1, delegate=Delegate())
+    test = spec.self_test
+    proof = "nothing promised to compare with" if test is None else f"finds the {test.target.name.lower()} it must"
+    return f"{spec.size_bytes / 1e6:.1f} MB, {proof}, sha256 matches"
+
+
+def verify_embedder(zoo: Zoo, name: str) -> str:
+    """What was proven of an embedder: its file, that it loads here, and that it tells the two portraits apart.
+
+    Raises ModelError.
+    """
+    spec = zoo.verify_embedder(name)
+    with make_embedder(spec) as embedder:
+        faces = [test for test in PORTRAITS if test.target is Target.FACE]
+        here, there = (_embeddings(embedder, test) for test in faces)
+    apart, together = float(distances(here[0], there).min()), float(distances(here[0], here[1:]).max())
+    if together > SAME or apart < SAME:
+        raise ModelError(
+            f"model {name} takes one person for two or two for one ({together:.2f} and {apart:.2f}, limit {SAME}): "
+            "this processor or runtime computes it wrongly; try another runtime"
+        )
+    return f"{spec.size_bytes / 1e6:.1f} MB, tells the portraits apart, sha256 matches"
+
+
+def _embeddings(embedder: FaceEmbedder, portrait: SelfTest) -> F32:
+    """Of the portrait's face, and of the same mirrored: (2, D)."""
+    planes, colour = read_picture(portrait.picture)
+    mirrored = Planes(planes.y[:, ::-1], planes.u[:, ::-1], planes.v[:, ::-1])
+    x1, y1, x2, y2 = portrait.truth(planes.size)[0].tolist()
+    width = planes.size.width
+    faces = ((planes, (x1, y1, x2, y2)), (mirrored, (width - x2, y1, width - x1, y2)))
+    return np.stack([embedder.embed(picture, colour, box) for picture, box in faces])
+
+
+def make_embedder(spec: EmbedderSpec) -> FaceEmbedder:
+    """An embedder on one thread."""
+    return FaceEmbedder(Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale))
 
 
 def fetch(zoo: Zoo, name: str) -> str:
@@ -73,10 +112,12 @@ def fetch(zoo: Zoo, name: str) -> str:
     spec = zoo.spec(name)
     if spec.url is None:
         raise ModelError(f"model {name} has no url in the manifest: it comes with the program, nothing is to fetch")
-    if _sha256(spec.path) == spec.sha256:
-        return f"{name}: already here; {verify(zoo, name)}"
-    Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()
-    return f"{name}: fetched; {verify(zoo, name)}"
+    done = "already here"
+    if _sha256(spec.path) != spec.sha256:
+        Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()
+        done = "fetched"
+    with Quarantine() as quarantine:
+        return f"{name}: {done}; {verify(zoo, name, quarantine)}"
 
 
 def add(file: Path, models_dir: Path, name: str | None, target: Target | None, threshold: float | None) -> str:
@@ -84,11 +125,12 @@ def add(file: Path, models_dir: Path, name: str | None, target: Target | None, t
 
     Raises ModelError when it cannot be told, or finds nobody.
     """
-    reading = recognise(file, PORTRAITS, target=target)
     name = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "model"
-    entry = _entry(file, reading, name, threshold or SUGGESTED_THRESHOLD)
-    enrol(models_dir, entry, file)
-    verify(Zoo(models_dir), name)
+    with Quarantine() as quarantine:
+        reading = quarantine.recognise(file, PORTRAITS, target=target)
+        entry = _entry(file, reading, name, threshold or SUGGESTED_THRESHOLD)
+        enrol(models_dir, entry, file)
+        verify(Zoo(models_dir), name, quarantine)
     found = reading.target.name.lower()
     order = Order.BGR if reading.bgr else Order.RGB
     return (
@@ -132,7 +174,7 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
     }
 
 
-def _origin(spec: ModelSpec) -> str:
+def _origin(spec: FileSpec) -> str:
     if spec.source is not None:
         return f"{spec.source.registry} {spec.source.package} {spec.source.version}"
     return spec.url or "your own file"

@@ -11,9 +11,9 @@ import enum
 import hashlib
 import os
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 import yaml
@@ -104,23 +104,34 @@ class SelfTestSpec(Section):
     min_score: float = Field(gt=0, lt=1)
 
 
-class ModelSpec(Section):
-    """One model of the manifest; all paths are absolute if the models folder is."""
+class FileSpec(Section):
+    """One file of the manifest; all paths are absolute if the models folder is."""
 
     name: str = Field(pattern="^[a-z0-9][a-z0-9-]*$")
     path: ModelPath = Field(alias="file")
     sha256: Sha256
     size_bytes: int = Field(gt=0, alias="bytes")
-    family: str  # which decoder reads the outputs, see anonymizer/detect/families
-    classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
-    input: InputSpec
-    threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
-    min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in the input of the smallest face found well
     licence: str  # SPDX
     licence_path: ModelPath | None = Field(default=None, alias="licence_file")
     source: SourceSpec | None = None  # None: from `url`, or somebody's own file
     url: str | None = Field(default=None, pattern=r"^https?://")  # where `models fetch` gets the file
     card: ModelPath | None = None
+
+
+class EmbedderSpec(FileSpec):
+    """A model that turns a face into numbers that tell people apart."""
+
+    input: InputSpec
+
+
+class ModelSpec(FileSpec):
+    """A model that finds targets."""
+
+    family: str  # which decoder reads the outputs, see anonymizer/detect/families
+    classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
+    input: InputSpec
+    threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
+    min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in the input of the smallest face found well
     self_test: SelfTestSpec | None = None
 
     @property
@@ -135,12 +146,17 @@ class ModelSpec(Section):
         return self
 
 
+SpecT = TypeVar("SpecT", bound=FileSpec)
+
+
 class _Manifest(Section):
     models: tuple[ModelSpec, ...]
+    embedders: tuple[EmbedderSpec, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> _Manifest:
-        if len({spec.name for spec in self.models}) < len(self.models):
+        files: list[FileSpec] = [*self.models, *self.embedders]
+        if len({spec.name for spec in files}) < len(files):
             raise ValueError("two models have the same name")
         return self
 
@@ -168,13 +184,20 @@ class Zoo:
 
     def __init__(self, models_dir: Path | None = None) -> None:
         self.models_dir = default_models_dir() if models_dir is None else models_dir
-        own = {spec.name: spec for spec in _read(self.models_dir).models}
-        shipped = {} if models_dir is None else {spec.name: spec for spec in _read(default_models_dir()).models}
-        self._specs: Mapping[str, ModelSpec] = own | {name: spec for name, spec in shipped.items() if name not in own}
+        manifests = [_read(self.models_dir)]
+        if models_dir is not None:
+            manifests.append(_read(default_models_dir()))
+        self._specs: Mapping[str, ModelSpec] = _first(spec for each in manifests for spec in each.models)
+        self._shipped = frozenset(spec.sha256 for spec in manifests[-1].models)
+        self._embedders: Mapping[str, EmbedderSpec] = _first(spec for each in manifests for spec in each.embedders)
 
     def names(self) -> tuple[str, ...]:
-        """The names of all models, in the manifest's order."""
+        """The names of all models that find targets, in the manifest's order."""
         return tuple(self._specs)
+
+    def embedders(self) -> tuple[str, ...]:
+        """The names of all embedders, in the manifest's order."""
+        return tuple(self._embedders)
 
     def spec(self, name: str) -> ModelSpec:
         """The model of that name.
@@ -182,11 +205,19 @@ class Zoo:
         Raises:
             ModelError: there is none; the text names the nearest ones.
         """
-        try:
-            return self._specs[name]
-        except KeyError:
-            near = difflib.get_close_matches(name, self._specs, n=3, cutoff=0.4) or self._specs
-            raise ModelError(f"no model {name!r} in {self.models_dir}; did you mean {' or '.join(near)}?") from None
+        return self._find(self._specs, name)
+
+    def embedder(self, name: str) -> EmbedderSpec:
+        """The embedder of that name.
+
+        Raises:
+            ModelError: there is none; the text names the nearest ones.
+        """
+        return self._find(self._embedders, name)
+
+    def is_shipped(self, name: str) -> bool:
+        """Whether a model's file came with the program, where it was tried out; raises ModelError for unknown names."""
+        return self.spec(name).sha256 in self._shipped
 
     def verify(self, name: str) -> ModelSpec:
         """The model of that name, after comparing its file with the manifest's sha256.
@@ -195,6 +226,28 @@ class Zoo:
             ModelError: unknown name; file missing, unreadable or altered.
         """
         spec = self.spec(name)
+        self._compare(spec)
+        return spec
+
+    def verify_embedder(self, name: str) -> EmbedderSpec:
+        """The embedder of that name, after comparing its file with the manifest's sha256.
+
+        Raises:
+            ModelError: unknown name; file missing, unreadable or altered.
+        """
+        spec = self.embedder(name)
+        self._compare(spec)
+        return spec
+
+    def _find(self, specs: Mapping[str, SpecT], name: str) -> SpecT:
+        try:
+            return specs[name]
+        except KeyError:
+            near = difflib.get_close_matches(name, specs, n=3, cutoff=0.4) or specs
+            raise ModelError(f"no model {name!r} in {self.models_dir}; did you mean {' or '.join(near)}?") from None
+
+    def _compare(self, spec: FileSpec) -> None:
+        name = spec.name
         remedy = "restore it from the release, or install the package again"
         if spec.url is not None:
             remedy = f"run anonymizer models fetch {name} --models-dir {self.models_dir}"
@@ -204,7 +257,14 @@ class Zoo:
             raise ModelError(f"model {name}: cannot read {spec.path} ({error.strerror}): {remedy}") from error
         if digest != spec.sha256:
             raise ModelError(f"model {name}: {spec.path} is not the file that {MANIFEST} lists: {remedy}")
-        return spec
+
+
+def _first(specs: Iterable[SpecT]) -> dict[str, SpecT]:
+    """By name; of two of one name the first."""
+    found: dict[str, SpecT] = {}
+    for spec in specs:
+        found.setdefault(spec.name, spec)
+    return found
 
 
 def enrol(models_dir: Path, entry: Mapping[str, object], file: Path) -> None:

@@ -38,6 +38,7 @@ LAYERS = {
     "anonymizer.policy": PURE,
     "anonymizer.redact": PURE,
     "anonymizer.capture": EDGE,
+    "anonymizer.identify": EDGE,
     "anonymizer.demo": EDGE,
     "anonymizer.detect": EDGE,
     "anonymizer.encode": EDGE,
@@ -53,11 +54,14 @@ LAYERS = {
     "anonymizer.audit": TOP,
     "anonymizer.detectors": TOP,
     "anonymizer.service": TOP,
+    "anonymizer.studio": TOP,
     "anonymizer.benchmark": TOP,
     "anonymizer.check": TOP,
     "anonymizer.cli": TOP,
     "anonymizer.probe": TOP,
     "anonymizer.models": TOP,
+    "anonymizer.quarantine": TOP,
+    "anonymizer.quarantine_child": TOP,
     "anonymizer.__main__": TOP,
 }
 OUTWARD = ("anonymizer.encode", "anonymizer.publish", "anonymizer.web")

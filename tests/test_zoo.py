@@ -37,8 +37,8 @@ def edit(folder: Path, **changes: object) -> None:
 
 def test_every_committed_file_is_what_the_manifest_says() -> None:
     committed = Zoo(MODELS)
-    for name in committed.names():
-        spec = committed.verify(name)
+    specs = [committed.verify(name) for name in committed.names()]
+    for spec in [*specs, *map(committed.verify_embedder, committed.embedders())]:
         data = spec.path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == spec.sha256
         assert len(data) == spec.size_bytes
@@ -47,6 +47,7 @@ def test_every_committed_file_is_what_the_manifest_says() -> None:
 def test_the_manifest_lists_exactly_the_committed_files() -> None:
     committed = Zoo(MODELS)
     specs = [committed.spec(name) for name in committed.names()]
+    specs += [committed.embedder(name) for name in committed.embedders()]
     assert {spec.path for spec in specs} == set(MODELS.glob("*.tflite"))
     assert {spec.card for spec in specs} == set((MODELS / "cards").iterdir())
     assert {spec.licence_path for spec in specs} == set((MODELS / "licenses").iterdir())
@@ -59,7 +60,7 @@ def test_the_committed_files_stay_small() -> None:
 
 def test_every_card_names_its_files_and_their_source() -> None:
     committed = Zoo(MODELS)
-    for spec in map(committed.spec, committed.names()):
+    for spec in [*map(committed.spec, committed.names()), *map(committed.embedder, committed.embedders())]:
         card = spec.card.read_text()
         assert spec.path.name in card
         assert spec.source.sha256[:8] in card
@@ -100,6 +101,19 @@ def test_an_altered_file_is_refused(copied: Path) -> None:
         file.write(b"\x00\x01\x02")
     with pytest.raises(ModelError, match=r"centerface-int8\.tflite is not the file .*: restore it from the release"):
         Zoo(copied).verify("centerface-int8")
+
+
+def test_an_embedder_is_checked_like_a_detector(copied: Path) -> None:
+    (copied / "dlib-resnet-int8.tflite").write_bytes(b"TFL3")
+    with pytest.raises(ModelError, match=r"dlib-resnet-int8\.tflite is not the file"):
+        Zoo(copied).verify_embedder("dlib-resnet-int8")
+    with pytest.raises(ModelError, match=r"no model 'dlib' .* did you mean dlib-resnet-int8"):
+        Zoo(copied).embedder("dlib")
+
+
+def test_a_folder_of_the_users_own_has_the_embedders_of_the_program_too(tmp_path: Path) -> None:
+    (tmp_path / "manifest.yaml").write_text("models: []")
+    assert Zoo(tmp_path).embedders() == Zoo(MODELS).embedders()
 
 
 def test_a_missing_file_is_refused(copied: Path) -> None:
