@@ -15,7 +15,7 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.detect.reach import plan_tiles
 from anonymizer.detect.scout import Reach
-from anonymizer.detectors import face_eye, make_detector, reaches_of
+from anonymizer.detectors import face_eye, make_detector, reaches_of, try_strangers
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
@@ -88,6 +88,7 @@ def verify_model(zoo: Zoo, name: str) -> Finding:
 
 def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
     spec = zoo.spec(name)
+    try_strangers(zoo, [name], settings)
     delegate = Delegate.of(settings)
     with Engine(
         spec.path, threads=settings.threads, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate

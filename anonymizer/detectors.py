@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from anonymizer.clock import Clock
@@ -13,6 +13,7 @@ from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.ports import Meter
+from anonymizer.quarantine import Quarantine
 from anonymizer.settings.schema import DetectSettings, Settings, TargetName
 from anonymizer.types import Size
 from anonymizer.zoo import ModelSpec, Order, Zoo
@@ -30,13 +31,14 @@ def make_detector(
 
     `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
     found in the whole frame, and tiles cut them apart.
-    Raises ModelError for a model that is unknown, missing or altered.
+    Raises ModelError for a model that is unknown, missing, altered or does harm.
     """
     zoo = Zoo(settings.models_dir)
     wanted = {
         TargetName.FACE: (settings.face_model, settings.face_threshold),
         TargetName.PERSON: (settings.person_model, settings.person_threshold),
     }
+    try_strangers(zoo, [wanted[target][0] for target in sorted(targets)], settings)
     detectors = []
     for target in sorted(targets):
         name, threshold = wanted[target]
@@ -58,6 +60,15 @@ def make_detector(
             )
         )
     return CompositeDetector(detectors)
+
+
+def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
+    """Load the models that did not come with the program in a child process first; raises ModelError."""
+    strangers = [zoo.verify(name) for name in names if not zoo.is_shipped(name)]
+    if strangers:
+        with Quarantine() as quarantine:
+            for spec in strangers:
+                quarantine.load(detector_model(spec), threads=settings.threads, delegate=Delegate.of(settings))
 
 
 def detector_model(spec: ModelSpec) -> DetectorModel:

@@ -34,6 +34,7 @@ class FakeRuntime:
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     quantisation: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     load_error: Exception | None = None
+    details_error: Exception | None = None
     invoke_error: Exception | None = None
     plugin_error: Exception | None = None  # raised by load_delegate
     refusal: Exception | None = None  # raised by every interpreter that is given a delegate
@@ -79,6 +80,8 @@ class FakeInterpreter:
 
     def get_input_details(self) -> list[dict[str, Any]]:
         runtime = self._runtime
+        if runtime.details_error is not None:
+            raise runtime.details_error
         details = {
             "index": 0,
             "name": "image",

@@ -61,6 +61,7 @@ def test_missing_and_broken_files_are_model_errors(tmp_path: Path, content: byte
     "runtime",
     [
         FakeRuntime(inputs=2),
+        FakeRuntime(inputs=0),
         FakeRuntime(input_shape=(1, 3, 48, 64)),  # channels first
         FakeRuntime(input_shape=(2, 48, 64, 3)),  # two pictures at once
         FakeRuntime(input_shape=(1, 100)),  # not a picture
@@ -71,6 +72,12 @@ def test_a_model_that_does_not_take_one_picture_is_refused(
 ) -> None:
     runtime.install(monkeypatch)
     with pytest.raises(ModelError, match="does not take one picture"):
+        make_engine().start()
+
+
+def test_a_model_whose_input_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeRuntime(details_error=ValueError("invalid tensor index -1")).install(monkeypatch)
+    with pytest.raises(ModelError, match="names inputs or outputs that it does not have: invalid tensor index -1"):
         make_engine().start()
 
 

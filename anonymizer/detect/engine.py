@@ -81,21 +81,26 @@ class Engine(Resource):
                 raise
             delegate, fault = Delegate(), str(error)
             interpreter = self._interpreter(runtime, module, delegate)
-        (details, *others) = interpreter.get_input_details()
-        shape = tuple(int(side) for side in details["shape"])
-        if others or len(shape) != 4 or shape[0] != 1 or shape[3] != 3:
-            raise ModelError(f"{self._path} does not take one picture (1, height, width, 3): its input is {shape}")
+        try:
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        except ValueError as error:
+            raise ModelError(f"{self._path} names inputs or outputs that it does not have: {error}") from error
+        shapes = [tuple(int(side) for side in details["shape"]) for details in inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][0] != 1 or shapes[0][3] != 3:
+            given = " and ".join(map(str, shapes)) or "nothing"
+            raise ModelError(f"{self._path} does not take one picture (1, height, width, 3): it takes {given}")
+        (details,) = inputs
         self._loaded = _Loaded(
             interpreter=interpreter,
             runtime=runtime,
             delegate=delegate.name,
             delegate_fault=fault,
             view_input=interpreter.tensor(details["index"]),
-            input_shape=shape,
+            input_shape=shapes[0],
             table=self._pixel_table(np.dtype(details["dtype"]), *details["quantization"]),
             outputs=tuple(
                 _Output(output["index"], output["name"], *output["quantization"])
-                for output in interpreter.get_output_details()
+                for output in outputs
             ),
         )
 
