@@ -10,7 +10,8 @@ import argparse
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
@@ -160,6 +161,7 @@ def _camera(arguments: argparse.Namespace) -> CameraSettings:
 def _models(arguments: argparse.Namespace) -> int:
     from anonymizer import models
     from anonymizer.check import Finding
+    from anonymizer.quarantine import Quarantine
 
     if arguments.action == "add":
         target = arguments.target and Target[arguments.target.upper()]
@@ -173,13 +175,17 @@ def _models(arguments: argparse.Namespace) -> int:
         print(*models.table(zoo), sep="\n")
         return 0
     failures = 0
-    for name in zoo.names():
-        try:
-            finding = Finding(ok=True, subject=f"model {name}", text=models.verify(zoo, name))
-        except AnonymizerError as error:
-            finding = Finding(ok=False, subject=f"model {name}", text=str(error))
-        print(finding, flush=True)
-        failures += not finding.ok
+    with Quarantine() as quarantine:
+        detects = partial(models.verify, quarantine=quarantine)
+        proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.names(), detects)
+        proofs |= dict.fromkeys(zoo.embedders(), models.verify_embedder)
+        for name, proof in proofs.items():
+            try:
+                finding = Finding(ok=True, subject=f"model {name}", text=proof(zoo, name))
+            except AnonymizerError as error:
+                finding = Finding(ok=False, subject=f"model {name}", text=str(error))
+            print(finding, flush=True)
+            failures += not finding.ok
     return FAILED if failures else 0
 
 
