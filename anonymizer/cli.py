@@ -21,6 +21,8 @@ from anonymizer.clock import SystemClock
 from anonymizer.errors import AnonymizerError, ModelError, SettingsError
 from anonymizer.evaluate.arguments import add_arguments as add_evaluate_arguments
 from anonymizer.evaluate.arguments import request_of
+from anonymizer.evaluate.video.arguments import add_arguments as add_video_arguments
+from anonymizer.evaluate.video.arguments import request_of as video_request_of
 from anonymizer.observe.log import mask_secrets
 from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
@@ -95,9 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         text = f"folder with models of yours (default: {default or 'none, only those of the program'})"
         actions.choices[action].add_argument("--models-dir", type=Path, default=default, help=text)
 
-    evaluate = command("evaluate", _evaluate, "measure on labelled pictures what is found and what masks leave bare")
+    evaluate = command("evaluate", _evaluate, "measure on labelled pictures and clips what masks leave bare")
     kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
     add_evaluate_arguments(kinds.add_parser("detect", help="detectors, or the masked pictures of another tool"))
+    video = kinds.add_parser("video", help="the whole pipeline on clips, or the masked clip of another tool")
+    video.set_defaults(command=_evaluate_video)
+    add_video_arguments(video)
 
     benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
     benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
@@ -220,6 +225,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         return make_detector(detect, frozenset({name}), reaches=reaches, clock=SystemClock(), meter=meter)
 
     print(evaluate(request_of(arguments), settings, make))
+    return 0
+
+
+def _evaluate_video(arguments: argparse.Namespace) -> int:
+    from anonymizer.evaluate.video.command import evaluate_video
+    from anonymizer.observe.meter import PrometheusMeter
+    from anonymizer.studio import RehearsalStudio
+
+    settings = load_settings(arguments.settings) if arguments.settings else Settings()
+    studio = RehearsalStudio(PrometheusMeter(version=__version__, runtime=""))
+    print(evaluate_video(video_request_of(arguments), settings, studio))
     return 0
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=_share, help="least score that is masked (default: the settings')")
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
-    parser.add_argument("--limit", type=_count, help="only so many pictures, evenly spread over all")
+    parser.add_argument("--limit", type=count, help="only so many pictures, evenly spread over all")
     parser.add_argument("--json", type=Path, help="write the figures and curves")
     parser.add_argument("--picture", type=Path, help="write the curves and the leak by height as PNG")
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure another tool: folder of its pictures, named like the originals, best PNG",
     )
     parser.add_argument(
-        "--fill", type=_colour, default=(255, 0, 255), metavar="B,G,R", help="colour of that tool's masks (255,0,255)"
+        "--fill", type=colour, default=(255, 0, 255), metavar="B,G,R", help="colour of that tool's masks (255,0,255)"
     )
 
 
@@ -57,7 +57,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
 
 def _candidate(text: str) -> Candidate:
     name, at, reach_px = text.partition("@")
-    return Candidate(name, _count(reach_px) if at else None)
+    return Candidate(name, count(reach_px) if at else None)
 
 
 def _share(text: str) -> float:
@@ -67,14 +67,16 @@ def _share(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of 1 or more from the command line."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
 
 
-def _colour(text: str) -> tuple[int, int, int]:
+def colour(text: str) -> tuple[int, int, int]:
+    """B, G, R from the command line."""
     levels = [int(part) for part in text.split(",")]
     if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
         raise argparse.ArgumentTypeError("must be three levels of 0-255, like 255,0,255")

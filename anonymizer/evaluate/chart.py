@@ -11,7 +11,7 @@ from anonymizer.evaluate.precision import RECALLS
 from anonymizer.evaluate.scores import Scores
 from anonymizer.types import U8
 
-_COLOURS = (  # BGR, told apart by colour-blind people too (Okabe and Ito)
+COLOURS = (  # BGR, told apart by colour-blind people too (Okabe and Ito)
     (178, 114, 0),
     (0, 94, 213),
     (115, 158, 0),
@@ -51,7 +51,7 @@ def _name(scores: Scores) -> str:
 
 
 def _colour(row: int) -> tuple[int, int, int]:
-    return _COLOURS[row % len(_COLOURS)]
+    return COLOURS[row % len(COLOURS)]
 
 
 def _axes(picture: U8, left: int, title: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from anonymizer.types import U8, Target
 CLIPS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 _PICTURES = (".jpg", ".jpeg", ".png")
 _PEDESTRIAN = 1
+_FACE = 14  # the benchmark's classes end at 13; the clips of scripts/clips use the next one
 _NOT_JUDGED = (2, 7, 8, 12)  # person on vehicle, static person, distractor, reflection
 _MOT16_COLUMNS = 9  # frame, id, x, y, w, h, judged, class, visibility; MOT15 has ten: x, y, z instead of the last two
 
@@ -35,17 +37,18 @@ def read_mot(folder: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
     path = labels_of(folder)
     if path is None:
         raise DatasetError(f"{folder}: has neither gt/gt.txt nor gt.txt")
-    labels = _labels(path)
+    labels = {number: [row.label for row in rows] for number, rows in read_rows(path).items()}
     frames = pictures or folder / "img1"
     if frames.is_dir():
         files = sorted(file for file in frames.iterdir() if file.suffix.lower() in _PICTURES)
         numbered = [(_number(file), file) for file in files]
-        return tuple(make_sample(file.name, PictureFile(file), labels[at]) for at, file in numbered)
+        return tuple(make_sample(file.name, PictureFile(file), labels.get(at, [])) for at, file in numbered)
     clips = [frames] if frames.is_file() else [file for file in folder.iterdir() if file.suffix.lower() in CLIPS]
     if len(clips) != 1:
         raise DatasetError(f"{folder}: needs a folder img1 or exactly one clip, has {len(clips)}")
     clip = _Clip(clips[0])
-    return tuple(make_sample(f"{at:06}", partial(clip.load, at), labels[at]) for at in range(1, clip.count() + 1))
+    numbers = range(1, clip.count() + 1)
+    return tuple(make_sample(f"{at:06}", partial(clip.load, at), labels.get(at, [])) for at in numbers)
 
 
 def _number(file: Path) -> int:
@@ -55,17 +58,26 @@ def _number(file: Path) -> int:
         raise DatasetError(f"{file}: the pictures of a MOT folder are named by the number of their frame") from None
 
 
-def _labels(path: Path) -> dict[int, list[Label]]:
-    labels: dict[int, list[Label]] = defaultdict(list)
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Somebody in one frame."""
+
+    identity: int
+    label: Label
+
+
+def read_rows(path: Path) -> dict[int, list[Row]]:
+    """The rows of a ground truth file that name a person or a face, by number of the frame; raises DatasetError."""
+    rows: dict[int, list[Row]] = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as stream:
-        for line, row in enumerate(csv.reader(stream), 1):
+        for line, columns in enumerate(csv.reader(stream), 1):
             try:
-                label = _label(row)
+                label = _label(columns)
                 if label is not None:
-                    labels[int(row[0])].append(label)
+                    rows[int(columns[0])].append(Row(int(columns[1]), label))
             except (ValueError, IndexError):
                 raise DatasetError(f"{path}:{line}: not a row of MOTChallenge: mend the labels") from None
-    return labels
+    return dict(rows)
 
 
 def _label(row: list[str]) -> Label | None:
@@ -74,9 +86,10 @@ def _label(row: list[str]) -> Label | None:
     if len(row) != _MOT16_COLUMNS:
         return Label(xywh, Target.PERSON, ignored=judged == 0)
     kind, visibility = int(row[7]), float(row[8])
-    if kind != _PEDESTRIAN and kind not in _NOT_JUDGED:
+    if kind not in (_PEDESTRIAN, _FACE, *_NOT_JUDGED):
         return None
-    return Label(xywh, Target.PERSON, ignored=judged == 0 or kind != _PEDESTRIAN or visibility == 0)
+    is_judged = judged != 0 and kind not in _NOT_JUDGED and visibility > 0
+    return Label(xywh, Target.FACE if kind == _FACE else Target.PERSON, ignored=not is_judged)
 
 
 class _Clip:

@@ -1,0 +1,46 @@
+"""The frames of a clip that another tool masked with one colour: masks read from its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from anonymizer.errors import DatasetError
+from anonymizer.evaluate.coverage import mask_of_colour
+from anonymizer.evaluate.sample import Flags
+from anonymizer.types import U8
+
+FILL_TOLERANCE = 60  # levels of a channel by which compressed video may miss the fill colour
+RIM_PX = 2  # what compression mixes into the surroundings counts as masked, in the other tool's favour
+
+
+def masks_of(anonymized: Path, original: Path, fill: tuple[int, int, int]) -> Iterator[Flags]:
+    """What is hidden (H, W) in each frame; fill is B, G, R. Raises DatasetError if the clips do not match."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM_PX + 1, 2 * RIM_PX + 1))
+    masked, plain = _open(anonymized), _open(original)
+    while True:
+        picture, before = _next(masked), _next(plain)
+        if picture is None and before is None:
+            return
+        if picture is None or before is None or picture.shape != before.shape:
+            raise DatasetError(
+                f"{anonymized}: has other frames than {original}: measure a clip that was neither cut nor resized"
+            )
+        mask = mask_of_colour(picture, before, fill, FILL_TOLERANCE)
+        yield cv2.dilate(mask.astype(np.uint8), disc) != 0
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    reader = cv2.VideoCapture(str(path))
+    if not reader.isOpened():
+        raise DatasetError(f"{path}: is missing or no video that can be read")
+    return reader
+
+
+def _next(reader: cv2.VideoCapture) -> U8 | None:
+    found, picture = reader.read()
+    return cast(U8, picture) if found else None

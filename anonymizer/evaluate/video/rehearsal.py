@@ -1,0 +1,202 @@
+"""Plays a clip through the core of a camera on a simulated clock: what it would have published, the same every time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from anonymizer.clock import Clock, FakeClock
+from anonymizer.errors import InvalidOutputError, SourceEnded
+from anonymizer.ports import Detector, FrameSink, Source
+from anonymizer.types import (
+    Detections,
+    Frame,
+    InferenceFailed,
+    LinkChange,
+    LinkState,
+    Reason,
+    RedactedFrame,
+    RedactionPlan,
+    Size,
+)
+
+_LEAST_STEP_NS = 1_000_000
+_DRAIN_NS = 10_000_000_000  # after the last picture: whatever is still held then never leaves
+
+
+class Core(Protocol):
+    """The core of a camera."""
+
+    def on_frame(self, frame: Frame) -> None:
+        """A raw frame arrived."""
+        ...
+
+    def on_detections(self, found: Detections) -> None:
+        """The detector answered."""
+        ...
+
+    def on_failure(self, failure: InferenceFailed) -> None:
+        """The detector failed."""
+        ...
+
+    def on_link(self, change: LinkChange) -> None:
+        """The connection changed."""
+        ...
+
+    def on_time(self) -> None:
+        """Time has passed."""
+        ...
+
+    def next_deadline_ns(self) -> int:
+        """When `on_time` must be called."""
+        ...
+
+
+MakeCore = Callable[[Callable[[Frame], None], FrameSink, Clock], Core]  # submit, sink, clock
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How busy the detector is."""
+
+    every: int = 1  # it gets only each n-th frame
+    takes_ms: float = 0.0  # simulated; meanwhile the newest frame waits, as in the daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame as it was published."""
+
+    seq: int
+    size: Size
+    plan: RedactionPlan  # what was masked
+    delay_ns: int  # since it was taken, on the simulated clock
+
+
+@dataclass(slots=True)
+class Spent:
+    """CPU time in nanoseconds."""
+
+    decode: int = 0
+    detect: int = 0
+    blur: int = 0  # tracker, policy, redactor
+
+    @property
+    def total(self) -> int:
+        """Everything but the encoder."""
+        return self.decode + self.detect + self.blur
+
+
+@dataclass(slots=True)
+class Take:
+    """One performance of a clip; frames count from 0."""
+
+    times_ns: list[int] = field(default_factory=list)  # of each frame of the clip
+    shown: list[Shown] = field(default_factory=list)
+    found: dict[int, Detections] = field(default_factory=dict)  # by frame
+    spent: Spent = field(default_factory=Spent)
+
+
+class Rehearsal:
+    """One camera, one detector, one clip; frames arrive when their timestamps say. Used once, by one thread."""
+
+    def __init__(
+        self, source: Source, detector: Detector, make_core: MakeCore, pace: Pace, cpu_ns: Callable[[], int]
+    ) -> None:
+        """`source` and `detector` are started, and closed by whoever made them."""
+        self._source = source
+        self._detector = detector
+        self._pace = pace
+        self._cpu_ns = cpu_ns
+        self._clock = FakeClock()
+        self._core = make_core(self._submit, self, self._clock)
+        self._take = Take()
+        self._waiting: Frame | None = None
+        self._answer: tuple[int, Detections | InferenceFailed] | None = None  # and when it is there
+
+    def perform(self) -> Take:
+        """Play the clip to its end; raises SourceError, ModelError."""
+        began_ns = self._cpu_ns()
+        first_ns: int | None = None
+        while (frame := self._next_frame()) is not None:
+            first_ns = frame.pts_ns if first_ns is None else first_ns
+            at_ns = frame.pts_ns - first_ns
+            self._run_until(at_ns)
+            self._arrive(frame, at_ns)
+        end_ns = self._clock.now_ns() + _DRAIN_NS
+        while not self._is_over() and self._clock.now_ns() < end_ns:
+            self._step(end_ns)
+        self._take.spent.blur = self._cpu_ns() - began_ns - self._take.spent.decode - self._take.spent.detect
+        return self._take
+
+    def offer(self, frame: RedactedFrame) -> None:
+        """From the core."""
+        if frame.whole_frame is not Reason.NO_SIGNAL:
+            plan = RedactionPlan(frame.seq, frame.regions, frame.whole_frame)
+            delay_ns = self._clock.now_ns() - frame.captured_ns
+            self._take.shown.append(Shown(frame.seq, frame.size, plan, delay_ns))
+
+    def _arrive(self, frame: Frame, at_ns: int) -> None:
+        seq = len(self._take.times_ns)
+        if not seq:
+            self._core.on_link(LinkChange(frame.camera_id, LinkState.STREAMING, frame.epoch))
+        self._take.times_ns.append(at_ns)
+        self._core.on_frame(dataclasses.replace(frame, seq=seq, pts_ns=at_ns, captured_ns=at_ns, wall_ns=at_ns))
+
+    def _next_frame(self) -> Frame | None:
+        began_ns = self._cpu_ns()
+        try:
+            return self._source.read()
+        except SourceEnded:
+            return None
+        finally:
+            self._take.spent.decode += self._cpu_ns() - began_ns
+
+    def _is_over(self) -> bool:
+        """Whether the newest frame is out and nothing is on its way."""
+        shown, times = self._take.shown, self._take.times_ns
+        return not times or (bool(shown) and shown[-1].seq == len(times) - 1)
+
+    def _submit(self, frame: Frame) -> None:
+        if frame.seq % self._pace.every == 0:
+            self._waiting = frame
+            self._begin_inference()
+
+    def _begin_inference(self) -> None:
+        """Give the detector the newest frame if it is idle; its answer is there when it would be."""
+        if self._answer is None and self._waiting is not None:
+            frame, self._waiting = self._waiting, None
+            self._answer = (self._clock.now_ns() + round(self._pace.takes_ms * 1e6), self._detect(frame))
+
+    def _detect(self, frame: Frame) -> Detections | InferenceFailed:
+        began_ns = self._cpu_ns()
+        try:
+            found = self._detector.detect(frame)
+        except InvalidOutputError as error:
+            return InferenceFailed(frame.camera_id, frame.seq, frame.epoch, Reason.INVALID_OUTPUT, str(error))
+        finally:
+            self._take.spent.detect += self._cpu_ns() - began_ns
+        self._take.found[frame.seq] = found
+        return found
+
+    def _run_until(self, at_ns: int) -> None:
+        while self._clock.now_ns() < at_ns or (self._answer is not None and self._answer[0] <= at_ns):
+            self._step(at_ns)
+
+    def _step(self, at_ns: int) -> None:
+        """Move to whatever happens next, `at_ns` at the latest, and let it happen."""
+        now_ns = self._clock.now_ns()
+        due_ns = max(self._core.next_deadline_ns(), now_ns + _LEAST_STEP_NS)
+        if self._answer is not None:
+            due_ns = min(due_ns, self._answer[0])
+        self._clock.advance((min(due_ns, at_ns) - now_ns) / 1e9)
+        if self._answer is not None and self._answer[0] <= self._clock.now_ns():
+            answer, self._answer = self._answer[1], None
+            if isinstance(answer, Detections):
+                self._core.on_detections(answer)
+            else:
+                self._core.on_failure(answer)
+            self._begin_inference()
+        self._core.on_time()

@@ -1,0 +1,58 @@
+"""The parts of the daemon that `evaluate video` plays clips through, put together as the daemon does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from anonymizer.capture import open_source
+from anonymizer.clock import Clock, SystemClock
+from anonymizer.detectors import make_detector
+from anonymizer.pipeline.assembly import make_core
+from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.status import StatusCell
+from anonymizer.ports import Detector, FrameSink, Meter, Source
+from anonymizer.settings.schema import CameraSettings, PrivacySettings, Settings, TargetName
+from anonymizer.types import Frame, Target
+
+_CAMERA_ID = "evaluate"
+
+
+class RehearsalStudio:
+    """An `evaluate.video` Studio around the real source, detector and core."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def source(self, clip: Path) -> Source:
+        """The clip, read as fast as possible; not started."""
+        camera = CameraSettings(id=_CAMERA_ID, url=clip.resolve().as_uri(), loop=False)
+        return open_source(camera, epoch=0, first_seq=0, clock=SystemClock(), meter=self._meter, paced=False)
+
+    def detector(self, settings: Settings, target: Target) -> Detector:
+        """Of one target, on one thread; not started; raises ModelError."""
+        detect = settings.detect.model_copy(update={"threads": 1})
+        targets = frozenset({TargetName[target.name]})
+        return make_detector(detect, targets, clock=SystemClock(), meter=self._meter)
+
+    def core(
+        self,
+        settings: Settings,
+        privacy: PrivacySettings,
+        *,
+        submit: Callable[[Frame], None],
+        sink: FrameSink,
+        clock: Clock,
+    ) -> CameraCore:
+        """The core of a camera."""
+        return make_core(
+            _CAMERA_ID,
+            privacy,
+            settings.redact,
+            settings.track,
+            submit=submit,
+            sinks=(sink,),
+            meter=self._meter,
+            clock=clock,
+            status=StatusCell(_CAMERA_ID, clock),
+        )
