@@ -16,6 +16,9 @@ from scripts.train.datasets.clip import sampled_stills, stills_at
 from scripts.train.datasets.forms import Form, read_set, write_set
 from scripts.train.datasets.from_ava import cut_frames
 from scripts.train.datasets.from_clip import label_clips
+from scripts.train.datasets.label import label_pictures
+from scripts.train.datasets.training_set import TrainingSet
+from scripts.train.picture import Sample
 
 WIDTH, HEIGHT, FPS, SECONDS = 320, 180, 10, 12
 RED, BLUE = (200, 30, 30), (30, 30, 200)
@@ -170,3 +173,15 @@ def test_recordings_are_labelled_with_what_a_detector_finds_and_doubtful_boxes_a
         assert np.abs(sample.boxes - np.array(list(people_at(second).values()))).max() <= 4
         assert [data.classes[each] for each in sample.class_ids] == ["face", "person"]
         assert sample.ignore.tolist() == [False, True]
+
+
+def test_pictures_keep_their_labels_and_get_what_a_detector_finds_besides(tmp_path: Path) -> None:
+    write_clip(tmp_path / "walk.mp4", seconds=1)
+    found = label_clips([tmp_path / "walk.mp4"], tmp_path / "out", RedFinder(), every_s=1)
+    face = found.select(["face"]).samples[0]
+    moved = Sample(face.path, face.boxes + np.float32(2), face.class_ids, face.ignore)  # as a human corrected it
+    data = label_pictures(TrainingSet(("face",), (moved,)), RedFinder())
+    assert data.classes == ("face", "person")
+    assert data.samples[0].class_ids.tolist() == [0, 1]
+    assert data.samples[0].boxes[0].tolist() == moved.boxes[0].tolist()
+    assert data.samples[0].ignore.tolist() == [False, True]

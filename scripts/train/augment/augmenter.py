@@ -115,7 +115,7 @@ class Augmenter:
         # on these two lines the picture's edges meet the canvas's; between them one lies inside the other
         edges = np.sort([zoom * about, canvas - zoom * (size - about)], axis=0)
         low, high = np.clip(edges, half, canvas - half)
-        return rng.uniform(low, high)
+        return np.asarray(rng.uniform(low, high))
 
     def _dress(self, picture: Picture, rng: np.random.Generator) -> U8:
         settings = self._settings

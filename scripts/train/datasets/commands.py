@@ -1,4 +1,4 @@
-"""The commands `dataset convert | stats | view | split | expand | from-ava | from-clip`."""
+"""The commands `dataset convert | stats | view | split | expand | label | from-ava | from-clip`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from anonymizer import __version__
 from anonymizer.clock import SystemClock
+from anonymizer.detect.detector import CompositeDetector
 from anonymizer.detectors import make_detector
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import Settings, TargetName
@@ -19,6 +20,7 @@ from scripts.train.datasets.expand import expand
 from scripts.train.datasets.forms import WRITERS, Form, read_sets, write_set
 from scripts.train.datasets.from_ava import cut_frames
 from scripts.train.datasets.from_clip import label_clips
+from scripts.train.datasets.label import label_pictures
 from scripts.train.datasets.sheet import contact_sheet
 from scripts.train.datasets.split import split_set
 from scripts.train.datasets.stats import as_table, measure, plot
@@ -69,6 +71,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     enlarge.add_argument("--seed", type=int, default=0)
     _add_target(enlarge)
 
+    label = command("label", _label, "add what the models of the product find to the labels, for correction")
+    _add_detector(label)
+    _add_target(label)
+
     cut = command("from-ava", _from_ava, "cut AVA's annotated frames out of local video files", source=False)
     cut.add_argument("labels", type=Path, help="AVA's CSV")
     cut.add_argument("--videos", type=Path, required=True, help="folder of files named by video_id")
@@ -81,10 +87,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     sample.add_argument("--every-s", type=float, default=2.0, help="seconds between pictures (2)")
     sample.add_argument("--scene-change", type=float, help="least mean change in levels of 255 between pictures")
     sample.add_argument("--limit", type=_count, help="pictures of each clip")
-    sample.add_argument("--target", type=TargetName, choices=list(TargetName), action="append", help="both")
-    sample.add_argument("--sure", type=float, default=0.5, help="boxes that score less are marked as ignored (0.5)")
-    sample.add_argument("--least", type=float, default=0.3, help="boxes that score less are left out (0.3)")
+    _add_detector(sample)
     _add_target(sample)
+
+
+def _add_detector(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", type=TargetName, choices=list(TargetName), action="append", help="both")
+    parser.add_argument("--sure", type=float, default=0.5, help="boxes that score less are marked as ignored (0.5)")
+    parser.add_argument("--least", type=float, default=0.3, help="boxes that score less are left out (0.3)")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -176,16 +186,15 @@ def _from_ava(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _label(arguments: argparse.Namespace) -> int:
+    with _detector(arguments) as detector:
+        data = label_pictures(_read(arguments), detector, sure=arguments.sure)
+    _write(data, arguments.out, arguments.to)
+    return 0
+
+
 def _from_clip(arguments: argparse.Namespace) -> int:
-    targets = frozenset(arguments.target or TargetName)
-    detect = Settings().detect.model_copy(
-        update={"face_threshold": arguments.least, "person_threshold": arguments.least, "threads": 1}
-    )
-    meter = PrometheusMeter(version=__version__, runtime="")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        make_detector(detect, targets, clock=SystemClock(), meter=meter) as detector,
-    ):
+    with tempfile.TemporaryDirectory() as folder, _detector(arguments) as detector:
         data = label_clips(
             arguments.clips,
             Path(folder),
@@ -195,8 +204,19 @@ def _from_clip(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             sure=arguments.sure,
         )
-        _write(data.select(sorted(targets)), arguments.out, arguments.to)
+        _write(data.select(sorted(arguments.target or TargetName)), arguments.out, arguments.to)
     return 0
+
+
+def _detector(arguments: argparse.Namespace) -> CompositeDetector:
+    """The product's models of the wanted targets, not started."""
+    update = {"face_threshold": arguments.least, "person_threshold": arguments.least, "threads": 1}
+    return make_detector(
+        Settings().detect.model_copy(update=update),
+        frozenset(arguments.target or TargetName),
+        clock=SystemClock(),
+        meter=PrometheusMeter(version=__version__, runtime=""),
+    )
 
 
 def _count(text: str) -> int:
