@@ -1,0 +1,1 @@
+"""Makes clips with exact ground truth out of labelled pictures."""
