@@ -244,7 +244,7 @@ def test_a_whole_benchmark_of_small_pictures_ends_in_a_plan_or_a_plain_no() -> N
     wish = replace(WISH, size=Size(320, 240))
     made = benchmark(Settings(), wish, models_budget_s=0.0, frames=6)
     assert {each.model for each in made.models} == set(Zoo().names())
-    assert {"centerface-int8", "ssd-mobilenet-v2-int8"} <= {c.model for c in made.models if isinstance(c, DetectCost)}
+    assert {"centerface-int8", "nanodet-g-int8"} <= {c.model for c in made.models if isinstance(c, DetectCost)}
     assert all(each.wall_ms > 0 for each in made.models if isinstance(each, DetectCost))
     for costs in made.stages.values():
         assert costs.frames == 6
@@ -254,7 +254,7 @@ def test_a_whole_benchmark_of_small_pictures_ends_in_a_plan_or_a_plain_no() -> N
 
 
 def test_a_model_that_does_not_run_here_does_not_end_the_benchmark(tmp_path: Path) -> None:
-    names = ("centerface-int8", "ssd-mobilenet-v2-int8")
+    names = ("centerface-int8", "nanodet-g-int8")
     manifest = yaml.safe_load((ROOT / "models" / "manifest.yaml").read_text())
     manifest["models"] = [model for model in manifest["models"] if model["name"] in names]
     (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(manifest))
@@ -287,7 +287,7 @@ def test_the_cameras_of_the_file_are_planned_for_and_the_plan_is_written(
 ) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("cameras: # mine\n  - {id: a, url: 'demo://'}\n  - {id: b, url: 'demo://'}\n")
-    plan = replace(PLAN, face_model="centerface-int8", person_model="ssd-mobilenet-v2-int8")
+    plan = replace(PLAN, face_model="centerface-int8", person_model="nanodet-g-int8")
     (wishes) = answer(monkeypatch, 2, plan)
     assert main(["benchmark", "--size", "640x480", "--fps", "12", "--write", str(path)]) == 0
     assert wishes == [Wish(2, Size(640, 480), 12.0, 180)]

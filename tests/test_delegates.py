@@ -172,7 +172,7 @@ def plug_in(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def real_engine(library: str, *, device: str = "any", fallback: bool = False) -> Engine:
-    spec = Zoo().spec("ssd-mobilenet-v2-float32")
+    spec = Zoo().spec("nanodet-g-float32")
     delegate = Delegate(DelegateName.EXTERNAL, library, {"device": device}, fallback)
     return Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate)
 
@@ -194,7 +194,7 @@ def test_a_library_that_is_no_delegate_is_an_error_of_the_delegate(library: str,
 def test_a_real_plug_in_runs(plug_in: str) -> None:
     with real_engine(plug_in) as engine:
         assert engine.delegate is DelegateName.EXTERNAL
-        assert engine.run(np.zeros((300, 300, 3), np.uint8))
+        assert engine.run(np.zeros((320, 480, 3), np.uint8))
 
 
 def test_a_real_plug_in_without_its_device_is_quoted(plug_in: str) -> None:
@@ -207,7 +207,7 @@ def test_a_real_plug_in_that_refuses_the_model_falls_back_where_allowed(plug_in:
         real_engine(plug_in, device="refuses").start()
     with real_engine(plug_in, device="refuses", fallback=True) as engine:
         assert engine.delegate is DelegateName.XNNPACK
-        assert engine.run(np.zeros((300, 300, 3), np.uint8))
+        assert engine.run(np.zeros((320, 480, 3), np.uint8))
 
 
 def test_a_missing_library_falls_back_where_allowed(tmp_path: Path) -> None:

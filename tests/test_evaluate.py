@@ -340,13 +340,13 @@ def test_the_command_measures_a_committed_model_whole_and_tiled(
 
 
 def test_persons_are_not_searched_in_tiles(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = ["--target", "person", "--model", "ssd-mobilenet-v2-int8@16"]
+    model = ["--target", "person", "--model", "nanodet-g-int8@16"]
     assert main(["evaluate", "detect", str(faces), *model]) == 1
     assert "only faces are searched in tiles" in capsys.readouterr().err
 
 
 def test_a_model_that_finds_something_else_is_refused(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "detect", str(faces), "--model", "ssd-mobilenet-v2-int8"]) == 1
+    assert main(["evaluate", "detect", str(faces), "--model", "nanodet-g-int8"]) == 1
     assert "does not find what the labels show" in capsys.readouterr().err
 
 

@@ -139,14 +139,14 @@ def test_the_default_face_model_can_be_tiled() -> None:
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
-    with pytest.raises(ModelError, match=r"ssd-mobilenet-v2-int8 cannot search tiles: .* lacks min_face_px"):
-        face_eye(Zoo().spec("ssd-mobilenet-v2-int8"))
+    with pytest.raises(ModelError, match=r"nanodet-g-int8 cannot search tiles: .* lacks min_face_px"):
+        face_eye(Zoo().spec("nanodet-g-int8"))
 
 
 def test_the_daemon_does_not_start_with_such_a_model_if_it_is_to_see_far() -> None:
     settings = Settings(
         cameras=(CameraSettings(id="yard", url="demo://"),),
-        detect=DetectSettings(face_model="ssd-mobilenet-v2-int8", reach_px=16),
+        detect=DetectSettings(face_model="nanodet-g-int8", reach_px=16),
     )
     clock = SystemClock()
     meter = PrometheusMeter(version="test", runtime="none")

@@ -175,7 +175,7 @@ class DetectSettings(Section):
     """Models and how to run them."""
 
     face_model: str = "centerface-int8"
-    person_model: str = "ssd-mobilenet-v2-int8"
+    person_model: str = "nanodet-g-int8"
     models_dir: Path | None = None  # None: the models that came with the program
     face_threshold: float = Field(default=0.2, gt=0, lt=1)
     person_threshold: float = Field(default=0.3, gt=0, lt=1)

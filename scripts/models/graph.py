@@ -117,9 +117,30 @@ class GraphWriter:
         """ADD of two equal shapes."""
         return self._op("ADD", [a, b], self.shape(a), tfl.AddOptionsT(), "AddOptions")
 
-    def sigmoid(self, x: int) -> int:
-        """LOGISTIC."""
-        return self._op("LOGISTIC", [x], self.shape(x), None, "NONE")
+    def leaky_relu(self, x: int, alpha: float) -> int:
+        """LEAKY_RELU."""
+        options = tfl.LeakyReluOptionsT()
+        options.alpha = alpha
+        return self._op("LEAKY_RELU", [x], self.shape(x), options, "LeakyReluOptions")
+
+    def max_pool(self, x: int, *, kernel: int, stride: int) -> int:
+        """MAX_POOL_2D without padding."""
+        options = tfl.Pool2DOptionsT()
+        options.strideH = options.strideW = stride
+        options.filterHeight = options.filterWidth = kernel
+        options.padding = VALID
+        shape = (*self._convolved(x, kernel, stride, VALID), self.shape(x)[3])
+        return self._op("MAX_POOL_2D", [x], shape, options, "Pool2DOptions")
+
+    def resize_bilinear(self, x: int, *, height: int, width: int) -> int:
+        """RESIZE_BILINEAR with half pixel centres."""
+        options = tfl.ResizeBilinearOptionsT()
+        options.halfPixelCenters = True
+        n, _, _, channels = self.shape(x)
+        inputs = [x, self._constant(np.asarray([height, width], np.int32))]
+        return self._op(
+            "RESIZE_BILINEAR", inputs, (n, height, width, channels), options, "ResizeBilinearOptions", version=3
+        )
 
     def reshape(self, x: int, shape: Sequence[int]) -> int:
         """RESHAPE to a fixed shape."""

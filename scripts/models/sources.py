@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+
+Read = Callable[[str], bytes]  # a file of a package by its name there
 
 
 @dataclass(frozen=True)
