@@ -117,6 +117,10 @@ class GraphWriter:
         """ADD of two equal shapes."""
         return self._op("ADD", [a, b], self.shape(a), tfl.AddOptionsT(), "AddOptions")
 
+    def sigmoid(self, x: int) -> int:
+        """LOGISTIC."""
+        return self._op("LOGISTIC", [x], self.shape(x), None, "NONE")
+
     def leaky_relu(self, x: int, alpha: float) -> int:
         """LEAKY_RELU."""
         options = tfl.LeakyReluOptionsT()
