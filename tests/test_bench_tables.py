@@ -80,8 +80,7 @@ def test_a_model_of_another_kind_keeps_its_own_threshold() -> None:
 
 def test_a_table_has_a_caption_and_a_line_a_row() -> None:
     rows = [figures("a"), figures("deface 1.5.0", overall=height_bin("10+", ap50=None))]
-    lines = as_markdown(FACES, rows).split("
-")
+    lines = as_markdown(FACES, rows).splitlines()
     assert lines[0] == "20 photographs, 1,200 faces: 3 of 16+ px."
     assert lines[2] == "|  | at | AP50 (10-16 / 16+) | leak (10-16 / 16+) | over-mask | CPU ms |"
     assert lines[4] == "| a | 0.2 | 50.0 (- / 50.0) | 25.0 (25.0 / 10.0) | 6.2 | 51.9 |"
