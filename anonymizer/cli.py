@@ -32,6 +32,7 @@ from anonymizer.types import Size, Target
 from anonymizer.zoo import Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+NO_HURRY_MS = 3_600_000  # for one picture of an evaluation: every tile counts, however slow the device
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
 USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
@@ -217,7 +218,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             raise ModelError(f"model {model} does not find what the labels show: choose another --model or --target")
         if reach_px is not None and name is not TargetName.FACE:
             raise ModelError(f"{order.candidate}: only faces are searched in tiles: leave out @{reach_px}")
-        update = {f"{name}_model": model, f"{name}_threshold": order.threshold, "threads": 1, "budget_ms": None}
+        update = {f"{name}_model": model, f"{name}_threshold": order.threshold, "threads": 1, "budget_ms": NO_HURRY_MS}
         detect = settings.detect.model_copy(update={**update, "max_detections": order.max_detections})
         privacy = settings.privacy
         reach = reach_px and Reach(reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
