@@ -17,6 +17,8 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from anonymizer import __version__
+from anonymizer.attack.command import add_arguments as add_attack_arguments
+from anonymizer.attack.command import request_of as attack_request_of
 from anonymizer.clock import SystemClock
 from anonymizer.errors import AnonymizerError, ModelError, SettingsError
 from anonymizer.evaluate.arguments import add_arguments as add_evaluate_arguments
@@ -28,12 +30,14 @@ from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
-from anonymizer.types import Size, Target
-from anonymizer.zoo import Zoo
+from anonymizer.types import Size
+from anonymizer.zoo import PICTURES, Zoo
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 NO_HURRY_MS = 3_600_000  # for one picture of an evaluation: every tile counts, however slow the device
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
+EMBEDDER = "dlib-resnet-int8"
+SURE_FACE = 0.5  # least score of a face that an attack takes for clear
 USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
 
@@ -104,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     video = kinds.add_parser("video", help="the whole pipeline on clips, or the masked clip of another tool")
     video.set_defaults(command=_evaluate_video)
     add_video_arguments(video)
+    attack = kinds.add_parser("attack", help="who is still recognised behind each effect, by folders of known people")
+    attack.set_defaults(command=_evaluate_attack)
+    add_attack_arguments(attack)
 
     benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
     benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
@@ -170,7 +177,7 @@ def _models(arguments: argparse.Namespace) -> int:
     from anonymizer.quarantine import Quarantine
 
     if arguments.action == "add":
-        target = arguments.target and Target[arguments.target.upper()]
+        target = arguments.target and TargetName(arguments.target).target
         print(models.add(arguments.file, arguments.models_dir, arguments.name, target, arguments.threshold))
         return 0
     zoo = Zoo(arguments.models_dir)
@@ -237,6 +244,21 @@ def _evaluate_video(arguments: argparse.Namespace) -> int:
     settings = load_settings(arguments.settings) if arguments.settings else Settings()
     studio = RehearsalStudio(PrometheusMeter(version=__version__, runtime=""))
     print(evaluate_video(video_request_of(arguments), settings, studio))
+    return 0
+
+
+def _evaluate_attack(arguments: argparse.Namespace) -> int:
+    from anonymizer.attack.command import evaluate_attack
+    from anonymizer.detectors import make_detector
+    from anonymizer.models import make_embedder
+    from anonymizer.observe.meter import PrometheusMeter
+
+    zoo, meter = Zoo(), PrometheusMeter(version=__version__, runtime="")
+    detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
+    detector = make_detector(detect, frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter)
+    with detector, make_embedder(zoo.verify_embedder(EMBEDDER)) as embedder:
+        portraits = tuple(sorted(PICTURES.glob("*.jpg")))
+        print(evaluate_attack(attack_request_of(arguments), detector.detect, embedder.embed_chip, portraits))
     return 0
 
 

@@ -25,6 +25,7 @@ LAYERS = {
     "anonymizer.lifecycle": LEAF,
     "anonymizer.ports": LEAF,
     "anonymizer.gstreamer": LEAF,
+    "anonymizer.polygon": LEAF,
     "anonymizer.settings.schema": LEAF,
     "anonymizer.geometry": PURE,
     "anonymizer.exposure": PURE,
@@ -38,7 +39,9 @@ LAYERS = {
     "anonymizer.policy": PURE,
     "anonymizer.redact": PURE,
     "anonymizer.capture": EDGE,
+    "anonymizer.attack": FLOW,
     "anonymizer.identify": EDGE,
+    "anonymizer.identify.chip": PURE,
     "anonymizer.demo": EDGE,
     "anonymizer.detect": EDGE,
     "anonymizer.encode": EDGE,
@@ -392,4 +395,4 @@ def test_no_file_names_a_folder_of_somebodys_machine_or_the_host_of_a_registry()
 
 def test_the_top_level_folders_are_the_agreed_ones() -> None:
     folders = {path.relative_to(ROOT).parts[0] for path in shipped_files() if path.parent != ROOT}
-    assert folders - {".ci"} == {"anonymizer", "config", "models", "systemd", "scripts", "tests"}
+    assert folders - {".ci"} == {"anonymizer", "config", "docs", "models", "systemd", "scripts", "tests"}

@@ -1,0 +1,75 @@
+"""The command `anonymizer evaluate attack`: a folder of people in; table, JSON and page out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from anonymizer.attack.page import page
+from anonymizer.attack.people import Find, face_in, persons_of, read_people
+from anonymizer.attack.picture import draw
+from anonymizer.attack.report import Population, as_json, table
+from anonymizer.attack.trial import Embed, attack, default_looks
+from anonymizer.errors import DatasetError
+
+HEIGHTS_PX = (96, 48)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to attack and where to write it."""
+
+    folder: Path
+    heights_px: tuple[int, ...]
+    json: Path | None
+    page: Path | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `request_of` reads."""
+    parser.add_argument("folder", type=Path, help="a folder for each person, at any depth, with two pictures or more")
+    parser.add_argument(
+        "--height",
+        type=_height,
+        action="append",
+        metavar="PX",
+        help=f"height of the faces, repeat for several (default: {', '.join(map(str, HEIGHTS_PX))})",
+    )
+    parser.add_argument("--json", type=Path, help="write the figures")
+    parser.add_argument("--page", type=Path, help="write them as a page, with a JPEG of the same name beside it")
+
+
+def request_of(arguments: argparse.Namespace) -> Request:
+    """What to do."""
+    heights = tuple(arguments.height or HEIGHTS_PX)
+    return Request(arguments.folder, heights, arguments.json, arguments.page)
+
+
+def evaluate_attack(request: Request, find: Find, embed: Embed, portraits: tuple[Path, ...]) -> str:
+    """The table; writes the files asked for, the page with `portraits` as examples. Raises DatasetError, ModelError."""
+    faces, looks = read_people(request.folder, find), default_looks()
+    population = Population(len(persons_of(faces)), len(faces))
+    outcomes = tuple(attack(faces, looks, request.heights_px, embed))
+    if request.json is not None:
+        _write(request.json, as_json(outcomes, population).encode())
+    if request.page is not None:
+        beside = request.page.with_suffix(".jpg")
+        examples = [face for path in portraits if (face := face_in(path, path.stem, find)) is not None]
+        _write(beside, draw(examples, looks, request.heights_px))
+        _write(request.page, page(outcomes, population, looks, request.heights_px, beside.name).encode())
+    return table(outcomes, population)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _height(text: str) -> int:
+    value = int(text)
+    if not 16 <= value <= 512:
+        raise argparse.ArgumentTypeError("must be 16 to 512")
+    return value

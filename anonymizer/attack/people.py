@@ -1,0 +1,84 @@
+"""Faces of known people, out of a folder that has one folder for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anonymizer.errors import DatasetError
+from anonymizer.types import U8, Colour, Detections, Frame, Planes, Target
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
+AROUND = 1.3  # of a face's window on each side of its middle, in heights of the face
+PAD = 0.5  # of a picture, repeated edge: tight crops of faces are found only with something around them
+LEAST_HEIGHT_PX = 48  # of a face that is clear
+
+Box = tuple[float, float, float, float]
+Find = Callable[[Frame], Detections]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One clear face and what is around it."""
+
+    person: str
+    picture: str  # for messages
+    window: U8  # BGR (H, W, 3)
+    box: Box  # of the face in the window, as the detector found it
+
+
+def read_people(folder: Path, find: Find) -> tuple[Face, ...]:
+    """The largest face of every picture; a folder that holds pictures is a person, its name the path to it.
+
+    People of whom only one face is found are left out. Raises DatasetError if fewer than two people remain.
+    """
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise DatasetError(f"{folder}: holds no pictures; needed: a folder for each person with pictures of their face")
+    faces = [face for path in pictures if (face := face_in(path, path.parent.relative_to(folder).as_posix(), find))]
+    counts = {person: sum(face.person == person for face in faces) for person in {face.person for face in faces}}
+    chosen = tuple(face for face in faces if counts[face.person] > 1)
+    if len({face.person for face in chosen}) < 2:
+        raise DatasetError(f"{folder}: clear faces of two people or more are needed, two pictures of each or more")
+    return chosen
+
+
+def face_in(path: Path, person: str, find: Find) -> Face | None:
+    """The largest face of a picture file, None if there is none that is clear; raises DatasetError."""
+    data = np.fromfile(path, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise DatasetError(f"{path}: is no picture that can be read")
+    rows, columns = (round(PAD * side) for side in picture.shape[:2])
+    padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
+    found = find(frame_of(padded))
+    faces = found.boxes[found.class_ids == int(Target.FACE)]
+    if not len(faces):
+        return None
+    x1, y1, x2, y2 = faces[(faces[:, 3] - faces[:, 1]).argmax()].tolist()
+    if y2 - y1 < LEAST_HEIGHT_PX:
+        return None
+    reach, x, y = AROUND * (y2 - y1), (x1 + x2) / 2, (y1 + y2) / 2
+    left, top = max(round(x - reach), 0), max(round(y - reach), 0)
+    window = padded[top : round(y + reach), left : round(x + reach)]
+    return Face(person, str(path), window, (x1 - left, y1 - top, x2 - left, y2 - top))
+
+
+def frame_of(picture: U8, seq: int = 0) -> Frame:
+    """A BGR picture as a camera sends it; an odd last row or column goes."""
+    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+    even = np.ascontiguousarray(picture[:height, :width])
+    i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    planes = Planes(i420[:height], chroma[0], chroma[1])
+    return Frame("attack", seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=BT601)
+
+
+def persons_of(faces: Sequence[Face]) -> tuple[str, ...]:
+    """The names, each once."""
+    return tuple(sorted({face.person for face in faces}))
