@@ -117,6 +117,14 @@ class GraphWriter:
         """ADD of two equal shapes."""
         return self._op("ADD", [a, b], self.shape(a), tfl.AddOptionsT(), "AddOptions")
 
+    def double(self, x: int) -> int:
+        """RESIZE_NEAREST_NEIGHBOR to twice the height and width."""
+        n, height, width, channels = self.shape(x)
+        size = self._constant(np.asarray([2 * height, 2 * width], np.int32))
+        options = tfl.ResizeNearestNeighborOptionsT()
+        shape = (n, 2 * height, 2 * width, channels)
+        return self._op("RESIZE_NEAREST_NEIGHBOR", [x, size], shape, options, "ResizeNearestNeighborOptions")
+
     def sigmoid(self, x: int) -> int:
         """LOGISTIC."""
         return self._op("LOGISTIC", [x], self.shape(x), None, "NONE")

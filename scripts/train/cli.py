@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
 from anonymizer.errors import AnonymizerError
 from scripts.train.datasets import commands as datasets
 
-REGISTER = (datasets.add_commands,)
+LEARNING = ("teach", "fit", "export")  # modules of that name, which need the extra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status, 1 after an error that was explained."""
     parser = argparse.ArgumentParser(prog="python -m scripts.train", description="train and deploy models of your own")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for register in REGISTER:
-        register(commands)
+    datasets.add_commands(commands)
+    for name in LEARNING:
+        try:
+            module = importlib.import_module(f"scripts.train.{name}")
+        except ModuleNotFoundError as error:
+            parser.epilog = f"{', '.join(LEARNING)} need the extra: pip install -e '.[train]' (no module {error.name})"
+            break
+        module.add_commands(commands)
     arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))

@@ -1,0 +1,72 @@
+"""The learning curve of a run: a CSV that grows with each validation, and its picture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from anonymizer.evaluate.scores import BINS
+from scripts.train.validate import Precision
+
+COLUMNS = ("step", "class", "AP50", *(f"AP50 of {heights} px" for heights in BINS))
+
+
+class Curve:
+    """Rows of validations; those after `step` are of an abandoned try and go."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        self._rows = [row for row in _read(path) if int(row[0]) <= step]
+        self._best = max((mean for _, mean in self._means()), default=-1.0)
+        self.since_best = sum(at > self._best_step() for at, _ in self._means())
+
+    def add(self, step: int, found: Mapping[str, Precision], mean: float) -> bool:
+        """Write one validation; whether it is the best so far."""
+        for name, each in found.items():
+            values = (each.overall, *each.by_height)
+            self._rows.append([str(step), name, *("" if value is None else f"{value:.4f}" for value in values)])
+        with self._path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(self._rows)
+        is_best = mean > self._best
+        self._best = max(self._best, mean)
+        self.since_best = 0 if is_best else self.since_best + 1
+        return is_best
+
+    def draw(self, path: Path) -> None:
+        """AP50 over steps, all labels and by height, of every class."""
+        figure, axes = plt.subplots(figsize=(7, 4), dpi=100)
+        for name in dict.fromkeys(row[1] for row in self._rows):
+            rows = [row for row in self._rows if row[1] == name]
+            for column, title in enumerate(COLUMNS[2:], start=2):
+                points = [(int(row[0]), 100 * float(row[column])) for row in rows if row[column]]
+                style = {"linewidth": 2.5, "color": "black"} if column == 2 else {"linewidth": 1.2}
+                axes.plot(*zip(*points, strict=True), label=f"{name}, {title}", **style) if points else None
+        axes.set(xlabel="step", ylabel="AP50", ylim=(0, 100))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, loc="lower right")
+        figure.tight_layout()
+        figure.savefig(path)
+        plt.close(figure)
+
+    def _means(self) -> list[tuple[int, float]]:
+        steps = dict.fromkeys(int(row[0]) for row in self._rows)
+        values = {step: [float(row[2] or 0) for row in self._rows if int(row[0]) == step] for step in steps}
+        return [(step, sum(each) / len(each)) for step, each in values.items()]
+
+    def _best_step(self) -> int:
+        return max(self._means(), key=lambda pair: pair[1], default=(0, 0.0))[0]
+
+
+def _read(path: Path) -> list[list[str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]

@@ -1,0 +1,159 @@
+"""The command `export`: a checkpoint as float32 and int8 TFLite, with manifest entries, a card and a report."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from anonymizer.detect.engine import Engine
+from anonymizer.errors import DatasetError
+from anonymizer.types import U8, Size
+from scripts.train.datasets.forms import read_sets
+from scripts.train.emit import emit
+from scripts.train.fit import BEST, make_canvases
+from scripts.train.integer import to_int8
+from scripts.train.network import ARCHITECTURES, Detector, Level
+from scripts.train.recipe import Recipe
+from scripts.train.trainer import CHECKPOINT, load_checkpoint
+
+FAMILY = "anchorfree"
+INPUT = Size(640, 384)
+VIEWS = 96  # canvases that int8's ranges are taken from
+COMPARED = 16  # canvases
+TIMED = 40  # runs of each file
+CELLS_FROM = 0.3  # score of the network from which a cell counts in the comparison
+SELF_TESTS = {
+    "face": {"picture": "astronaut", "box": [0.36, 0.13, 0.525, 0.345]},
+    "person": {"picture": "astronaut", "box": [0.03, 0.03, 0.71, 0.995]},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One exported file beside the network that it comes from, on the same canvases."""
+
+    name: str
+    size_bytes: int
+    cells: int  # that the network scores at or above CELLS_FROM
+    score_error: float  # greatest difference of their scores
+    mean_error: float
+    cpu_ms: float  # median of one picture, one thread
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.size_bytes / 1000:.0f} kB, {self.cpu_ms:.1f} ms; scores of {self.cells} cells differ "
+            f"by {self.mean_error:.4f} on average, {self.score_error:.4f} at most"
+        )
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `export`."""
+    text = "make float32 and int8 TFLite files of a trained network"
+    parser = subparsers.add_parser("export", help=text, description=text)
+    parser.set_defaults(run=_run)
+    parser.add_argument("folder", type=Path, help="folder of the run, or a checkpoint")
+    parser.add_argument("labels", type=Path, nargs="+", help="labelled pictures to take int8's ranges from")
+    parser.add_argument("--name", required=True, help="of the models; -float32 and -int8 are added")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--width", type=int, default=INPUT.width, help=f"of the input ({INPUT.width})")
+    parser.add_argument("--height", type=int, default=INPUT.height, help=f"of the input ({INPUT.height})")
+    parser.add_argument("--threshold", type=float, default=0.4, help="a sensible least score (0.4)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    size = Size(arguments.width, arguments.height)
+    if size.width % 32 or size.height % 32:
+        raise DatasetError(f"the input {size} must be a multiple of 32 both ways")
+    torch.set_num_threads(1)
+    network, recipe = load_network(arguments.folder)
+    canvases = make_canvases(read_sets(arguments.labels).select(recipe.classes), recipe)
+    views = [canvases.make(number, size).image for number in range(VIEWS)]
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    model = emit(network, size, description=f"{arguments.name} of anonymizer's scripts/train")
+    entries = []
+    for dtype, data in (("float32", model), ("int8", to_int8(model, views))):
+        path = arguments.out / f"{arguments.name}-{dtype}.tflite"
+        path.write_bytes(data)
+        print(compare(path, network, views[:COMPARED]))
+        entries.append(entry(path, dtype, size, recipe.classes, arguments.threshold))
+    manifest = arguments.out / f"{arguments.name}.yaml"
+    manifest.write_text(yaml.safe_dump({"models": entries}, sort_keys=False), encoding="utf-8")
+    print(f"{manifest}: entries for models/manifest.yaml; or `anonymizer models add {path}`")
+    return 0
+
+
+def load_network(place: Path) -> tuple[Detector, Recipe]:
+    """The averaged weights of a checkpoint, or of a run's best or last one; raises DatasetError."""
+    if place.is_dir():
+        place = next((place / name for name in (BEST, CHECKPOINT) if (place / name).exists()), place / CHECKPOINT)
+    state = load_checkpoint(place)
+    recipe = Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))
+    network = Detector(ARCHITECTURES[recipe.architecture], len(recipe.classes))
+    network.load_state_dict(state["average"])
+    return network.eval(), recipe
+
+
+def compare(path: Path, network: Detector, canvases: Sequence[U8]) -> Report:
+    """The file in the product's engine against the network."""
+    errors, spent_ns = [], []
+    with Engine(path, threads=1, mean=0.0, scale=1.0) as engine:
+        for canvas in canvases:
+            outputs = engine.run(canvas)
+            for name, expected in _outputs(network, canvas).items():
+                if name.startswith("score"):
+                    errors.append(np.abs(outputs[name] - expected)[expected >= CELLS_FROM])
+        for _ in range(TIMED):
+            began = time.process_time_ns()
+            engine.run(canvases[0])
+            spent_ns.append(time.process_time_ns() - began)
+    all_errors = np.concatenate(errors)
+    return Report(
+        name=path.name,
+        size_bytes=path.stat().st_size,
+        cells=len(all_errors),
+        score_error=float(all_errors.max(initial=0.0)),
+        mean_error=float(all_errors.mean()) if len(all_errors) else 0.0,
+        cpu_ms=float(np.median(spent_ns)) / 1e6,
+    )
+
+
+def _outputs(network: Detector, canvas: U8) -> Mapping[str, np.ndarray]:
+    """What the exported graph is to return."""
+    with torch.inference_mode():
+        levels: Iterable[Level] = network(torch.from_numpy(canvas)[None].permute(0, 3, 1, 2).float())
+    outputs = {}
+    for level in levels:
+        outputs[f"score_{level.stride_px}"] = level.logits.sigmoid().permute(0, 2, 3, 1).numpy()
+        outputs[f"box_{level.stride_px}"] = level.encodings.permute(0, 2, 3, 1).numpy()
+    return outputs
+
+
+def entry(path: Path, dtype: str, size: Size, classes: Sequence[str], threshold: float) -> Mapping[str, object]:
+    """What models/manifest.yaml says of the file; licence and limits are for you to state."""
+    data = path.read_bytes()
+    test = next((name for name in classes if name in SELF_TESTS), None)
+    tested = (
+        {} if test is None else {"self_test": {**SELF_TESTS[test], "target": test, "min_iou": 0.5, "min_score": 0.3}}
+    )
+    return {
+        "name": path.stem,
+        "file": path.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "family": FAMILY,
+        "classes": [name if name in SELF_TESTS else "other" for name in classes],
+        "input": {
+            "width": size.width, "height": size.height, "dtype": dtype, "mean": 0.0, "scale": 1.0, "fit": "letterbox",
+        },
+        "threshold": threshold,
+        "licence": "unstated",
+        **tested,
+    }  # fmt: skip

@@ -1,0 +1,185 @@
+"""The command `fit`: labelled pictures in, checkpoints and a learning curve out; stop it and start it at will."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from anonymizer.errors import DatasetError
+from scripts.train.augment import Augmentation, Augmenter
+from scripts.train.canvas import Augment, CanvasMaker, CanvasSettings, store
+from scripts.train.curve import Curve
+from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.training_set import TrainingSet
+from scripts.train.network import ARCHITECTURES
+from scripts.train.picture import Sample
+from scripts.train.recipe import Recipe
+from scripts.train.trainer import StepReport, Trainer
+from scripts.train.validate import LONG_SIDE_PX, Precision, validate
+
+BEST = "best.pt"
+EVERY = 50  # steps of one line of progress
+CROWDS = 0.5  # how much more often a picture is shown for each doubling of its boxes
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `fit`."""
+    parser = subparsers.add_parser("fit", help="train a detector; run it again to go on")
+    parser.set_defaults(run=_run)
+    own = Recipe()
+    parser.add_argument("labels", type=Path, nargs="+", help="files or folders of labels to learn from")
+    parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of checkpoints and curve")
+    parser.add_argument("--validation", type=Path, nargs="*", default=[], help="labels to measure by")
+    parser.add_argument("--validation-limit", type=int, default=100, help="pictures of it (100)")
+    parser.add_argument("--validation-px", type=int, default=LONG_SIDE_PX, help=f"their long side ({LONG_SIDE_PX})")
+    parser.add_argument("--class", dest="classes", action="append", help="what to find; repeat for several (face)")
+    parser.add_argument("--network", choices=sorted(ARCHITECTURES), default=own.architecture)
+    parser.add_argument("--start-from", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--steps", type=int, default=own.steps, help=f"batches in all ({own.steps})")
+    parser.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
+    parser.add_argument(
+        "--canvas-px", type=int, default=own.canvas_px, help=f"side, a multiple of 32 ({own.canvas_px})"
+    )
+    parser.add_argument("--rate", type=float, default=own.rate, help=f"highest learning rate ({own.rate})")
+    parser.add_argument("--frozen", type=float, default=0.0, help="share of the steps with the backbone frozen (0)")
+    parser.add_argument("--half-frozen", type=float, default=0.0, help="share with its lower half frozen (0)")
+    parser.add_argument("--save-every", type=int, default=250, help="steps (250)")
+    parser.add_argument("--validate-every", type=int, default=1000, help="steps (1000)")
+    parser.add_argument("--patience", type=int, default=0, help="stop after so many validations without gain (never)")
+    parser.add_argument("--seed", type=int, default=own.seed)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make canvases (1)")
+    parser.add_argument("--threads", type=int, default=1, help="of the training itself (1)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.canvas_px % 32:
+        raise DatasetError(f"--canvas-px {arguments.canvas_px} is not a multiple of 32")
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
+    classes = tuple(arguments.classes or ("face",))
+    data = read_sets(arguments.labels).select(classes)
+    held_back = read_sets(arguments.validation).select(classes).samples if arguments.validation else ()
+    recipe = Recipe(
+        architecture=arguments.network,
+        classes=classes,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        canvas_px=arguments.canvas_px,
+        rate=arguments.rate,
+        warmup_steps=min(Recipe().warmup_steps, max(1, arguments.steps // 10)),
+        frozen_share=arguments.frozen,
+        half_frozen_share=arguments.half_frozen,
+        seed=arguments.seed,
+    )
+    trainer = Trainer(recipe, make_canvases(data, recipe), arguments.folder, workers=arguments.workers)
+    if arguments.start_from:
+        trainer.start_from(arguments.start_from)
+    trainer.resume()
+    spread = np.linspace(0, len(held_back) - 1, min(arguments.validation_limit, len(held_back))).round().astype(int)
+    fit(
+        trainer,
+        arguments.folder,
+        [held_back[at] for at in spread.tolist()],
+        validation_px=arguments.validation_px,
+        save_every=arguments.save_every,
+        validate_every=arguments.validate_every,
+        patience=arguments.patience,
+    )
+    return 0
+
+
+def make_canvases(data: TrainingSet, recipe: Recipe) -> CanvasMaker:
+    """Canvases of all pictures of a data set, crowds more often, changed at random in light and damage."""
+    pictures = [store(sample) for sample in data.samples]
+    if not pictures:
+        raise DatasetError("the labels name no pictures: nothing to learn from")
+    weights = [1 + CROWDS * np.log2(1 + np.count_nonzero(~sample.ignore)) for sample in data.samples]
+    face = recipe.classes.index("face") if "face" in recipe.classes else None
+    settings = CanvasSettings(side_px=recipe.canvas_px)
+    return CanvasMaker(pictures, weights, settings, camera_damage(face), recipe.seed)
+
+
+def camera_damage(face_class_id: int | None) -> Augment:
+    """Flip, slight rotation, light, masks, blur, noise and compression of a canvas as it is."""
+    return Augmenter(
+        Augmentation(
+            canvas_px=None,
+            object_height_px=None,
+            zoom=(1.0, 1.0),
+            shift=0.0,
+            rotation_share=0.15,
+            shear_share=0.1,
+            face_class_id=face_class_id,
+        )
+    )
+
+
+def fit(
+    trainer: Trainer,
+    folder: Path,
+    held_back: Sequence[Sample],
+    *,
+    validation_px: int = LONG_SIDE_PX,
+    save_every: int = 250,
+    validate_every: int = 1000,
+    patience: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Trains to the last step, or until `patience` validations have passed without gain (0: never).
+
+    Leaves `checkpoint.pt`, `best.pt`, `curve.csv`, `curve.png` and TensorBoard's events in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    curve = Curve(folder / "curve.csv", trainer.step)
+    with SummaryWriter(str(folder)) as board:
+        reports: list[StepReport] = []
+        began = time.monotonic()
+        for batch in trainer.batches():
+            reports.append(trainer.learn(batch))
+            is_last = trainer.step == trainer.recipe.steps
+            if trainer.step % EVERY == 0 or is_last:
+                say(_progress(trainer, reports, time.monotonic() - began))
+                _note(board, trainer.step, reports)
+                reports, began = [], time.monotonic()
+            if trainer.step % save_every == 0 or is_last:
+                trainer.save()
+            if held_back and (trainer.step % validate_every == 0 or is_last):
+                found = _measure(trainer, held_back, validation_px)
+                say(f"step {trainer.step}: AP50 {', '.join(f'{name} {each}' for name, each in found.items())}")
+                mean = float(np.mean([each.overall or 0.0 for each in found.values()]))
+                board.add_scalar("AP50", mean, trainer.step)
+                if curve.add(trainer.step, found, mean):
+                    trainer.save(BEST)
+                curve.draw(folder / "curve.png")
+                if patience and curve.since_best >= patience:
+                    say(f"stopped: {patience} validations without gain")
+                    return
+                began = time.monotonic()
+
+
+def _measure(trainer: Trainer, held_back: Sequence[Sample], side_px: int) -> dict[str, Precision]:
+    names = trainer.recipe.classes
+    return {name: validate(trainer.average, held_back, class_id, side_px) for class_id, name in enumerate(names)}
+
+
+def _progress(trainer: Trainer, reports: Sequence[StepReport], spent_s: float) -> str:
+    done, total = trainer.step, trainer.recipe.steps
+    bar = ("#" * (20 * done // total)).ljust(20, ".")
+    score, box = (np.mean([getattr(each, name) for each in reports]) for name in ("score_loss", "box_loss"))
+    pace = len(reports) / max(spent_s, 1e-9)
+    left_min = (total - done) / pace / 60
+    pace_text = f"{pace * trainer.recipe.batch:.0f} canvases/s, {left_min:.0f} min left"
+    return f"[{bar}] {done}/{total} score {score:.3f} box {box:.3f} {pace_text}"
+
+
+def _note(board: SummaryWriter, step: int, reports: Sequence[StepReport]) -> None:
+    for field in fields(StepReport):
+        board.add_scalar(field.name, float(np.mean([getattr(each, field.name) for each in reports])), step)

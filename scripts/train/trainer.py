@@ -1,0 +1,152 @@
+"""The training loop: batches in, checkpoints out; a killed run resumes to the very weights of an undisturbed one."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from anonymizer.errors import DatasetError
+from scripts.train.canvas import CanvasMaker
+from scripts.train.network import ARCHITECTURES, Detector
+from scripts.train.objective import Batch, collate, losses
+from scripts.train.picture import Picture
+from scripts.train.recipe import Recipe
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one step saw."""
+
+    score_loss: float
+    box_loss: float
+    gradient: float  # norm before it was cut
+    rate: float
+
+
+class _Numbered(Dataset[Picture]):
+    def __init__(self, maker: CanvasMaker) -> None:
+        self._maker = maker
+
+    def __getitem__(self, number: int) -> Picture:
+        return self._maker.make(number)
+
+
+class Trainer:
+    """One run in one folder. Canvases are numbered, so the step alone says where in the data the run is."""
+
+    def __init__(self, recipe: Recipe, maker: CanvasMaker, folder: Path, *, workers: int = 1) -> None:
+        self.recipe = recipe
+        self.step = 0
+        self._maker = maker
+        self._folder = folder
+        self._workers = workers
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(recipe.seed)
+        network = Detector(ARCHITECTURES[recipe.architecture], len(recipe.classes))
+        self.network = network.to(self._device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval()
+        matrices = [each for each in network.parameters() if each.ndim > 1]
+        vectors = [each for each in network.parameters() if each.ndim <= 1]
+        self._optimiser = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            lr=recipe.rate,
+        )
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Take over the averaged weights of another run, where names and shapes are the same."""
+        found = load_checkpoint(checkpoint)["average"]
+        own = self.network.state_dict()
+        own |= {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+        self.network.load_state_dict(own)
+        self.average.load_state_dict(own)
+
+    def resume(self) -> None:
+        """Go on from this run's checkpoint if there is one; raises DatasetError if it is of another network."""
+        path = self._folder / CHECKPOINT
+        if not path.exists():
+            return
+        state = load_checkpoint(path)
+        for name in ("architecture", "classes"):
+            if state["recipe"][name] != getattr(self.recipe, name):
+                raise DatasetError(
+                    f"{path} holds a run with {name} {state['recipe'][name]}: name another folder by --run"
+                )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+    def save(self, name: str = CHECKPOINT) -> None:
+        """All that the run needs to go on; a kill at any moment leaves the old file or the new one."""
+        state = {
+            "step": self.step,
+            "recipe": asdict(self.recipe),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{name}.part"
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._folder / name)
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches from the current step to the last one."""
+        first, last = self.step * self.recipe.batch, self.recipe.steps * self.recipe.batch
+        loader = DataLoader(
+            _Numbered(self._maker),
+            batch_size=self.recipe.batch,
+            sampler=range(first, last),
+            collate_fn=collate,
+            num_workers=self._workers,
+            prefetch_factor=4 if self._workers else None,
+            pin_memory=self._device.type == "cuda",
+        )
+        return iter(loader)
+
+    def learn(self, batch: Batch) -> StepReport:
+        """One step."""
+        recipe, rate = self.recipe, self.recipe.rate_at(self.step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        self.network.freeze(recipe.frozen_at(self.step))
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            score_loss, box_loss = losses(self.network, batch.to(self._device), recipe.gamma)
+        self._optimiser.zero_grad(set_to_none=True)
+        (score_loss + recipe.box_weight * box_loss).backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.most_gradient)
+        self._optimiser.step()
+        self._follow(recipe.kept_at(self.step + 1))
+        self.step += 1
+        return StepReport(score_loss.item(), box_loss.item(), norm.item(), rate)
+
+    @torch.no_grad()
+    def _follow(self, kept: float) -> None:
+        for slow, fast in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if slow.is_floating_point():
+                slow.lerp_(fast, 1 - kept)
+            else:
+                slow.copy_(fast)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save` wrote, on the CPU; raises DatasetError."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise DatasetError(f"{path} is no checkpoint of this program: {error}") from None
+    return state
