@@ -15,7 +15,7 @@ from anonymizer.errors import ModelError
 from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
 from anonymizer.settings.schema import DetectSettings, Settings, TargetName
-from anonymizer.types import Size
+from anonymizer.types import Size, Target
 from anonymizer.zoo import ModelSpec, Order, Zoo
 
 
@@ -35,18 +35,19 @@ def make_detector(
     """
     zoo = Zoo(settings.models_dir)
     wanted = {
-        TargetName.FACE: (settings.face_model, settings.face_threshold),
-        TargetName.PERSON: (settings.person_model, settings.person_threshold),
+        Target.FACE: (settings.face_model, settings.face_threshold),
+        Target.PERSON: (settings.person_model, settings.person_threshold),
     }
-    try_strangers(zoo, [wanted[target][0] for target in sorted(targets)], settings)
+    needed = sorted({name.target for name in targets}, reverse=True)
+    try_strangers(zoo, [wanted[target][0] for target in needed], settings)
     detectors = []
-    for target in sorted(targets):
+    for target in needed:
         name, threshold = wanted[target]
         spec = zoo.verify(name)
         limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
         scout = None
-        if target is TargetName.FACE and reaches:
+        if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
             TfliteDetector(

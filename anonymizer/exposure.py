@@ -12,8 +12,8 @@ LEAST_MASKED = 0.5  # share of a box: a redacted face that a model still takes f
 
 
 def exposed(boxes: F32, regions: Sequence[Region]) -> F32:
-    """The boxes (N, 4), in pixels, of which the boxes around the regions cover less than half."""
-    masks = np.array([region.box for region in regions], np.float32).reshape(-1, 4)
+    """The boxes (N, 4), in pixels, of which the boxes around the regions, polygons aside, cover less than half."""
+    masks = np.array([region.box for region in regions if region.outline is None], np.float32).reshape(-1, 4)
     bare = [box for box in boxes if _masked_share(box, masks) < LEAST_MASKED]
     return np.array(bare, np.float32).reshape(-1, 4)
 

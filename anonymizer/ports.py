@@ -138,6 +138,10 @@ class Meter(Protocol):
         """One published frame was masked whole."""
         ...
 
+    def governor_level(self, camera: str, level: int) -> None:
+        """How far the camera degrades under load: 0 not at all, 1 wider masks, from 2 on fewer frames."""
+        ...
+
     def masked_backwards(self, camera: str) -> None:
         """One released frame hides somebody of whom only later frames tell."""
         ...
@@ -184,6 +188,10 @@ class Meter(Protocol):
 
     def detector_model(self, model: str, precision: str, runtime: str, delegate: str) -> None:
         """A model was loaded; `delegate` computes it."""
+        ...
+
+    def attention_failed(self, camera: str) -> None:
+        """Attention was to look at one frame and could not."""
         ...
 
     def delegate_fallback(self, model: str, delegate: str) -> None:

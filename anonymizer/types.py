@@ -41,6 +41,7 @@ class Outcome(enum.StrEnum):
 
     OK = "ok"
     DROPPED = "dropped"
+    SKIPPED = "skipped"  # left out under load, on purpose
     FAILED = "failed"
 
 
@@ -49,14 +50,21 @@ class Reason(enum.StrEnum):
 
     DETECTION = "detection"
     TRACK = "track"
+    ZONE = "zone"  # of the settings
+    ATTENTION = "attention"  # somebody whom no detection or track explains
     STARTING = "starting"  # nothing has been detected yet on this connection
     STALE = "stale"  # the newest detection is older than max_detection_age
     INFERENCE_FAILED = "inference_failed"
     INVALID_OUTPUT = "invalid_output"  # NaN, infinite or impossible model output
     SUSPECT_DECODE = "suspect_decode"  # decode error, corrupt flag or packet loss since the last key frame
     CAMERA_CHANGED = "camera_changed"  # resolution or codec changed; old tracks mean nothing
+    CAMERA_MOVED = "camera_moved"  # it turns, was moved or shows another scene; nothing known applies to that
+    ATTENTION_FAILED = "attention_failed"  # in mode strict
     NO_SIGNAL = "no_signal"  # placeholder while the camera is away
     POLICY_FAILED = "policy_failed"  # the policy or tracker itself raised
+
+
+REGION_REASONS = frozenset({Reason.DETECTION, Reason.TRACK, Reason.ZONE, Reason.ATTENTION})  # never of a whole frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,17 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """Where in a frame somebody may be: a grid of equal cells that covers all of it."""
+
+    cells: F32  # (rows, columns) 0-1, finite; a cell is hot from HOT on
+    presence: float  # 0-1 that there is anybody at all
+
+
+HOT = 0.5  # value of a cell that says: look here
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """What the detectors found in one frame; all arrays share N, N may be 0."""
 
@@ -126,6 +145,8 @@ class Detections:
     scores: F32  # (N,) 0-1
     class_ids: I32  # (N,) values of Target
     model: str = ""
+    heat: Heat | None = None  # None: attention did not look, or failed
+    attention_failed: bool = False  # attention was to look and could not
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -190,6 +211,7 @@ class Region:
     reason: Reason
     target: Target | None = None
     track_id: int | None = None  # of the track that it follows, if it follows one
+    outline: tuple[tuple[float, float], ...] | None = None  # a polygon in source pixels instead of `shape`
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,9 @@ class RecordingMeter:
     def whole_frame(self, camera: str, reason: Reason) -> None:
         self._count("whole_frame", camera, reason)
 
+    def governor_level(self, camera: str, level: int) -> None:
+        self._set("governor_level", camera, value=level)
+
     def masked_backwards(self, camera: str) -> None:
         self._count("masked_backwards", camera)
 
@@ -146,6 +149,9 @@ class RecordingMeter:
 
     def detector_model(self, model: str, precision: str, runtime: str, delegate: str) -> None:
         self._count("detector_model", model, precision, runtime, delegate)
+
+    def attention_failed(self, camera: str) -> None:
+        self._count("attention_failed", camera)
 
     def delegate_fallback(self, model: str, delegate: str) -> None:
         self._count("delegate_fallback", model, delegate)

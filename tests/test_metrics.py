@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from anonymizer.observe.meter import LATENCY_BUCKETS_S, STAGE_BUCKETS_S, WHOLE_FRAME_REASONS, PrometheusMeter
 from anonymizer.ports import Meter
-from anonymizer.types import Outcome, Reason, Stage, Target
+from anonymizer.types import REGION_REASONS, Outcome, Reason, Stage, Target
 
 
 def make_meter() -> PrometheusMeter:
@@ -34,6 +34,8 @@ def use_everything(meter: Meter, camera: str) -> None:
     meter.detections(camera, Target.FACE, 3)
     meter.tracks(camera, Target.PERSON, 2)
     meter.whole_frame(camera, Reason.STALE)
+    meter.governor_level(camera, 2)
+    meter.attention_failed(camera)
     meter.masked_backwards(camera)
     meter.gaps_bridged(camera, 2)
     meter.unconfirmed_masked(camera, 3)
@@ -63,6 +65,8 @@ def test_every_call_shows_up_under_its_name_and_labels() -> None:
             ("detections_total", {("target", "face")}, 3),
             ("tracks", {("target", "person")}, 2),
             ("whole_frame_masks_total", {("reason", "stale")}, 1),
+            ("governor_level", set(), 2),
+            ("attention_failures_total", set(), 1),
             ("frames_masked_backwards_total", set(), 1),
             ("gaps_bridged_total", set(), 2),
             ("unconfirmed_detections_masked_total", set(), 3),
@@ -110,7 +114,7 @@ def test_a_remembered_camera_has_what_alerts_need_at_zero() -> None:
 
 
 def test_whole_frame_reasons_are_all_but_those_of_single_regions() -> None:
-    assert {Reason.DETECTION, Reason.TRACK} == set(Reason) - set(WHOLE_FRAME_REASONS)
+    assert set(WHOLE_FRAME_REASONS) == set(Reason) - REGION_REASONS
 
 
 def test_a_forgotten_camera_leaves_no_series_and_late_calls_do_not_bring_it_back() -> None:

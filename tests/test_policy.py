@@ -157,7 +157,7 @@ def test_a_detection_becomes_a_region_with_its_targets_look() -> None:
     plan = decide(evidence(detections=both[0], later=both[1]), redact)
     assert plan.regions == (
         Region((10, 10, 20, 20), Shape.BOX, Effect.FILL, Reason.DETECTION, Target.FACE),
-        Region((30, 30, 50, 90), Shape.BOX, Effect.MOSAIC, Reason.DETECTION, Target.PERSON),
+        Region((30, 30, 50, 90), Shape.BOX, Effect.FILL, Reason.DETECTION, Target.PERSON),
     )
 
 
@@ -214,7 +214,7 @@ def test_a_region_inside_a_box_of_the_same_effect_is_not_painted() -> None:
 
 @pytest.mark.parametrize(
     "person",
-    [MaskSettings(effect=Effect.FILL, margin=0.0), MaskSettings(shape=Shape.ELLIPSE, margin=0.0)],
+    [MaskSettings(effect=Effect.MOSAIC, margin=0.0), MaskSettings(shape=Shape.ELLIPSE, margin=0.0)],
     ids=["another effect", "an ellipse"],
 )
 def test_a_region_inside_another_effect_or_an_ellipse_is_still_painted(person: MaskSettings) -> None:

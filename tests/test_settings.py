@@ -198,10 +198,34 @@ WRONG = [
     ),
     (CAMERA + "web:\n  port: 8554\n", "a.yaml:5: web.port: rtsp has this port already; give each its own"),
     (CAMERA + "rtsp:\n  port: 8080\n", "a.yaml:1: web.port: rtsp has this port already; give each its own"),
-    (CAMERA + "privacy:\n  targets: []\n", "a.yaml:5: privacy.targets: name at least one of face, person"),
+    (
+        CAMERA + "privacy:\n  zones:\n    - [[0, 0], [1, 0]]\n",
+        "a.yaml:6: privacy.zones[0]: needs three or more points, all different: [[x, y], [x, y], [x, y]]",
+    ),
+    (
+        CAMERA + "privacy:\n  zones:\n    - [[0, 0], [1, 0], [0, 0], [0, 1]]\n",
+        "a.yaml:6: privacy.zones[0]: needs three or more points, all different: [[x, y], [x, y], [x, y]]",
+    ),
+    (
+        CAMERA + "privacy:\n  areas:\n    - - [0, 0]\n      - [1, 0]\n      - [0.5, 1.2]\n",
+        "a.yaml:8: privacy.areas[0][2]: must be fractions of the picture's width and height, 0 to 1, from its top left",
+    ),
+    (
+        CAMERA + "privacy:\n  zones:\n    - - [0, 0]\n      - [1, 0, 0]\n      - [0.5, 1]\n",
+        "a.yaml:7: privacy.zones[0][1]: must be two numbers, [x, y]",
+    ),
+    (
+        CAMERA + "privacy:\n  zones:\n    - [[0, 0], [1, 1], [1, 0], [0, 1]]\n",
+        "a.yaml:6: privacy.zones[0]: crosses or touches itself; give the corners in order, once around",
+    ),
+    (
+        CAMERA + "privacy:\n  min_face_height: 0.5\n  max_face_height: 0.5\n",
+        "a.yaml:6: privacy.max_face_height: must be more than min_face_height, or nobody is masked",
+    ),
+    (CAMERA + "privacy:\n  targets: []\n", "a.yaml:5: privacy.targets: name at least one of face, head, person"),
     (
         CAMERA + "privacy:\n  targets: [face, persn]\n",
-        "a.yaml:5: privacy.targets[1]: must be one of face, person; did you mean 'person'?",
+        "a.yaml:5: privacy.targets[1]: must be one of face, head, person; did you mean 'person'?",
     ),
     (CAMERA + "privacy:\n  targets: face\n", "a.yaml:5: privacy.targets: must be a list; put '- ' before each entry"),
     (
@@ -458,6 +482,7 @@ def test_an_image_that_is_none_is_refused(tmp_path: Path, content: bytes | None,
     [
         ("redact:\n  face:\n    effect: image\n", "redact.face.effect"),
         ("    redact:\n      person:\n        effect: image\n", "cameras[0].redact.person.effect"),
+        ("redact:\n  zone_effect: image\n", "redact.zone_effect"),
     ],
 )
 def test_the_effect_image_needs_an_image(tmp_path: Path, settings: str, key: str) -> None:
@@ -479,6 +504,19 @@ def test_an_unknown_effect_is_answered_with_the_nearest(tmp_path: Path) -> None:
     (line,) = problems(tmp_path, CAMERA + "redact:\n  face:\n    effect: mozaic\n")
     assert "redact.face.effect: must be one of" in line
     assert line.endswith("did you mean 'mosaic'?")
+
+
+def test_zones_are_polygons_in_fractions_and_a_camera_may_have_its_own(tmp_path: Path) -> None:
+    text = CAMERA + "    privacy:\n      zones: [[[0, 0], [0.5, 0], [0.25, 1]]]\nprivacy:\n  zones: []\n"
+    (camera,) = load(tmp_path, text).cameras
+    assert camera.privacy is not None
+    assert camera.privacy.zones == (((0.0, 0.0), (0.5, 0.0), (0.25, 1.0)),)
+
+
+@pytest.mark.parametrize(("mode", "lookahead_ms"), [("balanced", 700), ("strict", 700), ("live", 0)])
+def test_only_the_mode_live_does_without_look_ahead(tmp_path: Path, mode: str, lookahead_ms: int) -> None:
+    settings = load(tmp_path, CAMERA + f"privacy:\n  mode: {mode}\n  lookahead_ms: 700\n")
+    assert settings.privacy.effective_lookahead_ms == lookahead_ms
 
 
 def test_anchors_repeat_a_value(tmp_path: Path) -> None:

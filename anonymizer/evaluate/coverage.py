@@ -6,8 +6,8 @@ import numpy as np
 
 from anonymizer.evaluate.sample import Flags
 from anonymizer.redact.area import make_area
-from anonymizer.redact.ellipse import ellipse_stencil
-from anonymizer.types import F32, U8, RedactionPlan, Shape, Size
+from anonymizer.redact.outline import stencil_of
+from anonymizer.types import F32, U8, RedactionPlan, Size
 
 FACE_COVERED = 0.9  # share of a face's box that masks must cover
 PERSON_COVERED = 0.8
@@ -21,10 +21,11 @@ def mask_of_plan(plan: RedactionPlan, size: Size) -> Flags:
         area = make_area(region.box, size)
         if area is not None:
             window = np.s_[2 * area.y1 : 2 * area.y2, 2 * area.x1 : 2 * area.x2]
-            if region.shape is Shape.ELLIPSE:
-                mask[window] |= ellipse_stencil(area).repeat(2, axis=0).repeat(2, axis=1) != 0
-            else:
+            stencil = stencil_of(region, area)
+            if stencil is None:
                 mask[window] = True
+            else:
+                mask[window] |= stencil.repeat(2, axis=0).repeat(2, axis=1) != 0
     return mask
 
 

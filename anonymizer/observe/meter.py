@@ -12,15 +12,15 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
-from anonymizer.types import Outcome, Reason, Stage, Target
+from anonymizer.types import REGION_REASONS, Outcome, Reason, Stage, Target
 
 SUSPECT_CAUSES = ("error", "flag", "loss")
-WHOLE_FRAME_REASONS = tuple(reason for reason in Reason if reason not in (Reason.DETECTION, Reason.TRACK))
+WHOLE_FRAME_REASONS = tuple(reason for reason in Reason if reason not in REGION_REASONS)
 
 STAGE_BUCKETS_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.05, 0.066, 0.1, 0.2, 0.5, 1.0, 2.0)
 LATENCY_BUCKETS_S = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175),
-    *(0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0),
+    *(0.2, 0.25, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1.0, 1.5, 2.0),
 )
 
 _Child = TypeVar("_Child", Counter, Gauge, Histogram)
@@ -117,7 +117,8 @@ class PrometheusMeter:
         )
         self._latency = self._histogram(
             "capture_to_publish_seconds",
-            "Age of a frame when it is published; alert on p99 over 0.5 s, then look at the stages.",
+            "Age of a frame when it is published, the look-ahead included; "
+            "alert on p99 over privacy.lookahead_ms and half a second, then look at the stages.",
             LATENCY_BUCKETS_S,
         )
         self._detections = self._counter(
@@ -131,6 +132,11 @@ class PrometheusMeter:
             "Published frames that were masked whole; safe but useless pictures: the reason says what to repair.",
             "reason",
         )
+        self._level = self._gauge(
+            "governor_level",
+            "0: all is well, 1: masks are wider, 2 to 4: of 2, 4 or 8 frames one is published; "
+            "above 0 for minutes: too much for this machine, take faster models, fewer or slower cameras.",
+        )
         self._backwards = self._counter(
             "frames_masked_backwards",
             "Frames that hide somebody of whom only later frames told; without look-ahead they would have shown.",
@@ -142,6 +148,10 @@ class PrometheusMeter:
         self._unconfirmed = self._counter(
             "unconfirmed_detections_masked",
             "Detections masked before a second one confirmed them; far more than people pass: raise the thresholds.",
+        )
+        self._attention_failures = self._counter(
+            "attention_failures",
+            "Frames at which the attention model was to look and could not; any: see the log. Mode strict masks them.",
         )
         self._suspect = self._counter(
             "suspect_frames",
@@ -180,7 +190,7 @@ class PrometheusMeter:
             *(self._frames, self._stage_seconds, self._latency, self._detections, self._tracks, self._whole_frame),
             *(self._suspect, self._connected, self._reconnects, self._dropped, self._queue_depth, self._restarts),
             *(self._clients, self._bytes, self._audited, self._findings, self._audit_failures, self._webhook_failures),
-            *(self._backwards, self._gaps, self._unconfirmed),
+            *(self._backwards, self._gaps, self._unconfirmed, self._level, self._attention_failures),
         )
 
     def exposition(self) -> bytes:
@@ -210,6 +220,10 @@ class PrometheusMeter:
     def whole_frame(self, camera: str, reason: Reason) -> None:
         """One published frame was masked whole."""
         self._whole_frame.at(camera, reason).inc()
+
+    def governor_level(self, camera: str, level: int) -> None:
+        """How far the camera degrades under load: 0 not at all, 1 wider masks, from 2 on fewer frames."""
+        self._level.at(camera).set(level)
 
     def masked_backwards(self, camera: str) -> None:
         """One released frame hides somebody of whom only later frames tell."""
@@ -259,6 +273,10 @@ class PrometheusMeter:
         """A model was loaded; `delegate` computes it."""
         self._models.labels(model, precision, runtime, delegate).set(1)
 
+    def attention_failed(self, camera: str) -> None:
+        """Attention was to look at one frame and could not."""
+        self._attention_failures.at(camera).inc()
+
     def delegate_fallback(self, model: str, delegate: str) -> None:
         """The CPU computes a model instead of the delegate asked for, which did not start."""
         self._delegate_fallbacks.labels(model, delegate).inc()
@@ -293,9 +311,10 @@ class PrometheusMeter:
             self._tracks.at(camera, _name(target))
         self._latency.at(camera)
         self._connected.at(camera)
+        self._level.at(camera)
         self._reconnects.at(camera)
         for counter in (
-            *(self._backwards, self._gaps, self._unconfirmed),
+            *(self._backwards, self._gaps, self._unconfirmed, self._attention_failures),
             *(self._audited, self._findings, self._audit_failures, self._webhook_failures),
         ):
             counter.at(camera)

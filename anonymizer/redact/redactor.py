@@ -10,11 +10,11 @@ from anonymizer.redact.area import Area, grown, make_area, whole_area
 from anonymizer.redact.blur import Blur
 from anonymizer.redact.colour import rgb_of
 from anonymizer.redact.effect import Patch, PatchEffect, cut
-from anonymizer.redact.ellipse import ellipse_stencil
 from anonymizer.redact.fill import Fill
 from anonymizer.redact.image import Image
 from anonymizer.redact.mosaic import Mosaic
 from anonymizer.redact.noise import Noise
+from anonymizer.redact.outline import stencil_of
 from anonymizer.redact.soft import blend, fade
 from anonymizer.settings.schema import SURROUND, RedactSettings
 from anonymizer.types import (
@@ -27,7 +27,6 @@ from anonymizer.types import (
     RedactedFrame,
     RedactionPlan,
     Region,
-    Shape,
     Size,
 )
 
@@ -61,9 +60,9 @@ class Redactor:
     def redact(self, frame: Frame, plan: RedactionPlan) -> RedactedFrame:
         """A masked copy of the frame, read-only, that shares no memory with it.
 
-        A region covers every pixel that its box or ellipse touches, rounded outward to even coordinates; nothing else
-        changes. A plan that was made for another frame, or has a box that is not finite or inside out, masks the
-        whole frame. Raises ValueError if the planes are not 4:2:0 with even sides.
+        A region covers every pixel that its box, ellipse or polygon touches, rounded outward to even coordinates;
+        nothing else changes. A plan that was made for another frame, or has a box that is not finite or inside out,
+        masks the whole frame. Raises ValueError if the planes are not 4:2:0 with even sides.
         """
         _check(frame.planes)
         if plan.whole_frame is not None:
@@ -109,7 +108,7 @@ class Redactor:
         outer = grown(area, self._edge, frame.size) if self._edge else area
         track = None if region.track_id is None else (frame.epoch, region.track_id)
         patch = Patch(cut(planes, outer), planes, outer, frame.colour, track)
-        stencil = ellipse_stencil(area) if region.shape is Shape.ELLIPSE else None
+        stencil = stencil_of(region, area)
         if self._edge:
             blend(_painted(effect, patch), fade(area, outer, stencil, self._edge), patch.planes)
         elif stencil is not None:

@@ -49,9 +49,11 @@ def check_pictures(document: Document, settings: Settings) -> None:
     for index, camera in enumerate(settings.cameras):
         sections.append((("cameras", index, "redact"), camera.redact or settings.redact))
     for loc, redact in sections:
-        for kind, mask in redact:
-            if isinstance(mask, MaskSettings) and mask.effect is Effect.IMAGE and redact.image is None:
-                document.report((*loc, kind, "effect"), "image needs a picture file; name it beside, as image")
+        effects: dict[Loc, Effect] = {("zone_effect",): redact.zone_effect}
+        effects |= {(kind, "effect"): mask.effect for kind, mask in redact if isinstance(mask, MaskSettings)}
+        for key, effect in effects.items():
+            if effect is Effect.IMAGE and redact.image is None:
+                document.report((*loc, *key), "image needs a picture file; name it beside, as image")
 
 
 def _redact_sections(data: dict[str, Value]) -> Iterator[tuple[Loc, dict[str, Value]]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from anonymizer.polygon import Point, crosses_itself
 from anonymizer.types import Effect, Shape, Target
 
 CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
@@ -51,6 +52,21 @@ def _fill_colour(text: str) -> str:
     return text
 
 
+def _polygon(points: tuple[tuple[float, ...], ...]) -> tuple[Point, ...]:
+    corners = []
+    for index, point in enumerate(points):
+        if len(point) != 2:
+            raise problem("must be two numbers, [x, y]", index)
+        if not all(0 <= value <= 1 for value in point):
+            raise problem("must be fractions of the picture's width and height, 0 to 1, from its top left", index)
+        corners.append((point[0], point[1]))
+    if len(set(corners)) < 3 or len(set(corners)) < len(corners):
+        raise problem("needs three or more points, all different: [[x, y], [x, y], [x, y]]")
+    if crosses_itself(corners):
+        raise problem("crosses or touches itself; give the corners in order, once around")
+    return tuple(corners)
+
+
 def _web_address(address: SecretStr) -> SecretStr:
     if not address.get_secret_value().lower().startswith(WEB_SCHEMES):
         raise problem(f"must begin with one of {', '.join(WEB_SCHEMES)}")
@@ -62,6 +78,7 @@ CameraUrl = Annotated[str, AfterValidator(_camera_url)]
 PushUrl = Annotated[str, AfterValidator(_push_url)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 FillColour = Annotated[str, AfterValidator(_fill_colour)]
+Polygon = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_polygon)]
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -91,18 +108,27 @@ class TargetName(enum.StrEnum):
     """What to mask, as the YAML names it."""
 
     FACE = "face"
+    HEAD = "head"  # the upper part of persons
     PERSON = "person"
 
     @property
     def target(self) -> Target:
-        """The class behind the name."""
-        return Target[self.name]
+        """What is looked for to find it."""
+        return Target.FACE if self is TargetName.FACE else Target.PERSON
+
+
+class Mode(enum.StrEnum):
+    """What weighs more: privacy, pictures, or delay."""
+
+    BALANCED = "balanced"
+    STRICT = "strict"  # masks what is only suspected
+    LIVE = "live"  # balanced without look-ahead
 
 
 class MaskSettings(Section):
     """How one kind of target is masked."""
 
-    effect: Effect = Effect.MOSAIC
+    effect: Effect = Effect.FILL
     shape: Shape = Shape.BOX
     margin: float = Field(default=0.2, ge=0.0, le=2.0)  # fraction of the box, added on each side
 
@@ -111,7 +137,9 @@ class RedactSettings(Section):
     """How things look once masked."""
 
     face: MaskSettings = MaskSettings(shape=Shape.ELLIPSE, margin=0.3)
+    head: MaskSettings = MaskSettings(margin=0.2)
     person: MaskSettings = MaskSettings(margin=0.1)
+    zone_effect: Effect = Effect.FILL
     mosaic_cells: int = Field(default=6, ge=1, le=6)  # across the shorter side of a region
     mosaic_frozen: bool = False  # a track keeps the cells that it began with
     fill_colour: FillColour = "#000000"  # or SURROUND; also the ground of an image
@@ -122,7 +150,14 @@ class RedactSettings(Section):
 class PrivacySettings(Section):
     """When a frame may leave, and what happens in doubt."""
 
+    mode: Mode = Mode.BALANCED
     targets: tuple[TargetName, ...] = (TargetName.FACE, TargetName.PERSON)
+    zones: tuple[Polygon, ...] = ()  # always masked
+    areas: tuple[Polygon, ...] = ()  # only who touches one is masked; none: everybody is
+    min_face_height: float | None = Field(default=None, ge=0, le=1)  # fractions of the frame's height
+    max_face_height: float | None = Field(default=None, ge=0, le=1)
+    min_person_height: float | None = Field(default=None, ge=0, le=1)
+    max_person_height: float | None = Field(default=None, ge=0, le=1)
     max_detection_age_ms: int = Field(default=400, ge=0, le=5000)
     lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held for what later ones tell
     max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection beyond that
@@ -132,8 +167,21 @@ class PrivacySettings(Section):
     @classmethod
     def _has_targets(cls, targets: tuple[TargetName, ...]) -> tuple[TargetName, ...]:
         if not targets:
-            raise problem("name at least one of face, person")
+            raise problem("name at least one of face, head, person")
         return targets
+
+    @model_validator(mode="after")
+    def _some_heights_count(self) -> Self:
+        for target in ("face", "person"):
+            least, most = getattr(self, f"min_{target}_height"), getattr(self, f"max_{target}_height")
+            if least is not None and most is not None and least >= most:
+                raise problem(f"must be more than min_{target}_height, or nobody is masked", f"max_{target}_height")
+        return self
+
+    @property
+    def effective_lookahead_ms(self) -> int:
+        """How long frames are held in this mode."""
+        return 0 if self.mode is Mode.LIVE else self.lookahead_ms
 
 
 class CameraSettings(Section):

@@ -20,6 +20,8 @@ WHY_MASKED = {
     Reason.INVALID_OUTPUT: "The model gave impossible answers: the whole picture is masked.",
     Reason.SUSPECT_DECODE: "The camera's stream is damaged: the whole picture is masked until the next clean one.",
     Reason.CAMERA_CHANGED: "The camera changed its picture: all of it is masked until people are found anew.",
+    Reason.CAMERA_MOVED: "The camera moves or shows another scene: all of it is masked until people are found anew.",
+    Reason.ATTENTION_FAILED: "The attention model failed: in mode strict the whole picture is masked. See the log.",
     Reason.NO_SIGNAL: "No picture from the camera.",
     Reason.POLICY_FAILED: "Deciding what to mask failed: the whole picture is masked. See the log.",
 }
