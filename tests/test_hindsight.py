@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anonymizer.policy import SPREAD_SIGMAS
 from anonymizer.settings.schema import TrackSettings
-from anonymizer.track.hindsight import MAX_SIGHTINGS, Hindsight, Sighting, backwards, between
+from anonymizer.track import hindsight as looking_back
+from anonymizer.track.hindsight import MAX_SIGHTINGS, Hindsight, Sighting
 from anonymizer.track.motion import SPREAD_LIMIT
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Target, Track, TrackState
@@ -34,6 +35,16 @@ def seen_at(
 ) -> Sighting:
     track = Track(track_id, Target.FACE, (x, 100.0, x + width, 100.0 + height), 0.9, TrackState.CONFIRMED, 0)
     return Sighting(round(frame * FRAME_NS), track)
+
+
+def backwards(sightings: list[Sighting], pts_ns: int) -> Track:
+    (track,) = looking_back.backwards([sightings], pts_ns)
+    return track
+
+
+def between(before: Sighting, after: Sighting, pts_ns: int) -> Track:
+    (track,) = looking_back.between([(before, after)], pts_ns)
+    return track
 
 
 def masked(track: Track, margin: float = 0.0) -> Box:
@@ -76,10 +87,22 @@ def test_whoever_comes_closer_is_not_smaller_before_the_first_sighting() -> None
     assert track.box[2] - track.box[0] >= 40 - 1e-6
 
 
-def test_at_the_first_sighting_and_after_it_is_the_first_sighting() -> None:
-    sightings = [seen_at(10, 100), seen_at(11, 105)]
-    assert backwards(sightings, 10 * FRAME_NS) == sightings[0].track
-    assert backwards(sightings, 99 * FRAME_NS) == sightings[0].track
+def test_nobody_comes_from_nowhere() -> None:
+    assert looking_back.backwards([], 0) == looking_back.between([], 0) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 12), st.floats(-20, 20)), min_size=1, max_size=5))
+def test_many_tracks_are_looked_back_on_as_each_alone(people: list[tuple[int, float]]) -> None:
+    histories = [
+        [seen_at(50 + who + 2 * i, 500 + step * i, track_id=who) for i in range(count)]
+        for who, (count, step) in enumerate(people)
+    ]
+    for track, history in zip(looking_back.backwards(histories, 45 * FRAME_NS), histories, strict=True):
+        alone = backwards(history, 45 * FRAME_NS)
+        assert (track.track_id, track.unseen_ns) == (alone.track_id, alone.unseen_ns)
+        assert track.box == pytest.approx(alone.box)
+        assert track.spread_px == pytest.approx(alone.spread_px)
 
 
 @settings(deadline=None)
@@ -99,11 +122,6 @@ def test_between_two_sightings_lies_the_straight_line() -> None:
     assert track.box == pytest.approx((150, 100, 200, 150))
     assert track.unseen_ns == 5 * FRAME_NS
     assert track.state is TrackState.COASTING
-
-
-@pytest.mark.parametrize(("frame", "x"), [(5, 100), (10, 100), (20, 200), (25, 200)])
-def test_outside_of_two_sightings_it_is_the_nearer_one(frame: int, x: float) -> None:
-    assert between(seen_at(10, 100), seen_at(20, 200), frame * FRAME_NS).box[0] == x
 
 
 @settings(deadline=None)

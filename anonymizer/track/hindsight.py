@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anonymizer.track import kalman, motion
-from anonymizer.track.kalman import F64
+from anonymizer.track.kalman import F64, Belief
 from anonymizer.types import Track, TrackState
 
 MAX_SIGHTINGS = 64  # of one track; older ones go
@@ -30,45 +30,49 @@ class Sighting:
     track: Track
 
 
-def backwards(sightings: Sequence[Sighting], pts_ns: int) -> Track:
-    """The track at `pts_ns`, at or before its first sighting; `sightings` from the first on, at least one.
+def backwards(histories: Sequence[Sequence[Sighting]], pts_ns: int) -> list[Track]:
+    """Tracks at `pts_ns`, before the first of their sightings; each history begins with that and is not empty.
 
-    The longer before and the fewer the sightings, the wider its spread. It is nowhere smaller than when first seen.
+    The longer before and the fewer the sightings, the wider the spread. Nobody is smaller than when first seen.
     """
-    first = sightings[0]
-    if pts_ns >= first.pts_ns:
-        return first.track
-    values = motion.centres(np.array([sighting.track.box for sighting in sightings[:_USED]], np.float64))
-    targets = np.array([first.track.target], np.int32)
-    newest = len(values) - 1
-    belief = kalman.begin(values[newest:], motion.speeds(values[newest:], targets))
-    for index in range(newest - 1, -1, -1):
-        step_s = (sightings[index].pts_ns - sightings[index + 1].pts_ns) / 1e9
-        belief = kalman.predict(belief, step_s, motion.agilities(belief.value, targets))
-        belief = kalman.correct(belief, values[index : index + 1])
-    belief = kalman.predict(belief, (pts_ns - first.pts_ns) / 1e9, motion.agilities(belief.value, targets))
+    if not histories:
+        return []
+    used = [history[:_USED] for history in histories]
+    counts = np.array([len(history) for history in used])
+    steps = int(counts.max())
+    boxes = np.array([[history[min(at, len(history) - 1)].track.box for history in used] for at in range(steps)])
+    times_s = np.array([[history[min(at, len(history) - 1)].pts_ns / 1e9 for history in used] for at in range(steps)])
+    values = motion.centres(boxes.reshape(-1, 4)).reshape(boxes.shape)  # (steps, N, 4)
+    targets = np.array([history[0].track.target for history in used], np.int32)
+    belief = kalman.begin(values[-1], motion.speeds(values[-1], targets))
+    for at in range(steps - 2, -1, -1):  # a shorter history repeats its newest sighting, and begins anew there
+        step_s = (times_s[at] - times_s[at + 1])[:, None]
+        moved = kalman.predict(belief, step_s, motion.agilities(belief.value, targets))
+        corrected, begun = (
+            kalman.correct(moved, values[at]),
+            kalman.begin(values[at], motion.speeds(values[at], targets)),
+        )
+        belief = Belief(np.where((at + 1 < counts)[:, None], corrected.moments, begun.moments))
+    back_s = (pts_ns / 1e9 - times_s[0])[:, None]
+    belief = kalman.predict(belief, back_s, motion.agilities(belief.value, targets))
     value = belief.value.copy()
-    np.maximum(value[:, 2:], values[:1, 2:], out=value[:, 2:])
-    return _unseen(first.track, value, belief.value_var, first.pts_ns - pts_ns)
+    np.maximum(value[:, 2:], values[0, :, 2:], out=value[:, 2:])
+    unseen_ns = [history[0].pts_ns - pts_ns for history in used]
+    return _unseen([history[0].track for history in used], value, belief.value_var, unseen_ns)
 
 
-def between(before: Sighting, after: Sighting, pts_ns: int) -> Track:
-    """The track at `pts_ns`, between two of its sightings; the further from both, the wider its spread.
-
-    Outside of the two it is the nearer sighting.
-    """
-    if pts_ns <= before.pts_ns:
-        return before.track
-    if pts_ns >= after.pts_ns:
-        return after.track
-    ends = motion.centres(np.array([before.track.box, after.track.box], np.float64))
-    whole_s, since_s = (after.pts_ns - before.pts_ns) / 1e9, (pts_ns - before.pts_ns) / 1e9
-    share = since_s / whole_s
-    value = (1 - share) * ends[:1] + share * ends[1:]
-    agility = motion.agilities(value, np.array([after.track.target], np.int32))
+def between(pairs: Sequence[tuple[Sighting, Sighting]], pts_ns: int) -> list[Track]:
+    """Tracks at `pts_ns`, between two of their sightings; the further from both, the wider the spread."""
+    if not pairs:
+        return []
+    befores, afters = (motion.centres(np.array([pair[side].track.box for pair in pairs])) for side in (0, 1))
+    whole_s = np.array([after.pts_ns - before.pts_ns for before, after in pairs])[:, None] / 1e9
+    since_s = np.array([pts_ns - before.pts_ns for before, _ in pairs])[:, None] / 1e9
+    value = befores + since_s / whole_s * (afters - befores)
+    agility = motion.agilities(value, np.array([after.track.target for _, after in pairs], np.int32))
     bend_var = agility**2 * (since_s * (whole_s - since_s)) ** 2 / (3 * whole_s)
-    nearest_ns = min(pts_ns - before.pts_ns, after.pts_ns - pts_ns)
-    return _unseen(after.track, value, bend_var + kalman.measurement_var(value), nearest_ns)
+    nearest_ns = [min(pts_ns - before.pts_ns, after.pts_ns - pts_ns) for before, after in pairs]
+    return _unseen([after.track for _, after in pairs], value, bend_var + kalman.measurement_var(value), nearest_ns)
 
 
 class Hindsight:
@@ -100,38 +104,48 @@ class Hindsight:
 
         Not among them: tracks that were seen before `pts_ns` and never since; the tracker predicts those.
         """
-        return tuple(
-            _placed(seen, pts_ns)
-            for seen in self._sightings.values()
-            if seen[0].pts_ns - reach_ns <= pts_ns <= seen[-1].pts_ns
-        )
+        exact: list[Track] = []
+        unborn: list[Sequence[Sighting]] = []
+        missed: list[tuple[Sighting, Sighting]] = []
+        for seen in self._sightings.values():
+            if not seen[0].pts_ns - reach_ns <= pts_ns <= seen[-1].pts_ns:
+                continue
+            index = bisect_left(seen, pts_ns, key=lambda sighting: sighting.pts_ns)
+            if seen[index].pts_ns == pts_ns:
+                exact.append(seen[index].track)
+            elif index:
+                missed.append((seen[index - 1], seen[index]))
+            else:
+                unborn.append(seen)
+        return (*exact, *between(missed, pts_ns), *backwards(unborn, pts_ns))
 
     def reset(self) -> None:
         """Forget everybody."""
         self._sightings.clear()
 
 
-def _placed(seen: Sequence[Sighting], pts_ns: int) -> Track:
-    index = bisect_left(seen, pts_ns, key=lambda sighting: sighting.pts_ns)
-    if seen[index].pts_ns == pts_ns:
-        return seen[index].track
-    return between(seen[index - 1], seen[index], pts_ns) if index else backwards(seen, pts_ns)
-
-
 def _recent(seen: list[Sighting], since_ns: int) -> list[Sighting]:
     """The sightings from `since_ns` on and the newest one before, so that nobody seems to be born there."""
     if seen[-1].pts_ns < since_ns:
         return []
+    if len(seen) <= MAX_SIGHTINGS and (len(seen) == 1 or seen[1].pts_ns > since_ns):
+        return seen
     oldest = bisect_left(seen, since_ns, key=lambda sighting: sighting.pts_ns)
     return seen[max(oldest - 1, len(seen) - MAX_SIGHTINGS, 0) :]
 
 
-def _unseen(track: Track, value: F64, value_var: F64, unseen_ns: int) -> Track:
-    (x, y, width, height), (spread_x, spread_y) = value[0].tolist(), motion.limited_spread(value_var, value)[0].tolist()
-    return replace(
-        track,
-        box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2),
-        state=track.state if track.state is TrackState.TENTATIVE else TrackState.COASTING,
-        unseen_ns=unseen_ns,
-        spread_px=(spread_x, spread_y),
-    )
+def _unseen(tracks: Sequence[Track], value: F64, value_var: F64, unseen_ns: Sequence[int]) -> list[Track]:
+    """The tracks at other places: centres and sides (N, 4) and their variances."""
+    half = value[:, 2:] / 2
+    boxes = np.concatenate([value[:, :2] - half, value[:, :2] + half], axis=1).tolist()
+    spreads = motion.limited_spread(value_var, value).tolist()
+    return [
+        replace(
+            track,
+            box=(x1, y1, x2, y2),
+            state=track.state if track.state is TrackState.TENTATIVE else TrackState.COASTING,
+            unseen_ns=unseen,
+            spread_px=(spread_x, spread_y),
+        )
+        for track, (x1, y1, x2, y2), unseen, (spread_x, spread_y) in zip(tracks, boxes, unseen_ns, spreads, strict=True)
+    ]

@@ -67,7 +67,7 @@ class Belief:
 
 def measurement_var(measured: F64) -> F64:
     """Variance (N, 4) of measured boxes (N, 4): a centre and a side jitter in proportion to the side."""
-    sides = np.tile(measured[:, 2:], 2)
+    sides = np.concatenate([measured[:, 2:], measured[:, 2:]], axis=1)
     return np.asarray(np.maximum(MEASUREMENT_SIGMA * sides, MEASUREMENT_FLOOR_PX) ** 2)
 
 
@@ -77,16 +77,17 @@ def begin(measured: F64, speed: F64) -> Belief:
     return Belief(np.stack([measured, zeros, measurement_var(measured), zeros, speed**2]))
 
 
-def predict(belief: Belief, step_s: float, agility: F64) -> Belief:
-    """Belief `step_s` later, or earlier if negative; either way it becomes less certain.
+def predict(belief: Belief, step_s: float | F64, agility: F64) -> Belief:
+    """Belief `step_s` (for all, or (N, 1)) later, or earlier if negative; either way it becomes less certain.
 
     `agility` (N, 4) is how much a velocity may change (one sigma) within one second.
     """
-    span, noise = abs(step_s), agility**2
+    step = np.asarray(step_s, np.float64)
+    span, noise = np.abs(step), agility**2
     moments = belief.moments.copy()
-    moments[0] += step_s * belief.velocity
-    moments[2] += 2 * step_s * belief.cross_var + span**2 * belief.velocity_var + noise * (span**3 / 3)
-    moments[3] += step_s * belief.velocity_var + noise * (step_s * span / 2)
+    moments[0] += step * belief.velocity
+    moments[2] += 2 * step * belief.cross_var + span**2 * belief.velocity_var + noise * (span**3 / 3)
+    moments[3] += step * belief.velocity_var + noise * (step * span / 2)
     moments[4] += noise * span
     return Belief(moments)
 
