@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from anonymizer.clock import FakeClock
 from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, TargetName, TrackSettings
+from anonymizer.settings.schema import MaskSettings, Mode, PrivacySettings, RedactSettings, TargetName, TrackSettings
 from anonymizer.types import (
     Detections,
     Effect,
@@ -38,7 +38,7 @@ Box = tuple[float, float, float, float]
 class Rig:
     """A real core, tracker and policy; the detector's answers come `answer_ms` after their frame."""
 
-    def __init__(self, *, lookahead_ms: int = 500, answer_ms: int = 10, hold_ms: int = 1000) -> None:
+    def __init__(self, *, lookahead_ms: int = 500, answer_ms: int = 10, mode: Mode = Mode.BALANCED) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
         self.out: list[tuple[int, RedactedFrame]] = []  # when it left, in ms
@@ -46,7 +46,7 @@ class Rig:
         self._answers: deque[tuple[int, Detections | InferenceFailed]] = deque()
         self.core = make_core(
             "cam",
-            PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, hold_ms=hold_ms),
+            PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, mode=mode),
             RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.2)),
             TrackSettings(),
             submit=lambda _frame: None,
@@ -121,8 +121,8 @@ def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held(
     assert rig.meter.counts["masked_backwards", "cam"] == 12
 
 
-def test_without_look_ahead_they_show_until_they_are_found() -> None:
-    rig = Rig(lookahead_ms=0)
+@pytest.mark.parametrize("rig", [Rig(lookahead_ms=0), Rig(mode=Mode.LIVE)], ids=["no look-ahead", "mode live"])
+def test_without_look_ahead_they_show_until_they_are_found(rig: Rig) -> None:
     for seq in range(40):
         rig.play(seq, face(seq) if seq >= 20 else nobody(seq))
     rig.finish()

@@ -68,7 +68,7 @@ def test_the_time_line_is_strictly_increasing_whatever_comes(steps: list[tuple[i
 
 def pushed(ring: HoldRing, seq: int) -> list[int]:
     """Pushes frame `seq`, taken `seq` times 40 ms after the first; the frames that are lost."""
-    return [frame.seq for frame in ring.push(Held(make_frame(seq)))]
+    return [frame.seq for frame in ring.push(Held(make_frame(seq), lag_ns=0))]
 
 
 def test_the_ring_drops_frames_that_are_much_older_than_the_newest() -> None:

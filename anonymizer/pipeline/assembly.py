@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from anonymizer.clock import Clock
 from anonymizer.pipeline.camera import CameraCore
+from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Policy
 from anonymizer.ports import FrameSink, Meter
@@ -31,18 +32,19 @@ def make_core(
     status: StatusCell,
 ) -> CameraCore:
     """A core whose frames go to the detector through `submit` and, once redacted, to all `sinks`."""
-    remembered_ms = privacy.hold_ms + privacy.lookahead_ms + privacy.max_wait_ms
+    remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
     return CameraCore(
         camera_id,
         submit=submit,
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=Hindsight(span_ns=remembered_ms * _MS),
         policy=Policy(privacy, redact),
+        governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
         redactor=Redactor(redact),
         sinks=sinks,
         meter=meter,
         clock=clock,
         status=status,
-        lookahead_ns=privacy.lookahead_ms * _MS,
+        lookahead_ns=privacy.effective_lookahead_ms * _MS,
         max_wait_ns=privacy.max_wait_ms * _MS,
     )

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anonymizer.clock import Clock
+from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.lookahead import Basis, Held, HoldRing
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
+from anonymizer.pipeline.widening import widened, widened_detections
 from anonymizer.policy import Evidence, Policy
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
@@ -71,6 +73,7 @@ class CameraCore:
         tracker: Tracker,
         hindsight: Hindsight,
         policy: Policy,
+        governor: Governor,
         redactor: Redactor,
         sinks: Sequence[FrameSink],
         meter: Meter,
@@ -85,6 +88,7 @@ class CameraCore:
         self._tracker = tracker
         self._hindsight = hindsight
         self._policy = policy
+        self._governor = governor
         self._redactor = redactor
         self._sinks = tuple(sinks)
         self._meter = meter
@@ -100,6 +104,7 @@ class CameraCore:
         self._newest_ns = 0  # capture time of the newest frame
         self._missing: frozenset[int] = frozenset()  # tracks that the newest detections did not support
         self._fault: Reason | None = None
+        self._level = 0  # of the governor
         self._link = LinkState.CONNECTING
         self._size = _PLACEHOLDER_SIZE
         self._placeholder_seq = 0
@@ -111,7 +116,8 @@ class CameraCore:
             self._begin_epoch(frame.epoch)
         frame = dataclasses.replace(frame, pts_ns=self._timeline.place(frame.epoch, frame.pts_ns, frame.captured_ns))
         self._newest_ns = frame.captured_ns
-        held = Held(frame, None if self._fault is None else Basis(fault=self._fault))
+        lag_ns = self._clock.now_ns() - frame.captured_ns
+        held = Held(frame, lag_ns, None if self._fault is None else Basis(fault=self._fault))
         for _lost in self._ring.push(held):
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
@@ -263,9 +269,12 @@ class CameraCore:
         )
 
     def _release(self, held: Held) -> None:
-        """Plan, redact, hand on."""
+        """Plan, redact, hand on; or leave the frame out, if there is too much to do."""
         frame, basis = held.frame, held.basis or self._expected(held.frame)
         began_ns = self._clock.now_ns()
+        if not self._is_shown(held, basis, began_ns):
+            self._meter.frame(self._camera_id, Stage.REDACT, Outcome.SKIPPED)
+            return
         tracks, plan = self._decided(frame, basis)
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
@@ -284,19 +293,31 @@ class CameraCore:
         self._placeholder_seq = 0
         self._hand_on(redacted)
 
+    def _is_shown(self, held: Held, basis: Basis, now_ns: int) -> bool:
+        """Ask the governor, and tell it how the frame fared; frames that are doomed anyway say nothing about load."""
+        is_shown = self._governor.shows(held.frame.captured_ns, is_seen=basis.detections is not None)
+        if basis.age_ns is not None and not held.frame.suspect:
+            self._governor.observe(age_ns=basis.age_ns, lag_ns=held.lag_ns, is_shown=is_shown, now_ns=now_ns)
+            if self._governor.level != self._level:
+                self._level = self._governor.level
+                self._meter.governor_level(self._camera_id, self._level)
+                log.info("camera %s: load level %d", self._camera_id, self._level)
+        return is_shown
+
     def _decided(self, frame: Frame, basis: Basis) -> tuple[tuple[Track, ...], RedactionPlan]:
         """The tracks in the frame, those included that only later frames tell of, and its plan."""
         try:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
+            growth = self._governor.growth(basis.age_ns or 0)
             plan = self._policy.decide(
                 Evidence(
                     seq=frame.seq,
                     size=frame.size,
                     suspect=frame.suspect,
                     detections=basis.detections,
-                    later=basis.later,
-                    tracks=tracks,
+                    later=widened_detections(basis.later, growth),
+                    tracks=widened(tracks, growth),
                     detection_age_ns=basis.age_ns,
                     fault=basis.fault,
                 )

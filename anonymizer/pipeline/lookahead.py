@@ -25,6 +25,7 @@ class Held:
     """A frame that waits, and what is known about it by now."""
 
     frame: Frame
+    lag_ns: int  # from its capture until it came here
     basis: Basis | None = None  # None: the detector has not come to it yet
     tracking_ns: int = 0  # time that its detections and tracks took
 
