@@ -95,7 +95,7 @@ def test_a_child_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch, co
 
 
 def test_a_file_that_needs_more_memory_than_it_may_have_is_refused() -> None:
-    model = detector_model(Zoo().spec("ssd-mobilenet-v2-float32"))
+    model = detector_model(Zoo().spec("nanodet-g-float32"))
     with Quarantine() as quarantine:
         with pytest.raises(ModelError):
             quarantine.load(model, threads=1, delegate=Delegate(), allowance=Allowance(60.0, 60, memory_bytes=1 << 20))
