@@ -21,6 +21,7 @@ from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.probe import probe
+from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
 from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import Zoo
@@ -50,6 +51,7 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
     yield _try("model runtime", runtime_name)
     yield from _models(settings)
     yield _try("encoder", lambda: choose_codec(settings.encode).name)
+    yield from (Finding(ok=True, subject="effects", text=f"weak: {text}") for text in weak_effects(settings))
     if settings.rtsp.enabled:
         yield _try("GStreamer", lambda: load_gstreamer().core.version_string())
         yield _port("rtsp", settings.rtsp)

@@ -18,7 +18,9 @@ from anonymizer.errors import AnonymizerError, SettingsError
 from anonymizer.observe.log import configure
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
+from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.load import load_settings
+from anonymizer.settings.schema import Settings
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ def run(settings_path: Path) -> int:
     clock = SystemClock()
     meter = PrometheusMeter(version=__version__, runtime=runtime_name())
     signals = _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    _warn_of_weak_effects(settings)
     daemon = Daemon(settings, clock=clock, meter=meter, notifier=ServiceNotifier.from_environment(clock))
     with daemon:
         log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
@@ -73,3 +76,9 @@ def _reload(daemon: Daemon, settings_path: Path) -> None:
         log.error("the settings could not be applied as a whole: %s", error)
     else:
         log.info("settings reloaded, %d cameras", len(settings.cameras))
+        _warn_of_weak_effects(settings)
+
+
+def _warn_of_weak_effects(settings: Settings) -> None:
+    for text in weak_effects(settings):
+        log.warning("%s", text)
