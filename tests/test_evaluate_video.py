@@ -327,7 +327,10 @@ def test_the_command_plays_a_clip_through_the_real_pipeline(tmp_path: Path, caps
     folder = film_with_a_face(tmp_path)
     settings = tmp_path / "anonymizer.yaml"
     settings.write_text("cameras: [{id: door, url: rtsp://192.0.2.1/}]\n")
-    assert main(["evaluate", "video", str(folder), "--settings", str(settings), "--detect-every", "2"]) == 0
-    assert figure(capsys.readouterr().out, "leak") != "-"
+    options = ["--settings", str(settings), "--detect-every", "2", "--mode", "live"]
+    assert main(["evaluate", "video", str(folder), *options]) == 0
+    told = capsys.readouterr().out
+    assert "live, look-ahead 0 ms" in told
+    assert figure(told, "leak") != "-"
     assert main(["evaluate", "video", str(folder), "--model", "no-such"]) == 1
     assert "no-such" in capsys.readouterr().err

@@ -33,7 +33,7 @@ from anonymizer.evaluate.video.picture import draw
 from anonymizer.evaluate.video.rehearsal import Pace
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
 from anonymizer.ports import Detector
-from anonymizer.settings.schema import PrivacySettings, Settings, TargetName
+from anonymizer.settings.schema import Mode, PrivacySettings, Settings, TargetName
 from anonymizer.studio import RehearsalStudio
 from anonymizer.types import Detections, Frame, Target
 from scripts.bench.tables import DEFACE, FILL, ONE_THREAD, deface_python
@@ -55,8 +55,9 @@ class Way:
 
 WAYS = (
     Way("as shipped"),
-    Way("look-ahead 0", {"lookahead_ms": 0}),
-    Way("no tracking", {"lookahead_ms": 0, "hold_ms": 0}),
+    Way("strict", {"mode": Mode.STRICT}),
+    Way("live (no look-ahead)", {"mode": Mode.LIVE}),
+    Way("no tracking", {"mode": Mode.LIVE, "hold_ms": 0}),
 )
 
 

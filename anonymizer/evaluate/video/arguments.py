@@ -8,7 +8,7 @@ from pathlib import Path
 from anonymizer.evaluate.arguments import colour, count
 from anonymizer.evaluate.video.command import Request
 from anonymizer.evaluate.video.rehearsal import Pace
-from anonymizer.settings.schema import TargetName
+from anonymizer.settings.schema import Mode, TargetName
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=["face", "person"], help="if the ground truth has both")
     parser.add_argument("--model", help="instead of the settings' model")
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, times")
+    parser.add_argument("--mode", choices=[str(mode) for mode in Mode], help="instead of the settings'")
     parser.add_argument("--lookahead-ms", type=_milliseconds, help="instead of the settings'; 0 switches it off")
     parser.add_argument("--no-tracking", action="store_true", help="mask detections alone, for comparison")
     parser.add_argument("--detect-every", type=count, default=1, metavar="N", help="only each N-th frame is looked at")
@@ -39,6 +40,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         truth=arguments.truth,
         target=TargetName(arguments.target).target if arguments.target else None,
         model=arguments.model,
+        mode=Mode(arguments.mode) if arguments.mode else None,
         lookahead_ms=arguments.lookahead_ms,
         tracking=not arguments.no_tracking,
         pace=Pace(every=arguments.detect_every, takes_ms=arguments.detector_ms),

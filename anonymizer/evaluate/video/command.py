@@ -24,7 +24,7 @@ from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
 from anonymizer.evaluate.video.report import as_json, text_table
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
 from anonymizer.ports import Detector, FrameSink, Source
-from anonymizer.settings.schema import PrivacySettings, Settings, TargetName
+from anonymizer.settings.schema import Mode, PrivacySettings, Settings, TargetName
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Detections, Frame, Size, Target, TrackState
 
@@ -37,6 +37,7 @@ class Request:
     truth: Path | None = None  # of the only clip
     target: Target | None = None  # None: the only one that is labelled
     model: str | None = None
+    mode: Mode | None = None
     lookahead_ms: int | None = None
     tracking: bool = True
     pace: Pace = field(default_factory=Pace)
@@ -98,12 +99,14 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         key = f"{target.name.lower()}_model"
         settings = settings.model_copy(update={"detect": settings.detect.model_copy(update={key: request.model})})
     changes: dict[str, object] = {"targets": (TargetName[target.name],)}
+    if request.mode is not None:
+        changes["mode"] = request.mode
     if request.lookahead_ms is not None:
         changes["lookahead_ms"] = request.lookahead_ms
     if not request.tracking:
         changes |= {"lookahead_ms": 0, "hold_ms": 0}
     privacy = settings.privacy.model_copy(update=changes)
-    name = f"look-ahead {privacy.lookahead_ms} ms" if request.tracking else "no tracking"
+    name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
     with contextlib.closing(studio.detector(settings, target)) as detector:
         detector.start()
         return sum_up(name, [rehearse(clip, detector, settings, privacy, request.pace, studio) for clip in clips])
