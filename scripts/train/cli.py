@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from anonymizer.errors import AnonymizerError
 from scripts.train.datasets import commands as datasets
+from scripts.train.presence import commands as presence
 
 LEARNING = ("teach", "fit", "export")  # modules of that name, which need the extra
 
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.train", description="train and deploy models of your own")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     datasets.add_commands(commands)
+    presence.add_commands(commands)
     for name in LEARNING:
         try:
             module = importlib.import_module(f"scripts.train.{name}")

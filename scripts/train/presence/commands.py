@@ -1,0 +1,146 @@
+"""The commands `presence train | compare | export | evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from anonymizer.errors import DatasetError
+from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.store import save_rgb
+from scripts.train.presence.examples import Example, balanced
+from scripts.train.presence.model import PresenceModel, try_model
+from scripts.train.presence.sheet import sheet
+
+_VIEWS = 200  # canvases that int8's ranges are taken from
+_CHECKPOINT = "presence.pt"
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `presence`; each command sets `run`, which raises an AnonymizerError."""
+    parser = subparsers.add_parser("presence", help="a classifier that says whether and where somebody is")
+    commands = parser.add_subparsers(title="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train on labelled pictures, then judge on held-back ones")
+    train.set_defaults(run=_train)
+    _add_learning(train)
+    train.add_argument("--expansion", type=int, default=4, help="canvases of each example (4)")
+    train.add_argument("--tune-epochs", type=int, default=15, help="with the trunk's upper units; 0: without (15)")
+    train.add_argument("--out", type=Path, required=True, help=f"folder for {_CHECKPOINT}")
+
+    compare = commands.add_parser("compare", help="what augmented copies bring: one training for each expansion")
+    compare.set_defaults(run=_compare)
+    _add_learning(compare)
+    compare.add_argument("--expansion", type=int, nargs="+", default=[1, 2, 4, 8])
+
+    export = commands.add_parser("export", help="write float32 and int8 TFLite files")
+    export.set_defaults(run=_export)
+    export.add_argument("checkpoint", type=Path)
+    export.add_argument("labels", type=Path, nargs="+", help="labelled pictures to take int8's ranges from")
+    export.add_argument("--width", type=int, default=320)
+    export.add_argument("--height", type=int, default=192)
+    export.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+    evaluate = commands.add_parser("evaluate", help="accuracy and pointing game of a TFLite file")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("model", type=Path)
+    evaluate.add_argument("labels", type=Path, nargs="+")
+    evaluate.add_argument("--per-picture", type=int, default=8, help="examples of each kind from a picture (8)")
+    evaluate.add_argument("--mean", type=float, default=0.0, help="taken off the pixels: 0 for models made here")
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--sheet", type=Path, help="write pictures with their maps as PNG")
+
+
+def _add_learning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("labels", type=Path, nargs="+", help="to learn from")
+    parser.add_argument("--held-back", type=Path, nargs="+", required=True, help="other pictures to judge on")
+    parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2's of ImageNet (.pth)")
+    parser.add_argument("--per-picture", type=int, default=4, help="examples of each kind from a picture (4)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _examples(paths: list[Path], per_picture: int, seed: int) -> list[Example]:
+    """A share of the examples from each data set, so that each is balanced in itself."""
+    rng = np.random.default_rng(seed)
+    return [each for path in paths for each in balanced(read_sets([path]), rng, per_picture=per_picture)]
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from scripts.train.presence.learn import Recipe, cached, train, try_net
+    from scripts.train.presence.network import PresenceNet, load_imagenet
+
+    torch.set_num_threads(1)
+    recipe = Recipe(expansion=arguments.expansion, tune_epochs=arguments.tune_epochs, seed=arguments.seed)
+    net = PresenceNet()
+    load_imagenet(net.features, arguments.weights)
+    examples = _examples(arguments.labels, arguments.per_picture, arguments.seed)
+    held_back = [each.load() for each in _examples(arguments.held_back, arguments.per_picture, arguments.seed)]
+    print(f"{len(examples)} examples, {recipe.expansion} canvases of each; {len(held_back)} held back", flush=True)
+    train(net, cached(net, examples, recipe), recipe, say=lambda line: print(line, flush=True))
+    print(try_net(net, held_back, recipe.side_px))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), arguments.out / _CHECKPOINT)
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from scripts.train.presence.learn import Recipe, cached, copies_up_to, train, try_net
+    from scripts.train.presence.network import PresenceNet, load_imagenet
+
+    torch.set_num_threads(1)
+    recipe = Recipe(expansion=max(arguments.expansion), tune_epochs=0, seed=arguments.seed)
+    net = PresenceNet()
+    load_imagenet(net.features, arguments.weights)
+    held_back = [each.load() for each in _examples(arguments.held_back, arguments.per_picture, arguments.seed)]
+    cache = cached(net, _examples(arguments.labels, arguments.per_picture, arguments.seed), recipe)
+    for expansion in arguments.expansion:
+        torch.manual_seed(recipe.seed)
+        net.head.dense.reset_parameters()
+        train(net, copies_up_to(cache, expansion, recipe), recipe, say=lambda line: None)
+        print(f"expansion {expansion}: {try_net(net, held_back, recipe.side_px)}", flush=True)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import torch
+
+    from scripts.train.integer import to_int8
+    from scripts.train.presence.fitted import fitted
+    from scripts.train.presence.graph import to_tflite
+    from scripts.train.presence.network import PresenceNet
+
+    width, height = arguments.width, arguments.height
+    if width % 16 or height % 16:
+        raise DatasetError(f"the input {width}x{height} must be a multiple of 16 both ways")
+    net = PresenceNet()
+    try:
+        net.load_state_dict(torch.load(arguments.checkpoint, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise DatasetError(f"{arguments.checkpoint}: is no checkpoint of a presence classifier: {error}") from None
+    pictures = [sample.load() for sample in read_sets(arguments.labels).samples[:_VIEWS]]
+    floating = to_tflite(net, width, height)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, model in (
+        ("float32", floating),
+        ("int8", to_int8(floating, (fitted(picture, width, height)[0] for picture in pictures))),
+    ):
+        path = arguments.out / f"presence-{name}.tflite"
+        path.write_bytes(model)
+        print(f"{path}: {len(model)} bytes")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    pictures = [each.load() for each in _examples(arguments.labels, arguments.per_picture, arguments.seed)]
+    with PresenceModel(arguments.model, mean=arguments.mean) as model:
+        trial = try_model(model, pictures)
+        print(f"{arguments.model.name} at {model.input_size}: {trial.verdict}; {trial.cpu_ms:.1f} ms")
+    if arguments.sheet:
+        save_rgb(arguments.sheet, sheet(trial.drawn))
+    return 0
