@@ -12,8 +12,10 @@ from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Evidence, Policy
+from anonymizer.policy.viewpoint import Viewpoint
+from anonymizer.policy.vigil import Vigil
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
@@ -22,6 +24,7 @@ from anonymizer.types import (
     InferenceFailed,
     LinkChange,
     LinkState,
+    Planes,
     Reason,
     RedactedFrame,
     RedactionPlan,
@@ -66,6 +69,7 @@ class Rig:
         policy: type[Policy] = Policy,
         tracker: type[Tracker] = Tracker,
         redactor: type[Redactor] = Redactor,
+        viewpoint: type[Viewpoint] = Viewpoint,
         privacy: PrivacySettings | None = None,
     ) -> None:
         self.clock = FakeClock()
@@ -81,6 +85,8 @@ class Rig:
             hindsight=Hindsight(span_ns=2000 * MS),
             policy=policy(privacy, RedactSettings()),
             governor=Governor(max_age_ns=privacy.max_detection_age_ms * MS, max_lag_ns=privacy.max_wait_ms * MS),
+            viewpoint=viewpoint(),
+            vigil=Vigil() if privacy.mode is Mode.STRICT else None,
             redactor=redactor(RedactSettings()),
             sinks=(self,),
             meter=self.meter,
@@ -94,10 +100,10 @@ class Rig:
     def offer(self, frame: RedactedFrame) -> None:
         self.out.append(frame)
 
-    def frame(self, seq: int, *, epoch: int = 0, suspect: bool = False) -> None:
+    def frame(self, seq: int, *, epoch: int = 0, suspect: bool = False, planes: Planes = PLANES) -> None:
         self.clock.advance(0.04)
         now = self.clock.now_ns()
-        self.core.on_frame(make_frame(seq, epoch=epoch, captured_ns=now, pts_ns=now, planes=PLANES, suspect=suspect))
+        self.core.on_frame(make_frame(seq, epoch=epoch, captured_ns=now, pts_ns=now, planes=planes, suspect=suspect))
 
     def found(self, seq: int, *boxes: tuple[float, float, float, float], epoch: int = 0) -> None:
         self.core.on_detections(make_detections(*boxes, seq=seq, epoch=epoch))

@@ -9,9 +9,11 @@ from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Policy
+from anonymizer.policy.viewpoint import Viewpoint
+from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Frame
@@ -40,6 +42,8 @@ def make_core(
         hindsight=Hindsight(span_ns=remembered_ms * _MS),
         policy=Policy(privacy, redact),
         governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
+        viewpoint=Viewpoint(),
+        vigil=Vigil() if privacy.mode is Mode.STRICT else None,
         redactor=Redactor(redact),
         sinks=sinks,
         meter=meter,

@@ -16,6 +16,8 @@ from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
 from anonymizer.pipeline.widening import widened, widened_detections
 from anonymizer.policy import Evidence, Policy
+from anonymizer.policy.viewpoint import Viewpoint
+from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
 from anonymizer.track.hindsight import Hindsight
@@ -74,6 +76,8 @@ class CameraCore:
         hindsight: Hindsight,
         policy: Policy,
         governor: Governor,
+        viewpoint: Viewpoint,
+        vigil: Vigil | None,
         redactor: Redactor,
         sinks: Sequence[FrameSink],
         meter: Meter,
@@ -82,13 +86,18 @@ class CameraCore:
         lookahead_ns: int,
         max_wait_ns: int,
     ) -> None:
-        """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together."""
+        """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together.
+
+        `vigil` watches what attention sees; None: it counts for nothing here.
+        """
         self._camera_id = camera_id
         self._submit = submit
         self._tracker = tracker
         self._hindsight = hindsight
         self._policy = policy
         self._governor = governor
+        self._viewpoint = viewpoint
+        self._vigil = vigil
         self._redactor = redactor
         self._sinks = tuple(sinks)
         self._meter = meter
@@ -117,12 +126,16 @@ class CameraCore:
         frame = dataclasses.replace(frame, pts_ns=self._timeline.place(frame.epoch, frame.pts_ns, frame.captured_ns))
         self._newest_ns = frame.captured_ns
         lag_ns = self._clock.now_ns() - frame.captured_ns
-        held = Held(frame, lag_ns, None if self._fault is None else Basis(fault=self._fault))
+        has_moved = not frame.suspect and self._has_moved(frame)
+        if has_moved:
+            self._discard(Reason.CAMERA_MOVED)
+        fault = Reason.CAMERA_MOVED if has_moved else self._fault
+        held = Held(frame, lag_ns, None if fault is None else Basis(fault=fault))
         for _lost in self._ring.push(held):
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
-        if not frame.suspect:
+        if not frame.suspect and not has_moved:
             self._asked[frame.seq] = _Asked(frame.pts_ns, frame.captured_ns)
             while len(self._asked) > _ASKED_BOUND:
                 self._asked.popitem(last=False)
@@ -196,12 +209,25 @@ class CameraCore:
         return _SILENT_PAUSE_NS if self._link is LinkState.STREAMING else _AWAY_PAUSE_NS
 
     def _begin_epoch(self, epoch: int) -> None:
-        """Another connection or picture size: nothing known so far applies any more."""
+        """Another connection or picture size."""
+        self._discard(Reason.CAMERA_CHANGED)
+        self._viewpoint.reset()
+        self._epoch = epoch
+
+    def _discard(self, reason: Reason) -> None:
+        """Nothing known so far applies any more; the frames held show what was before, and are masked whole."""
         for held in self._ring:
-            held.basis = Basis(fault=Reason.CAMERA_CHANGED)
+            held.basis = Basis(fault=reason)
         self._forget()
         self._asked.clear()
-        self._epoch = epoch
+
+    def _has_moved(self, frame: Frame) -> bool:
+        try:
+            return self._viewpoint.moved(frame.planes.y)
+        except Exception:  # stage boundary: fails closed, a view that cannot be compared counts as another one
+            log.exception("camera %s: the view could not be compared; masking the whole frame", self._camera_id)
+            self._viewpoint.reset()
+            return True
 
     def _forget(self) -> None:
         """Without tracks and without a newest detection, frames are masked whole until the next detection."""
@@ -310,6 +336,7 @@ class CameraCore:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             growth = self._governor.growth(basis.age_ns or 0)
+            unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
             plan = self._policy.decide(
                 Evidence(
                     seq=frame.seq,
@@ -320,6 +347,7 @@ class CameraCore:
                     tracks=widened(tracks, growth),
                     detection_age_ns=basis.age_ns,
                     fault=basis.fault,
+                    unexplained=unexplained,
                 )
             )
         except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame
