@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anonymizer.detect import nms as nms_module
 from anonymizer.detect.nms import nms
 from anonymizer.errors import InvalidOutputError
 from anonymizer.geometry import iou_matrix
@@ -90,6 +91,28 @@ def candidates(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = np.array(draw(st.lists(row, max_size=40)), np.float32).reshape(-1, 6)
     boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
     return boxes, rows[:, 4] / 100, rows[:, 5].astype(np.int32)
+
+
+@given(candidates())
+def test_many_boxes_are_judged_like_few(found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    few = nms(*found, iou=0.4, max_detections=1000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nms_module, "FEW", -1)
+        many = nms(*found, iou=0.4, max_detections=1000)
+    boxes = found[0]
+    close = np.abs(iou_matrix(boxes, boxes) - 0.4) < 1e-5
+    assert close.any() or np.array_equal(few, many)
+
+
+def test_thousands_of_boxes_on_a_hundred_faces_leave_a_hundred() -> None:
+    rng = np.random.default_rng(3)
+    corners = np.stack(np.meshgrid(np.arange(0, 1900, 190), np.arange(0, 1000, 100)), axis=-1).reshape(-1, 2)
+    faces = np.concatenate([corners, corners + rng.uniform(12, 90, (100, 2))], axis=1)
+    boxes = (np.repeat(faces, 50, axis=0) + rng.normal(0, 0.5, (5000, 4))).astype(np.float32)
+    scores = rng.uniform(0.2, 1, 5000).astype(np.float32)
+    stay = nms(boxes, scores, np.ones(5000, np.int32), iou=0.4, max_detections=500)
+    assert sorted((stay // 50).tolist()) == list(range(100))
+    assert scores[stay].tolist() == sorted(scores.reshape(100, 50).max(axis=1).tolist(), reverse=True)
 
 
 @given(candidates())

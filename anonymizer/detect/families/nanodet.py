@@ -56,9 +56,11 @@ class NanoDet:
         scores, logits = self._heads(outputs)
         rows, reached, class_ids = self._columns.reached(scores, threshold)
         bins = logits.shape[1] // 4
-        chosen = logits[rows].reshape(-1, 4, bins)
-        weights = np.exp(chosen - chosen.max(axis=2, keepdims=True))
-        distances = (weights @ np.arange(bins, dtype=np.float32)) / weights.sum(axis=2)
+        weights = logits[rows].reshape(-1, bins)
+        weights -= weights.max(axis=1, keepdims=True)
+        np.exp(weights, out=weights)
+        total, first = (weights @ np.stack([np.ones(bins), np.arange(bins)], axis=1).astype(np.float32)).T
+        distances = (first / total).reshape(-1, 4)
         cells = self._cells[len(scores)][rows]
         distances *= cells[:, 2:]
         boxes = np.concatenate([cells[:, :2] - distances[:, :2], cells[:, :2] + distances[:, 2:]], axis=1)
