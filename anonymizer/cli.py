@@ -227,8 +227,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             raise ModelError(f"{order.candidate}: only faces are searched in tiles: leave out @{reach_px}")
         update = {f"{name}_model": model, f"{name}_threshold": order.threshold, "threads": 1, "budget_ms": NO_HURRY_MS}
         detect = settings.detect.model_copy(update={**update, "max_detections": order.max_detections})
-        privacy = settings.privacy
-        reach = reach_px and Reach(reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
+        reach = reach_px and Reach(reach_px, NO_HURRY_MS, NO_HURRY_MS)
         reaches = {CAMERA_ID: reach} if reach else {}
         return make_detector(detect, frozenset({name}), reaches=reaches, clock=SystemClock(), meter=meter)
 

@@ -15,6 +15,7 @@ from anonymizer.errors import ModelError
 from anonymizer.settings.schema import DetectSettings
 from anonymizer.types import Target
 from anonymizer.zoo import Dtype, Fit, Zoo
+from tests.golden_boxes import golden
 
 MODELS = Path(__file__).parent.parent / "models"
 COMMITTED_LIMIT_BYTES = 30_000_000
@@ -52,6 +53,10 @@ def test_the_manifest_lists_exactly_the_committed_files() -> None:
     assert {spec.card for spec in specs} == set((MODELS / "cards").iterdir())
     assert {spec.licence_path for spec in specs} == set((MODELS / "licenses").iterdir())
     assert [spec.path.stem for spec in specs] == [spec.name for spec in specs]
+
+
+def test_every_model_has_golden_boxes_by_which_runtimes_are_compared() -> None:
+    assert set(golden()) == set(Zoo(MODELS).names())
 
 
 def test_the_committed_files_stay_small() -> None:
