@@ -85,9 +85,14 @@ def record(url: str, transport: str, out: Path) -> list[U8]:
 
 
 def likeness(before: U8, after: U8) -> float:
-    """Correlation of the fine structure (finer than an eighth of the width) of two (H, W) pictures, -1 to 1."""
+    """Correlation of the fine structure (finer than an eighth of the width) of two (H, W) pictures, -1 to 1.
+
+    0 where one of them is flat, as filled masks are.
+    """
     kernel = max(3, before.shape[1] // 8 | 1)
     fine = [luma - cv2.blur(luma, (kernel, kernel)) for luma in (before.astype(np.float32), after.astype(np.float32))]
+    if min(each.std() for each in fine) == 0:
+        return 0.0
     return float(np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1])
 
 
