@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anonymizer.benchmark.models import CannotRun, time_models
+from anonymizer.benchmark.models import CannotRun, time_models, time_tiles
 from anonymizer.benchmark.recommend import HEADROOM, Advice, DetectCost, Device, Plan, Wish, recommend, siblings
 from anonymizer.benchmark.report import Report
 from anonymizer.benchmark.run import benchmark
@@ -40,6 +40,7 @@ def device(*models: DetectCost, cores: int = 4, frame_ms: float = 5.0) -> Device
 
 
 WISH = Wish(cameras=1, size=Size(1920, 1080), fps=15.0, max_wait_ms=180.0)
+TILED = (DetectCost("f-int8", Target.FACE, "int8", 1, 180.0, 190.0, tiles=8, reach_px=24),)
 PLAN = Plan("f-int8", "p-int8", 2, 12.0, Preset.ULTRAFAST, detections_per_s=12.0, wait_ms=60.0, cores=1.5)
 
 
@@ -68,6 +69,37 @@ def test_the_faster_precision_wins_whichever_it_is() -> None:
         plan = recommend(device(*costs), WISH).plan
         assert plan is not None
         assert plan.face_model == fast
+
+
+def test_faces_as_small_as_the_device_can_find_in_time_are_looked_for() -> None:
+    """Tiles are taken only while all pictures keep their detections, and never beyond what they may wait for."""
+    whole = cost("f-int8", Target.FACE, 20.0)
+    tiled = [
+        replace(whole, wall_ms=wall_ms, cpu_ms=wall_ms, tiles=round(wall_ms / 20) - 1, reach_px=reach_px)
+        for wall_ms, reach_px in ((40.0, 32), (100.0, 24), (400.0, 12))
+    ]
+    models = (replace(whole, reach_px=48), *tiled, cost("p-int8", Target.PERSON, 10.0))
+    slow, fast = (recommend(device(*models, cores=8), replace(WISH, fps=fps)).plan for fps in (15.0, 6.0))
+    assert slow is not None
+    assert fast is not None
+    assert (slow.reach_px, slow.tiles, slow.fps) == (32, 1, 15.0)
+    assert (fast.reach_px, fast.tiles, fast.fps) == (24, 4, 6.0)
+    assert yaml.safe_load(snippet(slow))["detect"]["reach_px"] == 32
+    alone = recommend(device(*models, cores=1, frame_ms=20.0), WISH).plan
+    assert alone is not None
+    assert (alone.reach_px, alone.tiles) == (48, 0)
+    assert yaml.safe_load(snippet(alone))["detect"]["reach_px"] is None
+
+
+def test_plans_of_tiles_are_measured_while_there_is_time() -> None:
+    frame, settings = make_frame(planes=make_planes(640, 384)), DetectSettings()
+    whole = DetectCost("centerface-int8", Target.FACE, "int8", 1, 50.0, 50.0)
+    blind = DetectCost("blazeface-full-range", Target.FACE, "float32", 1, 5.0, 5.0)
+    (found,) = time_tiles(settings, frame, [whole, blind], budget_s=2 * 0.4)
+    assert (found.model, found.reach_px) == ("centerface-int8", 12)
+    assert found.tiles >= 4
+    assert found.cpu_ms > 0
+    assert list(time_tiles(settings, frame, [whole], budget_s=0.01)) == []
 
 
 def test_threads_are_added_only_where_one_is_too_slow() -> None:
@@ -145,7 +177,7 @@ def test_siblings_are_the_same_model_in_other_precisions() -> None:
 def report(wish: Wish, advice: Advice) -> str:
     models = (cost("f-int8", Target.FACE, 20.0), cost("f-int8", Target.FACE, 12.0, threads=2), CannotRun("x", "broken"))
     stages = {Preset.ULTRAFAST: StageCosts(45, 2.0, {"capture": 5.5, "encode": 10.0})}
-    return str(Report(4, "litert", "libx264", models, stages, wish, advice))
+    return str(Report(4, "litert", "libx264", models, TILED, stages, wish, advice))
 
 
 def test_the_report_says_plainly_what_the_device_can_do() -> None:
@@ -162,6 +194,7 @@ def test_the_report_has_a_row_a_model_and_names_those_that_do_not_run() -> None:
     lines = report(WISH, Advice(1, PLAN)).splitlines()
     assert any(line.split() == ["f-int8", "int8", "20.0", "12.0"] for line in lines)
     assert any(line.split(maxsplit=1) == ["x", "cannot run: broken"] for line in lines)
+    assert any(line.split() == ["f-int8", "1", "24", "px", "9", "180.0", "190.0"] for line in lines)
     assert any(line.split() == ["encode,", "preset", "ultrafast", "10.00"] for line in lines)
 
 
@@ -170,7 +203,7 @@ def test_the_report_has_a_row_a_model_and_names_those_that_do_not_run() -> None:
 
 def test_the_snippet_is_valid_yaml() -> None:
     assert yaml.safe_load(snippet(PLAN)) == {
-        "detect": {"face_model": "f-int8", "person_model": "p-int8", "threads": 2},
+        "detect": {"face_model": "f-int8", "person_model": "p-int8", "threads": 2, "reach_px": None},
         "encode": {"preset": "ultrafast"},
     }
 
@@ -183,6 +216,7 @@ def test_only_the_keys_of_the_plan_change_in_the_shipped_file_and_every_comment_
         "face_model",
         "person_model",
         "threads",
+        "reach_px",
         "preset",
     ]
     assert all(old.partition("#")[2] == new.partition("#")[2] for old, new in changed)
@@ -242,7 +276,7 @@ def test_a_written_file_keeps_its_mode_and_a_new_one_holds_the_snippet(tmp_path:
 
 def test_a_whole_benchmark_of_small_pictures_ends_in_a_plan_or_a_plain_no() -> None:
     wish = replace(WISH, size=Size(320, 240))
-    made = benchmark(Settings(), wish, models_budget_s=0.0, frames=6)
+    made = benchmark(Settings(), wish, models_budget_s=0.0, tiles_budget_s=0.0, frames=6)
     assert {each.model for each in made.models} == set(Zoo().names())
     assert {"centerface-int8", "nanodet-g-int8"} <= {c.model for c in made.models if isinstance(c, DetectCost)}
     assert all(each.wall_ms > 0 for each in made.models if isinstance(each, DetectCost))
@@ -276,7 +310,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, cameras: int, plan: Plan | None) -> 
     def measured(_settings: Settings, wish: Wish) -> Report:
         wishes.append(wish)
         stages = {Preset.ULTRAFAST: StageCosts(45, 2.0, {"encode": 10.0})}
-        return Report(4, "litert", "libx264", (), stages, wish, Advice(cameras, plan))
+        return Report(4, "litert", "libx264", (), (), stages, wish, Advice(cameras, plan))
 
     monkeypatch.setattr("anonymizer.benchmark.run.benchmark", measured)
     return wishes

@@ -1,22 +1,27 @@
-"""Wall and CPU time of every model of the zoo, by number of threads."""
+"""Wall and CPU time of every model of the zoo by number of threads, and of the tiles that far faces take."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from anonymizer.benchmark.recommend import DetectCost
 from anonymizer.benchmark.stages import quiet_meter
 from anonymizer.clock import SystemClock
-from anonymizer.detectors import make_detector
+from anonymizer.detect.reach import TilePlan, plan_tiles
+from anonymizer.detect.scout import Reach
+from anonymizer.detectors import face_eye, make_detector
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Frame, Target
 from anonymizer.zoo import Zoo
 
+REACHES_PX = (64, 48, 32, 24, 16, 12)  # heights of the smallest faces that are planned for
 _LEAST_RUNS, _MOST_RUNS = 3, 50
+_TILED_RUNS = 2
+_ANY_MS = 3_600_000  # no camera waits for these answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +49,68 @@ def time_models(
             yield CannotRun(name, str(error))
 
 
+def time_tiles(
+    settings: DetectSettings, frame: Frame, face_models: Iterable[DetectCost], *, budget_s: float
+) -> Iterator[DetectCost]:
+    """What searching the frame in tiles costs, from the largest faces on that the whole frame does not show.
+
+    Each model's plans are tried while its share of the budget lasts, each takes longer than the one before.
+    Models whose manifest does not say how small a face they find have none.
+    """
+    zoo, plans = Zoo(settings.models_dir), list(face_models)
+    for cost in plans:
+        spec = zoo.spec(cost.model)
+        if spec.min_face_px is None:
+            continue
+        tried = {0}
+        left_s = budget_s / len(plans)
+        for reach_px in REACHES_PX:
+            plan = plan_tiles(frame.size, face_eye(spec), reach_px)
+            expected_s = plan.inferences * cost.wall_ms / 1000
+            if len(plan.tiles) in tried or expected_s > left_s:
+                continue
+            tried.add(len(plan.tiles))
+            yield _time_model(settings, zoo, cost.model, frame, cost.threads, 0.0, plan)
+            left_s -= (1 + _TILED_RUNS) * expected_s
+
+
 def _time_model(
-    settings: DetectSettings, zoo: Zoo, name: str, frame: Frame, threads: int, share_s: float
+    settings: DetectSettings,
+    zoo: Zoo,
+    name: str,
+    frame: Frame,
+    threads: int,
+    share_s: float,
+    plan: TilePlan | None = None,
 ) -> DetectCost:
     spec = zoo.spec(name)
     target = TargetName.FACE if spec.target is Target.FACE else TargetName.PERSON
-    update = {f"{target}_model": name, "threads": threads}
+    update = {f"{target}_model": name, "threads": threads, "budget_ms": None}
     clock = SystemClock()
-    detector = make_detector(settings.model_copy(update=update), frozenset({target}), clock=clock, meter=quiet_meter())
+    reaches = {} if plan is None else {frame.camera_id: Reach(plan.reach_px, _ANY_MS, _ANY_MS)}
+    detector = make_detector(
+        settings.model_copy(update=update), frozenset({target}), reaches=reaches, clock=clock, meter=quiet_meter()
+    )
+    least = _LEAST_RUNS if plan is None else _TILED_RUNS
     walls_ms: list[float] = []
     with detector:
         detector.detect(frame)
         until_ns = clock.now_ns() + round(share_s * 1e9)
         cpu_began_ns = time.process_time_ns()
-        while len(walls_ms) < _LEAST_RUNS or (clock.now_ns() < until_ns and len(walls_ms) < _MOST_RUNS):
+        while len(walls_ms) < least or (clock.now_ns() < until_ns and len(walls_ms) < _MOST_RUNS):
             began_ns = clock.now_ns()
             detector.detect(frame)
             walls_ms.append((clock.now_ns() - began_ns) / 1e6)
         cpu_ms = (time.process_time_ns() - cpu_began_ns) / 1e6 / len(walls_ms)
-    return DetectCost(name, spec.target, str(spec.input.dtype), threads, statistics.median(walls_ms), cpu_ms)
+    if plan is None and spec.min_face_px is not None:
+        plan = plan_tiles(frame.size, face_eye(spec), frame.size.height)
+    return DetectCost(
+        name,
+        spec.target,
+        str(spec.input.dtype),
+        threads,
+        statistics.median(walls_ms),
+        cpu_ms,
+        tiles=0 if plan is None else len(plan.tiles),
+        reach_px=None if plan is None else plan.reach_px,
+    )

@@ -11,6 +11,7 @@ from anonymizer.types import Size, Target
 HEADROOM = 0.8  # of all cores: the rest is for the system, viewers and hot summer days
 KEEPS_UP = 0.9  # of the inference thread's time
 RATES_FPS = (60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5)  # below 5 a second people walk through between two pictures
+FAR_PX = 1000  # what counts as the smallest face of a model whose limit nobody measured
 PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
 
 _PRECISIONS = ("int8", "float16", "float32")
@@ -26,6 +27,8 @@ class DetectCost:
     threads: int
     wall_ms: float
     cpu_ms: float
+    tiles: int = 0  # looked at besides the whole frame
+    reach_px: int | None = None  # height in the frame of the smallest face that is found; None: not known, or persons
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Plan:
     detections_per_s: float  # of each camera
     wait_ms: float  # longest that a frame waits for its detection
     cores: float  # that will be busy
+    tiles: int = 0  # of each frame
+    reach_px: int | None = None  # height of the smallest face that is found; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,8 @@ class Advice:
 def recommend(device: Device, wish: Wish) -> Advice:
     """The best plan for all cameras; failing that, for as many as possible.
 
-    A higher picture rate goes before more detections, those before fewer bytes, those before a cooler device.
+    A higher picture rate goes before more detections, those before smaller faces, those before fewer bytes, those
+    before a cooler device.
     """
     for cameras in range(wish.cameras, 0, -1):
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
@@ -97,7 +103,9 @@ def _obstacle(device: Device, wish: Wish) -> str:
 
 def _worth(plan: Plan) -> tuple[float, ...]:
     """Larger is better; a few detections more or less, on a tenth of the frames, are worth no hot device."""
-    return (plan.fps, round(plan.detections_per_s / plan.fps, 1), -PRESETS.index(plan.preset), -plan.cores)
+    reach_px = FAR_PX if plan.reach_px is None else plan.reach_px
+    detections = round(plan.detections_per_s / plan.fps, 1)
+    return (plan.fps, detections, -reach_px, -PRESETS.index(plan.preset), -plan.cores)
 
 
 def _fits(plan: Plan, device: Device, wish: Wish) -> bool:
@@ -124,6 +132,8 @@ def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
                     detections_per_s=detections_per_s / cameras,
                     wait_ms=round_ms * (cameras if keeps_up else cameras + 1),
                     cores=busy_ms / 1000,
+                    tiles=face.tiles,
+                    reach_px=face.reach_px,
                 )
 
 

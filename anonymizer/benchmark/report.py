@@ -19,13 +19,14 @@ class Report:
     runtime: str
     encoder: str
     models: tuple[DetectCost | CannotRun, ...]
+    tiles: tuple[DetectCost, ...]
     stages: Mapping[Preset, StageCosts]
     wish: Wish
     advice: Advice
 
     def __str__(self) -> str:
-        parts = [self._head(), model_table(self.models), self._stage_table(), self._advice()]
-        return "\n\n".join(parts)
+        parts = [self._head(), model_table(self.models), tile_table(self.tiles), self._stage_table(), self._advice()]
+        return "\n\n".join(filter(None, parts))
 
     def _head(self) -> str:
         return f"{self.cores} cores, models run by {self.runtime}, encoder {self.encoder}, pictures {self._size}"
@@ -51,14 +52,31 @@ class Report:
         if plan is None:
             return f"This device cannot do {asked}: {self.advice.obstacle}, or take a faster device."
         does = f"{_cameras(cameras)} at {plan.fps:g} pictures a second"
+        faces = "" if plan.reach_px is None else f", faces from {plan.reach_px} px on found in {_tiles(plan.tiles)}"
         met = cameras == wish.cameras and plan.fps == wish.fps
         return "\n".join(
             [
                 f"This device can do {asked}." if met else f"This device cannot do {asked}. It can do {does}.",
                 f"Estimate: {plan.cores:.1f} of {self.cores} cores busy, each camera searched "
-                f"{plan.detections_per_s:.1f} times a second, answers within {plan.wait_ms:.0f} ms.",
+                f"{plan.detections_per_s:.1f} times a second, answers within {plan.wait_ms:.0f} ms{faces}.",
             ]
         )
+
+
+def _tiles(count: int) -> str:
+    return f"{count} tiles and the whole picture" if count else "the whole picture"
+
+
+def tile_table(costs: Sequence[DetectCost]) -> str:
+    """A line a plan: how small a face it finds, and what it costs."""
+    if not costs:
+        return ""
+    row = "{:36}  {:>8}{:>12}{:>8}{:>10}{:>10}".format
+    lines = [row("tiles of a picture", "threads", "faces from", "looks", "wall", "CPU") + "   ms a picture"]
+    for cost in costs:
+        wall, cpu = f"{cost.wall_ms:.1f}", f"{cost.cpu_ms:.1f}"
+        lines.append(row(cost.model, cost.threads, f"{cost.reach_px} px", 1 + cost.tiles, wall, cpu))
+    return "\n".join(lines)
 
 
 def _cameras(count: int) -> str:

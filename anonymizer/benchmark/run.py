@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from anonymizer.benchmark.film import portraits_film
-from anonymizer.benchmark.models import time_models
+from anonymizer.benchmark.models import time_models, time_tiles
 from anonymizer.benchmark.recommend import PRESETS, DetectCost, Device, Wish, recommend, siblings
 from anonymizer.benchmark.report import Report
 from anonymizer.benchmark.stages import ENCODE, LETTERBOX, StageCosts, frames_of, measure_stages, quiet_meter
@@ -20,15 +20,21 @@ from anonymizer.detect.engine import runtime_name
 from anonymizer.detectors import make_detector
 from anonymizer.encode.choose import choose_codec
 from anonymizer.settings.schema import Preset, Settings, TargetName
-from anonymizer.types import Detections, Frame
+from anonymizer.types import Detections, Frame, Target
 
 MODELS_BUDGET_S = 30.0
+TILES_BUDGET_S = 20.0
 FRAMES = 45
 _THREAD_COUNTS = (1, 2, 4)
 
 
 def benchmark(
-    settings: Settings, wish: Wish, *, models_budget_s: float = MODELS_BUDGET_S, frames: int = FRAMES
+    settings: Settings,
+    wish: Wish,
+    *,
+    models_budget_s: float = MODELS_BUDGET_S,
+    tiles_budget_s: float = TILES_BUDGET_S,
+    frames: int = FRAMES,
 ) -> Report:
     """Measure models and stages for pictures of the wished size; raises an AnonymizerError."""
     cv2.setNumThreads(1)  # as the daemon does
@@ -40,6 +46,9 @@ def benchmark(
         portraits_film(film, wish.size, Fraction(wish.fps).limit_denominator(1001), frames)
         frame = next(frames_of(film))
         models = tuple(time_models(settings.detect, frame, thread_counts=counts, budget_s=models_budget_s))
+        choices = _choices(settings, tuple(cost for cost in models if isinstance(cost, DetectCost)))
+        faces = [cost for cost in choices if cost.target is Target.FACE]
+        tiles = tuple(time_tiles(settings.detect, frame, faces, budget_s=tiles_budget_s))
         found = _detect(settings, frame)
         stages: dict[Preset, StageCosts] = {}
         for preset in PRESETS:
@@ -52,11 +61,11 @@ def benchmark(
             )
     device = Device(
         cores=cores,
-        models=_choices(settings, tuple(cost for cost in models if isinstance(cost, DetectCost))),
+        models=choices + tiles,
         frame_ms=min(_frame_ms(costs) for costs in stages.values()),
         encode_ms={preset: costs.cpu_ms[ENCODE] for preset, costs in stages.items()},
     )
-    return Report(cores, runtime_name(), codec.name, models, stages, wish, recommend(device, wish))
+    return Report(cores, runtime_name(), codec.name, models, tiles, stages, wish, recommend(device, wish))
 
 
 def _choices(settings: Settings, models: tuple[DetectCost, ...]) -> tuple[DetectCost, ...]:

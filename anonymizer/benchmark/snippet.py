@@ -26,7 +26,12 @@ class _Edit:
 def sections(plan: Plan) -> Sections:
     """The keys that the plan sets, by section; `max_fps` belongs to every camera."""
     return {
-        "detect": {"face_model": plan.face_model, "person_model": plan.person_model, "threads": str(plan.threads)},
+        "detect": {
+            "face_model": plan.face_model,
+            "person_model": plan.person_model,
+            "threads": str(plan.threads),
+            "reach_px": str(plan.reach_px) if plan.tiles else "null",  # null: the whole picture alone
+        },
         "encode": {"preset": str(plan.preset)},
     }
 
