@@ -12,7 +12,7 @@ from anonymizer.audit import Audit
 from anonymizer.capture import open_source
 from anonymizer.clock import Clock
 from anonymizer.demo.camera import DemoCameras
-from anonymizer.detectors import check_models, make_detector, reaches_of, targets_of
+from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.lifecycle import Resource
@@ -103,7 +103,7 @@ class Daemon(Resource):
     def _apply(self, new: Settings) -> None:
         """Cameras first, which cannot fail; a listener that does not start is down, and tried again at every reload."""
         old, self._settings = self._settings, new
-        if (new.detect, targets_of(new), reaches_of(new)) != (old.detect, targets_of(old), reaches_of(old)):
+        if _of_the_detector(new) != _of_the_detector(old):
             self._inference.replace_detector(self._detector_maker(new))
         if new.encode != old.encode:
             self._make_encoder = self._encoder_maker(new)
@@ -197,6 +197,7 @@ class Daemon(Resource):
             settings.detect,
             targets_of(settings),
             reaches=reaches_of(settings),
+            strict=strict_of(settings),
             clock=self._clock,
             meter=self._meter,
         )
@@ -249,6 +250,11 @@ class Daemon(Resource):
 
     def _say_status(self) -> None:
         self._notifier.status(f"{len(self._settings.cameras)} cameras, only redacted pictures leave")
+
+
+def _of_the_detector(settings: Settings) -> tuple[object, ...]:
+    """What the detector is made from."""
+    return settings.detect, targets_of(settings), reaches_of(settings), strict_of(settings)
 
 
 def _of_every_line(settings: Settings) -> tuple[object, ...]:

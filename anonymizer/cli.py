@@ -192,6 +192,7 @@ def _models(arguments: argparse.Namespace) -> int:
         detects = partial(models.verify, quarantine=quarantine)
         proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.names(), detects)
         proofs |= dict.fromkeys(zoo.embedders(), models.verify_embedder)
+        proofs |= dict.fromkeys(zoo.attentions(), models.verify_attention)
         for name, proof in proofs.items():
             try:
                 finding = Finding(ok=True, subject=f"model {name}", text=proof(zoo, name))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from anonymizer.clock import Clock
+from anonymizer.detect.attention import Attention, AttentionModel, AttentionTest
+from anonymizer.detect.attentive import AttentiveDetector
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.reach import Eye
@@ -14,9 +16,9 @@ from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
-from anonymizer.settings.schema import DetectSettings, Settings, TargetName
+from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName
 from anonymizer.types import Size, Target
-from anonymizer.zoo import ModelSpec, Order, Zoo
+from anonymizer.zoo import AttentionSpec, ModelSpec, Order, Zoo
 
 
 def make_detector(
@@ -24,13 +26,15 @@ def make_detector(
     targets: frozenset[TargetName],
     *,
     reaches: Mapping[str, Reach] = MappingProxyType({}),
+    strict: frozenset[str] = frozenset(),
     clock: Clock,
     meter: Meter,
-) -> CompositeDetector:
+) -> CompositeDetector | AttentiveDetector:
     """A detector for each target; the manifest is read anew, so that a repaired models folder is picked up.
 
     `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
-    found in the whole frame, and tiles cut them apart.
+    found in the whole frame, and tiles cut them apart. `strict` are the cameras in that mode: half the score is enough
+    there. Attention looks at their frames, and where a budget makes tiles take turns.
     Raises ModelError for a model that is unknown, missing, altered or does harm.
     """
     zoo = Zoo(settings.models_dir)
@@ -40,13 +44,13 @@ def make_detector(
     }
     needed = sorted({name.target for name in targets}, reverse=True)
     try_strangers(zoo, [wanted[target][0] for target in needed], settings)
+    scout: Scout | None = None
     detectors = []
     for target in needed:
         name, threshold = wanted[target]
         spec = zoo.verify(name)
         limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
-        scout = None
         if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
@@ -57,10 +61,17 @@ def make_detector(
                 delegate=delegate,
                 clock=clock,
                 meter=meter,
-                scout=scout,
+                scout=scout if target is Target.FACE else None,
+                keen=strict,
             )
         )
-    return CompositeDetector(detectors)
+    together = CompositeDetector(detectors)
+    watched = strict if settings.budget_ms is None else strict | reaches.keys()
+    if settings.attention == OFF or not watched:
+        return together
+    model = attention_model(zoo.verify_attention(settings.attention))
+    attention = Attention(model, threads=settings.threads, meter=meter, delegate=None)
+    return AttentiveDetector(together, attention, cameras=watched, scout=scout, clock=clock, meter=meter)
 
 
 def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
@@ -88,6 +99,20 @@ def detector_model(spec: ModelSpec) -> DetectorModel:
     )
 
 
+def attention_model(spec: AttentionSpec) -> AttentionModel:
+    """What attention must know of a model of the manifest."""
+    return AttentionModel(
+        name=spec.name,
+        path=spec.path,
+        size=Size(spec.input.width, spec.input.height),
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+        bgr=spec.input.order is Order.BGR,
+        hot_logit=spec.hot_logit,
+        self_test=AttentionTest(**dict(spec.self_test)),
+    )
+
+
 def face_eye(spec: ModelSpec) -> Eye:
     """What the planner of tiles must know of a face model; raises ModelError where the manifest does not say it."""
     if spec.min_face_px is None:
@@ -108,6 +133,13 @@ def reaches_of(settings: Settings) -> dict[str, Reach]:
     return reaches
 
 
+def strict_of(settings: Settings) -> frozenset[str]:
+    """The cameras, by id, in mode strict."""
+    return frozenset(
+        camera.id for camera in settings.cameras if (camera.privacy or settings.privacy).mode is Mode.STRICT
+    )
+
+
 def targets_of(settings: Settings) -> frozenset[TargetName]:
     """What any camera masks: models that nobody needs are not run."""
     sections = [camera.privacy or settings.privacy for camera in settings.cameras] or [settings.privacy]
@@ -120,5 +152,7 @@ def check_models(settings: Settings) -> None:
     audit = (settings.audit.model,) if settings.audit.enabled else ()
     for name in (settings.detect.face_model, settings.detect.person_model, *audit):
         zoo.verify(name)
+    if settings.detect.attention != OFF:
+        zoo.verify_attention(settings.detect.attention)
     if reaches_of(settings):
         face_eye(zoo.spec(settings.detect.face_model))

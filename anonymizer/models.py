@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from anonymizer import __version__
+from anonymizer.detect.attention import Attention
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.recognise import Reading
 from anonymizer.detect.self_test import SelfTest, read_picture
-from anonymizer.detectors import detector_model
+from anonymizer.detectors import attention_model, detector_model
 from anonymizer.download import Download
 from anonymizer.errors import ModelError
 from anonymizer.identify.embedder import FaceEmbedder, distances
+from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.quarantine import Quarantine
 from anonymizer.types import F32, Planes, Target
 from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, enrol
@@ -57,6 +60,11 @@ def table(zoo: Zoo) -> Iterator[str]:
         megabytes = f"{embedder.size_bytes / 1e6:.1f} MB"
         columns = ("identity", size, embedder.input.dtype, megabytes, embedder.licence, "embedder", "-")
         yield row(embedder.name, *columns, _origin(embedder))
+    for attention in map(zoo.attention, zoo.attentions()):
+        size = f"{attention.input.width}x{attention.input.height}"
+        megabytes = f"{attention.size_bytes / 1e6:.1f} MB"
+        columns = ("attention", size, attention.input.dtype, megabytes, attention.licence, "attention", "-")
+        yield row(attention.name, *columns, _origin(attention))
 
 
 def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
@@ -87,6 +95,16 @@ def verify_embedder(zoo: Zoo, name: str) -> str:
             "this processor or runtime computes it wrongly; try another runtime"
         )
     return f"{spec.size_bytes / 1e6:.1f} MB, tells the portraits apart, sha256 matches"
+
+
+def verify_attention(zoo: Zoo, name: str) -> str:
+    """What was proven of an attention model: its file, that it loads here, and that it points at a portrait's person.
+
+    Raises ModelError.
+    """
+    spec = zoo.verify_attention(name)
+    with Attention(attention_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
+        return f"{spec.size_bytes / 1e6:.1f} MB, points at the person it must, sha256 matches"
 
 
 def _embeddings(embedder: FaceEmbedder, portrait: SelfTest) -> F32:

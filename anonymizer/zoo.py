@@ -124,6 +124,28 @@ class EmbedderSpec(FileSpec):
     input: InputSpec
 
 
+class PointingTestSpec(Section):
+    """Where in one of the program's own pictures an attention model must point, each time it is loaded."""
+
+    picture: Annotated[Path, BeforeValidator(_picture)]
+    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture: its hottest cell lies in it
+    min_presence: float = Field(gt=0, lt=1)
+
+
+class AttentionSpec(FileSpec):
+    """A model that says whether and where somebody may be: outputs `map` (1, h, w, 1) logits and `score` (1, 1)."""
+
+    input: InputSpec
+    hot_logit: float  # value of the map from which a cell counts as hot
+    self_test: PointingTestSpec
+
+    @model_validator(mode="after")
+    def _sees_all(self) -> AttentionSpec:
+        if self.input.fit is not Fit.STRETCH:
+            raise ValueError("an attention model looks at the stretched frame: its fit must be stretch")
+        return self
+
+
 class ModelSpec(FileSpec):
     """A model that finds targets."""
 
@@ -152,10 +174,11 @@ SpecT = TypeVar("SpecT", bound=FileSpec)
 class _Manifest(Section):
     models: tuple[ModelSpec, ...]
     embedders: tuple[EmbedderSpec, ...] = ()
+    attention: tuple[AttentionSpec, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> _Manifest:
-        files: list[FileSpec] = [*self.models, *self.embedders]
+        files: list[FileSpec] = [*self.models, *self.embedders, *self.attention]
         if len({spec.name for spec in files}) < len(files):
             raise ValueError("two models have the same name")
         return self
@@ -178,6 +201,8 @@ def default_models_dir() -> Path:
 class Zoo:
     """The models of one folder, and those that came with the program where the folder has none of that name.
 
+    Attention models are those of the program alone: they run beside the detectors, untried by a child process.
+
     Raises:
         ModelError: the manifest is missing or wrong.
     """
@@ -190,6 +215,7 @@ class Zoo:
         self._specs: Mapping[str, ModelSpec] = _first(spec for each in manifests for spec in each.models)
         self._shipped = frozenset(spec.sha256 for spec in manifests[-1].models)
         self._embedders: Mapping[str, EmbedderSpec] = _first(spec for each in manifests for spec in each.embedders)
+        self._attentions: Mapping[str, AttentionSpec] = _first(manifests[-1].attention)
 
     def names(self) -> tuple[str, ...]:
         """The names of all models that find targets, in the manifest's order."""
@@ -198,6 +224,10 @@ class Zoo:
     def embedders(self) -> tuple[str, ...]:
         """The names of all embedders, in the manifest's order."""
         return tuple(self._embedders)
+
+    def attentions(self) -> tuple[str, ...]:
+        """The names of all attention models, in the manifest's order."""
+        return tuple(self._attentions)
 
     def spec(self, name: str) -> ModelSpec:
         """The model of that name.
@@ -214,6 +244,14 @@ class Zoo:
             ModelError: there is none; the text names the nearest ones.
         """
         return self._find(self._embedders, name)
+
+    def attention(self, name: str) -> AttentionSpec:
+        """The attention model of that name.
+
+        Raises:
+            ModelError: there is none; the text names the nearest ones.
+        """
+        return self._find(self._attentions, name)
 
     def is_shipped(self, name: str) -> bool:
         """Whether a model's file came with the program, where it was tried out; raises ModelError for unknown names."""
@@ -236,6 +274,16 @@ class Zoo:
             ModelError: unknown name; file missing, unreadable or altered.
         """
         spec = self.embedder(name)
+        self._compare(spec)
+        return spec
+
+    def verify_attention(self, name: str) -> AttentionSpec:
+        """The attention model of that name, after comparing its file with the manifest's sha256.
+
+        Raises:
+            ModelError: unknown name; file missing, unreadable or altered.
+        """
+        spec = self.attention(name)
         self._compare(spec)
         return spec
 

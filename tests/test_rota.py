@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye, TilePlan, plan_tiles
 from anonymizer.detect.rota import Rota
-from anonymizer.types import U8, Size
+from anonymizer.types import U8, Heat, Size
 
 PLAN = plan_tiles(Size(640, 360), Eye(Size(192, 192), Fit.LETTERBOX, 16), 16)
 STILL = np.full((360, 640), 90, np.uint8)
@@ -45,12 +45,13 @@ def test_a_still_scene_is_looked_at_in_turn(turns: int) -> None:
 
 
 def test_a_frame_never_looks_twice_at_a_tile() -> None:
-    rota = Rota(PLAN)
-    for tile in PLAN.tiles:
-        rota.found(tile, something=True)
-    for _ in range(20):
-        chosen = rota.choose(STILL, 8)
-        assert len(set(chosen)) == 8
+    for faces in (PLAN.tiles, PLAN.tiles[3:4], ()):
+        rota = Rota(PLAN)
+        for tile in faces:
+            rota.found(tile, something=True)
+        for _ in range(20):
+            chosen = rota.choose(STILL, 8)
+            assert len(set(chosen)) == 8
 
 
 @settings(max_examples=25, deadline=None)
@@ -110,3 +111,35 @@ def test_noise_is_no_motion() -> None:
     rota, rng = Rota(PLAN), np.random.default_rng(5)
     noisy = [np.clip(STILL + rng.normal(0, 12, STILL.shape), 0, 255).astype(np.uint8) for _ in range(15)]
     assert [rota.choose(picture, 1)[0] for picture in noisy] == list(PLAN.tiles)
+
+
+def warm(*indices: int) -> Heat:
+    """Heat of a fine grid with one hot cell in the middle of each of these tiles."""
+    cells = np.full((36, 64), 0.4, np.float32)
+    for index in indices:
+        tile = PLAN.tiles[index]
+        cells[(tile.y + tile.size.height // 2) // 10, (tile.x + tile.size.width // 2) // 10] = 0.6
+    return Heat(cells, 0.9)
+
+
+def test_a_tile_that_attention_points_at_comes_before_others_but_after_a_face() -> None:
+    rota = Rota(PLAN)
+    tile = PLAN.tiles[14]
+    (seen,) = rota.choose(STILL, 1, warm(14))
+    assert seen.x < tile.x + tile.size.width // 2 < seen.x + seen.size.width
+    rota = Rota(PLAN)
+    rota.found(PLAN.tiles[3], something=True)
+    assert rota.choose(STILL, 1, warm(14)) == [PLAN.tiles[3]]
+
+
+def test_without_a_hot_cell_attention_changes_nothing() -> None:
+    plain, attentive = Rota(PLAN), Rota(PLAN)
+    for _ in range(20):
+        assert plain.choose(STILL, 4) == attentive.choose(STILL, 4, warm())
+
+
+def test_heat_everywhere_leaves_nobody_waiting() -> None:
+    rota = Rota(PLAN)
+    heat = Heat(np.ones((9, 16), np.float32), 1.0)
+    seen = [tile for _ in range(rota.longest_wait(2)) for tile in rota.choose(STILL, 2, heat)]
+    assert set(seen) == set(PLAN.tiles)

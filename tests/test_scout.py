@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from anonymizer.app import Daemon
@@ -16,7 +17,7 @@ from anonymizer.errors import ModelError
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
 from anonymizer.settings.schema import CameraSettings, DetectSettings, PrivacySettings, Settings, TargetName
-from anonymizer.types import Frame, Size
+from anonymizer.types import Frame, Heat, Size
 from anonymizer.zoo import Zoo
 from tests.fakes import RecordingMeter, make_frame, make_planes
 
@@ -65,6 +66,18 @@ def test_tiles_take_turns_and_one_with_a_face_comes_again() -> None:
     (second,) = far.tiles(frame_of(), 20 * MS)
     assert second != first
     assert far.tiles(frame_of(), 20 * MS) == [first]
+
+
+def test_attention_is_heeded_in_the_next_frame_alone() -> None:
+    far = scout(budget_ms=40)
+    plan = [tile for _ in range(30) for tile in far.tiles(frame_of(), 20 * MS)]
+    cells = np.zeros((9, 16), np.float32)
+    cells[-1, -1] = 1.0
+    far.heed("door", Heat(cells, 1.0))  # without reach: nothing to share out
+    far.heed("yard", Heat(cells, 1.0))
+    (hot,) = far.tiles(frame_of(), 20 * MS)
+    assert hot == max(plan, key=lambda tile: (tile.y, tile.x))
+    assert hot not in [far.tiles(frame_of(), 20 * MS)[0] for _ in range(10)]
 
 
 def test_each_camera_has_turns_of_its_own() -> None:

@@ -70,19 +70,19 @@ def test_somebody_who_walks_a_cell_in_two_looks_is_masked_all_the_way() -> None:
         assert any(x1 <= 10 * column and 10 * column + 10 <= x2 for x1, _, x2, _ in boxes)
 
 
-def test_a_detection_or_a_track_explains_the_cells_that_it_touches() -> None:
+def test_a_detection_or_a_track_explains_the_cells_that_it_touches_and_their_neighbours() -> None:
     box = (61.0, 31.0, 99.0, 59.0)
     assert watch(Vigil(), *[look((4, 7), boxes=(box,))] * 9) == ()
     assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track(box),)) == ()
-    assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((100, 40, 110, 50), spread_px=(11, 0)),)) == ()
-    assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((100, 40, 110, 50)),)) != ()
+    assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((101, 40, 110, 50), spread_px=(6, 0)),)) == ()
+    assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((101, 40, 110, 50)),)) != ()
 
 
 def test_a_face_explains_the_body_below_it_but_nobody_above_it() -> None:
-    face = ((70.0, 20.0, 80.0, 30.0),)
-    assert watch(Vigil(), *[look((6, 7), boxes=face, target=Target.FACE)] * 9) == ()
+    face = ((70.0, 31.0, 80.0, 41.0),)
+    assert watch(Vigil(), *[look((7, 7), boxes=face, target=Target.FACE)] * 9) == ()
     assert watch(Vigil(), *[look((0, 7), boxes=face, target=Target.FACE)] * 9) != ()
-    assert watch(Vigil(), *[look((6, 7), boxes=face)] * 9) != ()
+    assert watch(Vigil(), *[look((7, 7), boxes=face)] * 9) != ()
 
 
 def test_two_people_get_two_masks() -> None:

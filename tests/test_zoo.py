@@ -39,6 +39,7 @@ def edit(folder: Path, **changes: object) -> None:
 def test_every_committed_file_is_what_the_manifest_says() -> None:
     committed = Zoo(MODELS)
     specs = [committed.verify(name) for name in committed.names()]
+    specs += map(committed.verify_attention, committed.attentions())
     for spec in [*specs, *map(committed.verify_embedder, committed.embedders())]:
         data = spec.path.read_bytes()
         assert hashlib.sha256(data).hexdigest() == spec.sha256
@@ -49,6 +50,7 @@ def test_the_manifest_lists_exactly_the_committed_files() -> None:
     committed = Zoo(MODELS)
     specs = [committed.spec(name) for name in committed.names()]
     specs += [committed.embedder(name) for name in committed.embedders()]
+    specs += [committed.attention(name) for name in committed.attentions()]
     assert {spec.path for spec in specs} == set(MODELS.glob("*.tflite"))
     assert {spec.card for spec in specs} == set((MODELS / "cards").iterdir())
     assert {spec.licence_path for spec in specs} == set((MODELS / "licenses").iterdir())
@@ -63,13 +65,17 @@ def test_the_committed_files_stay_small() -> None:
     assert sum(path.stat().st_size for path in MODELS.glob("*.tflite")) < COMMITTED_LIMIT_BYTES
 
 
-def test_every_card_names_its_files_and_their_source() -> None:
+def test_every_card_names_its_files_and_their_source_or_how_they_were_trained() -> None:
     committed = Zoo(MODELS)
-    for spec in [*map(committed.spec, committed.names()), *map(committed.embedder, committed.embedders())]:
+    specs = [*map(committed.spec, committed.names()), *map(committed.embedder, committed.embedders())]
+    for spec in [*specs, *map(committed.attention, committed.attentions())]:
         card = spec.card.read_text()
         assert spec.path.name in card
-        assert spec.source.sha256[:8] in card
-        assert spec.source.version in card
+        if spec.source is None:
+            assert "scripts/train" in card
+        else:
+            assert spec.source.sha256[:8] in card
+            assert spec.source.version in card
         assert spec.licence.partition("-")[0] in card
 
 
@@ -77,6 +83,7 @@ def test_the_default_settings_name_models_for_their_targets() -> None:
     committed, defaults = Zoo(MODELS), DetectSettings()
     assert committed.spec(defaults.face_model).target is Target.FACE
     assert committed.spec(defaults.person_model).target is Target.PERSON
+    assert committed.attention(defaults.attention).name == defaults.attention
 
 
 @pytest.mark.parametrize("name", ["centerface-int8", "nanodet-g-int8"])
@@ -187,3 +194,20 @@ def test_an_installation_without_models_says_where_it_looked(tmp_path: Path, mon
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
     with pytest.raises(ModelError, match=r"no manifest\.yaml in .*data/share/anonymizer/models: install the package"):
         Zoo()
+
+
+def test_an_attention_model_looks_at_the_stretched_frame(copied: Path) -> None:
+    path = copied / "manifest.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["attention"][0]["input"]["fit"] = "letterbox"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ModelError, match="its fit must be stretch"):
+        Zoo(copied)
+
+
+def test_attention_models_are_those_of_the_program(copied: Path) -> None:
+    path = copied / "manifest.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["attention"] = []
+    path.write_text(yaml.safe_dump(content))
+    assert Zoo(copied).attentions() == Zoo().attentions() != ()

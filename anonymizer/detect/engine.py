@@ -98,10 +98,7 @@ class Engine(Resource):
             view_input=interpreter.tensor(details["index"]),
             input_shape=shapes[0],
             table=self._pixel_table(np.dtype(details["dtype"]), *details["quantization"]),
-            outputs=tuple(
-                _Output(output["index"], output["name"], *output["quantization"])
-                for output in outputs
-            ),
+            outputs=tuple(_Output(output["index"], output["name"], *output["quantization"]) for output in outputs),
         )
 
     def run(self, rgb: U8) -> Mapping[str, F32]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from anonymizer.detect.reach import TilePlan
 from anonymizer.detect.tiles import Tile
-from anonymizer.types import U8
+from anonymizer.types import HOT, U8, Heat
 
 CELL_PX = 16  # source pixels that are averaged before pictures are compared
 MOTION_LEVELS = 10  # of 255; sensor noise averaged over a cell stays well below
@@ -17,8 +17,9 @@ MOTION_LEVELS = 10  # of 255; sensor noise averaged over a cell stays well below
 class Rota:
     """Whose turn it is among the tiles of one camera.
 
-    Half of the turns go to tiles in which something was found or moves since they were last looked at, half to those
-    that have waited longest. So no tile waits for more than `longest_wait(count)` frames.
+    Half of the turns go to tiles in which something was found, or to which motion since they were last looked at or
+    attention points, half to those that have waited longest. So no tile waits for more than `longest_wait(count)`
+    frames.
     """
 
     def __init__(self, plan: TilePlan) -> None:
@@ -36,27 +37,38 @@ class Rota:
         count = len(self._plan.tiles)
         return 1 if turns >= count else -(-2 * count // turns)
 
-    def choose(self, luma: U8, turns: int) -> list[Tile]:
-        """Up to `turns` different tiles to look at in this frame; `luma` is its Y plane."""
+    def choose(self, luma: U8, turns: int, heat: Heat | None = None) -> list[Tile]:
+        """Up to `turns` different tiles to look at in this frame; `luma` is its Y plane, `heat` what attention saw."""
         if turns >= len(self._plan.tiles):
             return list(self._plan.tiles)
         self._compare(luma)
-        chosen = [self._next() for _ in range(turns)]
-        return [self._plan.tiles[index] for index in chosen]
+        interest = self._holds.astype(np.intp) * 2 + self._moves + self._hot(heat)
+        chosen = []
+        for _ in range(turns):
+            oldest = np.argsort(self._last_turn)
+            for_the_busy = self._turns % 2 == 0
+            index = int(oldest[interest[oldest].argmax()] if for_the_busy else oldest[0])
+            interest[index] = -1  # once a frame
+            self._last_turn[index] = self._turns
+            self._moves[index] = False
+            self._turns += 1
+            chosen.append(self._plan.tiles[index])
+        return chosen
 
     def found(self, tile: Tile, *, something: bool) -> None:
         """What came of looking at a tile."""
         self._holds[self._index[tile]] = something
 
-    def _next(self) -> int:
-        oldest = np.argsort(self._last_turn)
-        interest = self._holds.astype(np.intp) * 2 + self._moves
-        for_the_busy = self._turns % 2 == 0
-        index = int(oldest[interest[oldest].argmax()] if for_the_busy else oldest[0])
-        self._last_turn[index] = self._turns
-        self._moves[index] = False
-        self._turns += 1
-        return index
+    def _hot(self, heat: Heat | None) -> NDArray[np.bool_]:
+        """The tiles (N,) that a hot cell reaches into."""
+        is_hot = np.zeros(len(self._plan.tiles), np.bool_)
+        if heat is not None:
+            size, (rows, columns) = self._plan.frame, heat.cells.shape
+            for index, tile in enumerate(self._plan.tiles):
+                top, bottom = tile.y * rows // size.height, -(-(tile.y + tile.size.height) * rows // size.height)
+                left, right = tile.x * columns // size.width, -(-(tile.x + tile.size.width) * columns // size.width)
+                is_hot[index] = (heat.cells[top:bottom, left:right] >= HOT).any()
+        return is_hot
 
     def _compare(self, luma: U8) -> None:
         """Remember the tiles that differ from the frame before."""

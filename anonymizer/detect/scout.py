@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from anonymizer.detect.reach import Eye, TilePlan, plan_tiles
 from anonymizer.detect.rota import Rota
 from anonymizer.detect.tiles import Tile
-from anonymizer.types import Frame
+from anonymizer.types import Frame, Heat
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Scout:
         self._reaches = reaches
         self._budget_ms = budget_ms
         self._watches: dict[str, _Watch] = {}  # no more than `reaches`
+        self._heats: dict[str, Heat | None] = {}  # of each camera's newest frame; no more than `reaches`
 
     def tiles(self, frame: Frame, inference_ns: int) -> list[Tile]:
         """Where to look besides the whole frame; `inference_ns` is the time that one look takes."""
@@ -54,7 +55,12 @@ class Scout:
             plan = plan_tiles(frame.size, self._eye, reach.reach_px)
             watch = self._watches[frame.camera_id] = _Watch(plan, Rota(plan))
             self._announce(frame.camera_id, reach, watch, turns, inference_ns / 1e6)
-        return watch.rota.choose(frame.planes.y, turns)
+        return watch.rota.choose(frame.planes.y, turns, self._heats.pop(frame.camera_id, None))
+
+    def heed(self, camera_id: str, heat: Heat | None) -> None:
+        """What attention saw in the camera's next frame for `tiles`; None: it could not look."""
+        if camera_id in self._reaches:
+            self._heats[camera_id] = heat
 
     def found(self, camera_id: str, tile: Tile, *, something: bool) -> None:
         """What came of looking at a tile that `tiles` named."""

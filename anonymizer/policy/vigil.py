@@ -21,7 +21,7 @@ Cells = NDArray[np.bool_]
 class Vigil:
     """Watches the heat of one camera, in the order of its frames.
 
-    A cell is unexplained once it, or a neighbour, was hot in LOOKS looks in a row and no box touched it; it is released
+    A cell is unexplained once it, or a neighbour, was hot in LOOKS looks in a row and no box was near; it is released
     after as many looks without that. What it answers only ever adds masks.
     """
 
@@ -39,8 +39,7 @@ class Vigil:
             if cells.shape != self._streak.shape:
                 self._streak = np.zeros(cells.shape, np.int8)
                 self._unexplained = np.zeros(cells.shape, np.bool_)
-            is_strange = (cells >= HOT) & ~_explained(cells.shape, _explaining(found, tracks), size)
-            is_strange = cv2.dilate(is_strange.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            is_strange = _spread((cells >= HOT) & ~_explained(cells.shape, _explaining(found, tracks), size))
             self._streak = np.clip(self._streak + np.where(is_strange, 1, -1), 0, LOOKS).astype(np.int8)
             self._unexplained = (self._streak == LOOKS) | (self._unexplained & (self._streak > 0))
         return _boxes(self._unexplained, size)
@@ -61,7 +60,7 @@ def _explaining(found: Detections, tracks: Sequence[Track]) -> F32:
 
 
 def _explained(shape: tuple[int, ...], boxes: F32, size: Size) -> Cells:
-    """The cells (rows, columns) that a box touches."""
+    """The cells (rows, columns) that a box touches, and their neighbours: the heat of somebody reaches beyond them."""
     rows, columns = shape
     is_explained = np.zeros((rows, columns), np.bool_)
     across, down = columns / size.width, rows / size.height
@@ -69,7 +68,13 @@ def _explained(shape: tuple[int, ...], boxes: F32, size: Size) -> Cells:
         left, right = int(np.clip(x1 * across, 0, columns)), int(np.clip(np.ceil(x2 * across), 0, columns))
         top, bottom = int(np.clip(y1 * down, 0, rows)), int(np.clip(np.ceil(y2 * down), 0, rows))
         is_explained[top:bottom, left:right] = True
-    return is_explained
+    return _spread(is_explained)
+
+
+def _spread(cells: Cells) -> Cells:
+    """The cells and their neighbours."""
+    spread: Cells = cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return spread
 
 
 def _boxes(cells: Cells, size: Size) -> tuple[Box, ...]:

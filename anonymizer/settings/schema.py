@@ -15,6 +15,7 @@ from anonymizer.polygon import Point, crosses_itself
 from anonymizer.types import Effect, Shape, Target
 
 CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
+OFF = "off"  # in place of the name of a model
 SURROUND = "surround"  # the fill colour that is taken from just outside the region
 WEB_SCHEMES = ("http://", "https://")
 PUSH_SCHEMES = ("rtsp://", "rtsps://")
@@ -232,6 +233,7 @@ class DetectSettings(Section):
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model
     reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: no tiles
     budget_ms: int | None = Field(default=None, ge=10, le=5000)  # for faces of one frame; None: all tiles at once
+    attention: str = "visual-wake-words-int8"  # model that says where to look, in mode strict and with a budget; or OFF
     delegate: DelegateName = DelegateName.XNNPACK
     delegate_library: str | None = None  # None: the usual name of the library of edgetpu or gpu
     delegate_options: dict[str, str] = Field(default_factory=dict)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import attention
 import calibration
 import centerface
 import embedder
@@ -64,13 +65,14 @@ RECIPES = {
 
 
 EMBEDDER = "dlib-resnet"
+ATTENTION = "visual-wake-words"
 COPIES = ("blazeface-full-range",)  # taken from the package as they are
 
 
 def main() -> None:
     """Build the variants of one network that the manifest lists; exit 1 if parity fails."""
     parser = argparse.ArgumentParser(prog="scripts/models/build", description=__doc__)
-    parser.add_argument("name", choices=[*RECIPES, *COPIES, EMBEDDER])
+    parser.add_argument("name", choices=[*RECIPES, *COPIES, EMBEDDER, ATTENTION])
     parser.add_argument("--recalibrate", action="store_true", help="measure the int8 ranges again and record them")
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="with these pictures instead of the listed ones"
@@ -82,9 +84,10 @@ def main() -> None:
     if arguments.name in COPIES:
         _copy(zoo.spec(arguments.name), arguments.output)
         return
-    if arguments.name == EMBEDDER:
-        record_path = RECORDS / f"{EMBEDDER}.json"
-        good = embedder.rebuild(zoo, CACHE, record_path, arguments.output, recalibrate=arguments.recalibrate)
+    if arguments.name in (EMBEDDER, ATTENTION):
+        record_path = RECORDS / f"{arguments.name}.json"
+        rebuild = embedder.rebuild if arguments.name == EMBEDDER else attention.rebuild
+        good = rebuild(zoo, CACHE, record_path, arguments.output, recalibrate=arguments.recalibrate)
         raise SystemExit(0 if good else 1)
     recipe = RECIPES[arguments.name]
     names = {dtype: f"{arguments.name}-{dtype}" for dtype in LEAST_IOU}
