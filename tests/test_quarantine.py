@@ -55,9 +55,10 @@ def test_no_variant_of_a_model_ends_the_one_who_asks(tmp_path: Path) -> None:
     with Quarantine() as quarantine:
         for seed in range(VARIANTS):
             path.write_bytes(variant(data, KINDS[seed % len(KINDS)], seed))
+            own = detector_model(original.model_copy(update={"path": path, "self_test": None}))
             try:
-                quarantine.recognise(path, FACE_TESTS, target=Target.FACE, allowance=ALLOWANCE)
-                own = detector_model(original.model_copy(update={"path": path, "self_test": None}))
+                if seed % 6 == 0:  # recognising tries it fifty times
+                    quarantine.recognise(path, FACE_TESTS, target=Target.FACE, allowance=ALLOWANCE)
                 quarantine.load(own, threads=1, delegate=Delegate(), allowance=ALLOWANCE)
             except ModelError as error:
                 refusals.append(str(error))
