@@ -223,8 +223,8 @@ def test_models_are_listed_with_target_size_and_licence(capsys: pytest.CaptureFi
 def test_models_verify_compares_every_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    proofs = r"(finds the (face|person) it must|tells the portraits apart)"
-    assert all(re.match(rf"ok   model .* MB, {proofs}, sha256 matches$", line) for line in lines)
+    assert all(re.match(r"ok   model .* MB, .*, sha256 matches$", line) for line in lines)
+    assert sum("finds the face it must" in line for line in lines) >= 3
 
 
 def test_models_verify_finds_an_altered_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
