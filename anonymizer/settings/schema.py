@@ -138,7 +138,7 @@ class RedactSettings(Section):
     """How things look once masked."""
 
     face: MaskSettings = MaskSettings(shape=Shape.ELLIPSE, margin=0.3)
-    head: MaskSettings = MaskSettings(margin=0.2)
+    head: MaskSettings = MaskSettings(margin=0.4)
     person: MaskSettings = MaskSettings(margin=0.1)
     zone_effect: Effect = Effect.FILL
     mosaic_cells: int = Field(default=6, ge=1, le=6)  # across the shorter side of a region
