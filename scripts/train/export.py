@@ -153,6 +153,6 @@ def entry(path: Path, dtype: str, size: Size, classes: Sequence[str], threshold:
             "width": size.width, "height": size.height, "dtype": dtype, "mean": 0.0, "scale": 1.0, "fit": "letterbox",
         },
         "threshold": threshold,
-        "licence": "unstated",
+        "licence": "NOASSERTION",
         **tested,
     }  # fmt: skip
