@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from anonymizer.policy.viewpoint import SETTLED_FRAMES, Viewpoint
+from anonymizer.policy.viewpoint import WINDOW_NS, Viewpoint
 from anonymizer.policy.vigil import LOOKS
 from anonymizer.settings.schema import Mode, PrivacySettings
 from anonymizer.types import U8, Heat, Planes, Reason
 from tests.fakes import make_detections, make_planes
 from tests.test_camera_core import FACE, Rig
+
+SETTLING = -(-WINDOW_NS // 40_000_000)  # frames until a view counts as settled
 
 
 def planes(seed: int) -> Planes:
@@ -30,9 +32,9 @@ def test_a_move_masks_frames_held_and_new_until_a_detection_of_the_new_view() ->
         rig.found(seq, FACE)
     rig.frame(3, planes=planes(1))
     first = 4
-    for seq in range(first, first + SETTLED_FRAMES + 1):
+    for seq in range(first, first + SETTLING + 1):
         rig.frame(seq, planes=planes(2))
-    settled = first + SETTLED_FRAMES
+    settled = first + SETTLING
     rig.found(3)  # too late: that view is gone
     rig.wait(0.5)
     assert rig.asked == [0, 1, 2, 3, settled], "frames of a move are not looked at"
@@ -69,7 +71,7 @@ def test_a_damaged_picture_is_no_view() -> None:
 
 
 class BrokenViewpoint(Viewpoint):
-    def moved(self, luma: U8) -> bool:
+    def moved(self, luma: U8, pts_ns: int) -> bool:
         raise ValueError
 
 

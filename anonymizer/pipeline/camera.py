@@ -223,7 +223,7 @@ class CameraCore:
 
     def _has_moved(self, frame: Frame) -> bool:
         try:
-            return self._viewpoint.moved(frame.planes.y)
+            return self._viewpoint.moved(frame.planes.y, frame.pts_ns)
         except Exception:  # stage boundary: fails closed, a view that cannot be compared counts as another one
             log.exception("camera %s: the view could not be compared; masking the whole frame", self._camera_id)
             self._viewpoint.reset()

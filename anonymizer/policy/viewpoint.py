@@ -1,6 +1,9 @@
-"""Tells when a camera turns, is moved or shows another scene, from small pictures of its frames; clock-free."""
+"""Tells when a camera turns fast, is pushed or shows another scene, from small pictures of its frames; clock-free."""
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,15 +13,33 @@ from anonymizer.types import F32, U8
 
 SMALL = (64, 36)  # width and height in which views are compared
 SAMPLES = 240  # pixels of a row that are looked at
-SAME = 0.6  # correlation from which on two pictures show the same view; people who pass cost up to a third
-OTHER = 0.3  # correlation below which, however shifted, they show different ones
-AHEAD = 0.25  # how much better a shift must explain a picture than no shift
+MATCH = 0.5  # correlation from which on two pictures show, at the best shift, the same things
+OTHER = 0.3  # correlation below which they show different ones
+AHEAD = 0.15  # how much better a shift must explain a picture than no shift
 GREATEST = 3.0  # standard deviations; a lamp weighs no more than that
-REFERENCE_FRAMES = 25  # until the view is compared with a newer frame: slow drift is not a move
-SETTLED_FRAMES = 5  # in a row that show the same view end a move
-LONGEST_FRAMES = 50  # of a move, after which frames without anything in common are noise, which never settles
+JUMP = 3.0  # shift, in pixels of the small picture, from one frame to the next: 5 in a hundred of the width
+WINDOW_NS = 250_000_000  # time in which a faster shift than GLIDE is a move, and after which a view is settled
+GLIDE = 8.0  # 12 in a hundred of the width, half of it in a second; detection and tracks keep up with less
+LONGEST_NS = 3_000_000_000  # after which frames without anything in common are noise, which never settles
+MOST = 32  # pictures kept
 
 Spectrum = NDArray[np.complex64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """How two pictures fit together."""
+
+    here: float  # correlation without any shift
+    best: float  # and at the best one
+    shift: float  # its length in pixels of the small picture
+
+    @property
+    def is_other(self) -> bool:
+        return self.best < OTHER
+
+    def is_shifted(self, by: float) -> bool:
+        return self.best >= MATCH and self.best >= self.here + AHEAD and self.shift >= by
 
 
 class Viewpoint:
@@ -29,49 +50,43 @@ class Viewpoint:
     """
 
     def __init__(self) -> None:
-        self._reference: Spectrum | None = None
-        self._previous: Spectrum | None = None
-        self._age = 0  # frames since the reference
-        self._is_confirmed = False  # another frame showed the same view as the reference
-        self._settled = SETTLED_FRAMES
-        self._moving = 0  # frames since the move began
+        self._kept: deque[tuple[int, Spectrum]] = deque(maxlen=MOST)  # with their times, oldest first
+        self._is_view = False  # the newest two frames showed the same things
+        self._began_ns: int | None = None  # of the move; None: the view is settled
+        self._last_ns = 0  # when the move was last seen to go on
 
-    def moved(self, luma: U8) -> bool:
-        """Whether the view of this frame, given by its Y plane, is not settled since it last changed."""
+    def moved(self, luma: U8, pts_ns: int) -> bool:
+        """Whether the view of this frame, given by its Y plane, is not settled since it last changed.
+
+        Raises cv2.error for a plane that is no picture.
+        """
         seen = _spectrum(luma)
-        before, self._previous = self._previous, seen
-        if self._reference is None or before is None:
-            self._renew(seen)
-            return False
-        here, best = _correlations(self._reference, seen)
-        is_same = here >= SAME
-        if self._settled < SETTLED_FRAMES:
-            self._settle(before, seen, is_same=is_same)
-        elif not is_same and self._is_confirmed and (best >= here + AHEAD or _is_cut(before, seen)):
-            self._settled = self._moving = 0
-            self._renew(seen)
-        elif self._age >= REFERENCE_FRAMES:
-            self._renew(seen)
-        self._is_confirmed |= is_same
-        self._age += 1
-        return self._settled < SETTLED_FRAMES
+        if self._kept:
+            self._compare(seen, pts_ns)
+        while len(self._kept) > 1 and pts_ns - self._kept[1][0] >= WINDOW_NS:
+            self._kept.popleft()
+        self._kept.append((pts_ns, seen))
+        if self._began_ns is not None and not 0 <= pts_ns - self._last_ns < WINDOW_NS:
+            self._began_ns = None
+        return self._began_ns is not None
 
     def reset(self) -> None:
         """Forget the view: the next frame begins a new one."""
-        self._reference = None
-        self._settled = SETTLED_FRAMES
+        self._kept.clear()
+        self._is_view = False
+        self._began_ns = None
 
-    def _settle(self, before: Spectrum, seen: Spectrum, *, is_same: bool) -> None:
-        """A frame after a move: does the view stay as it was when last looked at?"""
-        self._moving += 1
-        self._settled = self._settled + 1 if is_same else 0
-        if not is_same:
-            self._renew(seen)
-        if self._moving >= LONGEST_FRAMES and not is_same and _is_cut(before, seen):
-            self._settled = SETTLED_FRAMES
-
-    def _renew(self, seen: Spectrum) -> None:
-        self._reference, self._age, self._is_confirmed = seen, 0, False
+    def _compare(self, seen: Spectrum, pts_ns: int) -> None:
+        step, glide = _match(self._kept[-1][1], seen), _match(self._kept[0][1], seen)
+        was_view, self._is_view = self._is_view, step.best >= MATCH
+        is_cut = step.is_other and was_view
+        goes_on = False
+        if self._began_ns is not None:
+            goes_on = step.is_shifted(1.0) or (step.is_other and pts_ns - self._began_ns < LONGEST_NS)
+        if is_cut or goes_on or step.is_shifted(JUMP) or glide.is_shifted(GLIDE):
+            if self._began_ns is None:
+                self._began_ns = pts_ns
+            self._last_ns = pts_ns
 
 
 def _spectrum(luma: U8) -> Spectrum:
@@ -86,12 +101,9 @@ def _spectrum(luma: U8) -> Spectrum:
     return spectrum
 
 
-def _is_cut(before: Spectrum, seen: Spectrum) -> bool:
-    """Whether two frames in a row have nothing in common, however shifted."""
-    return _correlations(before, seen)[1] < OTHER
-
-
-def _correlations(one: Spectrum, other: Spectrum) -> tuple[float, float]:
-    """How well two pictures match as they are, and at the best shift."""
+def _match(one: Spectrum, other: Spectrum) -> _Match:
     found: F32 = np.fft.irfft2(one.conj() * other, s=SMALL[::-1]).astype(np.float32)
-    return float(found[0, 0]), float(found.max())
+    best = int(found.argmax())
+    down, across = divmod(best, SMALL[0])
+    shift = np.hypot(min(down, SMALL[1] - down), min(across, SMALL[0] - across))
+    return _Match(float(found[0, 0]), float(found.flat[best]), float(shift))
