@@ -25,7 +25,7 @@ from anonymizer.ports import Detector, FrameSink, PacketSink
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.push import Pusher
 from anonymizer.publish.rtsp_server import RtspServer
-from anonymizer.settings.schema import CameraSettings, Settings, TargetName
+from anonymizer.settings.schema import CameraSettings, Settings
 from anonymizer.web.preview import PreviewStore
 from anonymizer.web.server import WebServer
 from anonymizer.web.site import RtspAddress
@@ -162,7 +162,7 @@ class Daemon(Resource):
         privacy = camera.privacy or self._settings.privacy
         packets: PacketSink = hub
         views: tuple[FrameSink, ...] = (self._preview,) if self._settings.web.enabled else ()
-        if self._audit is not None and TargetName.FACE in privacy.targets:
+        if self._audit is not None and privacy.masks_every_face:
             tap = self._audit.tap(hub)
             packets, views = tap, (*views, tap)
         return CameraLine(

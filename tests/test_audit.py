@@ -17,7 +17,7 @@ from anonymizer.observe.webhook import Webhook
 from anonymizer.pipeline.auditing import Auditor, AuditTap
 from anonymizer.publish.hub import Hub
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import EncodeSettings, RedactSettings
+from anonymizer.settings.schema import EncodeSettings, PrivacySettings, RedactSettings, TargetName
 from anonymizer.types import (
     AuditFinding,
     Detections,
@@ -273,3 +273,17 @@ def test_an_audit_that_never_started_closes(meter: RecordingMeter, eyes: SharpEy
     auditor = Auditor(lambda: eyes, read_key_picture, [], interval_s=1.0, meter=meter, clock=SystemClock())
     auditor.close()
     auditor.close()
+
+
+@pytest.mark.parametrize(
+    ("privacy", "audited"),
+    [
+        (PrivacySettings(), True),
+        (PrivacySettings(targets=(TargetName.PERSON,)), False),
+        (PrivacySettings(min_face_height=0.1), False),
+        (PrivacySettings(max_face_height=0.5), False),
+        (PrivacySettings(areas=(((0, 0), (1, 0), (1, 1)),)), False),
+    ],
+)
+def test_only_cameras_that_may_show_no_face_at_all_are_audited(privacy: PrivacySettings, audited: bool) -> None:
+    assert privacy.masks_every_face is audited

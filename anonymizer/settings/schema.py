@@ -180,6 +180,12 @@ class PrivacySettings(Section):
         return self
 
     @property
+    def masks_every_face(self) -> bool:
+        """Whether no face may be left visible: what an audit can check."""
+        limits = (self.min_face_height, self.max_face_height)
+        return TargetName.FACE in self.targets and not self.areas and limits == (None, None)
+
+    @property
     def effective_lookahead_ms(self) -> int:
         """How long frames are held in this mode."""
         return 0 if self.mode is Mode.LIVE else self.lookahead_ms
