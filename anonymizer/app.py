@@ -163,9 +163,9 @@ class Daemon(Resource):
         packets: PacketSink = hub
         views: tuple[FrameSink, ...] = (self._preview,) if self._settings.web.enabled else ()
         if self._audit is not None and privacy.masks_every_face:
-            tap = self._audit.tap(hub)
+            tap = self._audit.tap(hub, lambda finding: line.on_finding(finding))
             packets, views = tap, (*views, tap)
-        return CameraLine(
+        line = CameraLine(
             camera.id,
             LineSettings(
                 privacy=privacy,
@@ -186,6 +186,7 @@ class Daemon(Resource):
             meter=self._meter,
             clock=self._clock,
         )
+        return line
 
     def _encoder_maker(self, settings: Settings) -> Callable[[str], H264Encoder]:
         codec = choose_codec(settings.encode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from anonymizer.capture.key_picture import read_key_picture
@@ -12,6 +13,7 @@ from anonymizer.observe.webhook import Webhook
 from anonymizer.pipeline.auditing import Auditor, AuditTap
 from anonymizer.ports import Meter, PacketSink
 from anonymizer.settings.schema import DelegateName, DetectSettings, Settings, TargetName
+from anonymizer.types import AuditFinding
 
 
 class Audit(Resource):
@@ -38,9 +40,9 @@ class Audit(Resource):
         if self._webhook is not None:
             self._webhook.close()
 
-    def tap(self, packets: PacketSink) -> AuditTap:
+    def tap(self, packets: PacketSink, on_finding: Callable[[AuditFinding], None]) -> AuditTap:
         """What one camera's encoder writes to and its redacted pictures are shown to."""
-        return self._auditor.tap(packets)
+        return self._auditor.tap(packets, on_finding)
 
 
 def _models(settings: Settings) -> DetectSettings:

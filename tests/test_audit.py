@@ -63,7 +63,8 @@ class Street:
 
     def __init__(self, auditor: Auditor, meter: RecordingMeter, camera_id: str = "cam") -> None:
         self.hub = Hub(camera_id, meter)
-        self.tap: AuditTap = auditor.tap(self.hub)
+        self.findings: list[AuditFinding] = []
+        self.tap: AuditTap = auditor.tap(self.hub, self.findings.append)
         self._camera_id = camera_id
         self._encoder = H264Encoder(camera_id, EncodeSettings(), fps_hint=25)
         self._redactor = Redactor(RedactSettings())
@@ -107,8 +108,10 @@ def auditor(meter: RecordingMeter, eyes: SharpEyes, told: list[AuditFinding]) ->
 def test_a_face_that_was_published_bare_raises_the_alarm(
     auditor: Auditor, meter: RecordingMeter, told: list[AuditFinding], caplog: pytest.LogCaptureFixture
 ) -> None:
-    Street(auditor, meter).publish()
+    street = Street(auditor, meter)
+    street.publish()
     wait_for(lambda: told)
+    assert street.findings == told
     assert told[0].camera_id == "cam"
     assert told[0].boxes == (FACE,)
     assert told[0].size == Size(160, 120)

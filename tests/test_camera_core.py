@@ -12,6 +12,7 @@ from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Evidence, Policy
+from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.redact.redactor import Redactor
@@ -19,6 +20,7 @@ from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, Tr
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
+    AuditFinding,
     Detections,
     Frame,
     InferenceFailed,
@@ -87,6 +89,7 @@ class Rig:
             governor=Governor(max_age_ns=privacy.max_detection_age_ms * MS, max_lag_ns=privacy.max_wait_ms * MS),
             viewpoint=viewpoint(),
             vigil=Vigil() if privacy.mode is Mode.STRICT else None,
+            alarms=Alarms(hold_ns=privacy.hold_ms * MS) if privacy.mode is Mode.STRICT else None,
             redactor=redactor(RedactSettings()),
             sinks=(self,),
             meter=self.meter,
@@ -358,3 +361,42 @@ def test_no_order_of_events_lets_a_frame_out_twice_or_out_of_order() -> None:
     assert seqs == sorted(set(seqs))
     assert len(seqs) + rig.meter.counts["frame", "cam", "redact", "skipped"] > 200
     assert len(seqs) > 100
+
+
+# --- what the audit found ---------------------------------------------------------------------------------------
+
+FINDING = AuditFinding("cam", 0, 0, Size(64, 48), ((8.0, 8.0, 24.0, 24.0),))
+
+
+def masks_finding(frame: RedactedFrame) -> bool:
+    return any(r.box[0] <= 8 and r.box[1] <= 8 and r.box[2] >= 24 and r.box[3] >= 24 for r in frame.regions)
+
+
+def test_in_mode_strict_a_face_that_the_audit_found_is_masked_for_the_hold_time() -> None:
+    rig = Rig(privacy=PrivacySettings(mode=Mode.STRICT, lookahead_ms=0, hold_ms=200))
+    shown = []
+    for seq in range(10):
+        if seq == 2:
+            rig.core.on_finding(FINDING)
+        rig.frame(seq)
+        rig.found(seq)
+        shown.append(masks_finding(rig.out[-1]))
+    assert shown == [False] * 2 + [True] * 5 + [False] * 3
+
+
+def test_in_the_other_modes_a_finding_changes_no_mask() -> None:
+    rig = Rig()
+    rig.core.on_finding(FINDING)
+    rig.frame(0)
+    rig.found(0)
+    assert rig.out[-1].regions == ()
+
+
+def test_a_finding_of_another_connection_masks_nothing() -> None:
+    rig = Rig(privacy=PrivacySettings(mode=Mode.STRICT, lookahead_ms=0))
+    rig.frame(0)
+    rig.found(0)
+    rig.core.on_finding(FINDING)
+    rig.frame(1, epoch=1)
+    rig.found(1, epoch=1)
+    assert not masks_finding(rig.out[-1])

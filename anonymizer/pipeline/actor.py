@@ -13,13 +13,13 @@ from anonymizer.pipeline.inference import Verdict
 from anonymizer.pipeline.mailbox import Mailbox
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.ports import Meter
-from anonymizer.types import Detections, Frame, InferenceFailed, LinkChange, Outcome, Stage
+from anonymizer.types import AuditFinding, Detections, Frame, InferenceFailed, LinkChange, Outcome, Stage
 
 _CAPACITY = 8  # frames that may wait for the core; half a second at 15 fps
 _LIMIT_S = 5.0
 _IDLE_S = 0.25
 
-Control = Verdict | LinkChange
+Control = Verdict | LinkChange | AuditFinding
 
 
 class CameraActor(Resource):
@@ -57,7 +57,7 @@ class CameraActor(Resource):
         self._meter.queue_depth(self._camera_id, "actor", self._mailbox.depth())
 
     def on_control(self, message: Control) -> None:
-        """From the inference and capture threads; never dropped."""
+        """From the inference, capture and audit threads; never dropped."""
         self._mailbox.put_control(message)
 
     def _run(self, stop: threading.Event) -> None:
@@ -74,6 +74,8 @@ class CameraActor(Resource):
                     self._core.on_failure(message)
                 case LinkChange():
                     self._core.on_link(message)
+                case AuditFinding():
+                    self._core.on_finding(message)
                 case _:  # pragma: no cover
                     assert_never(message)
             if not stop.is_set():

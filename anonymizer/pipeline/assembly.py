@@ -9,6 +9,7 @@ from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Policy
+from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
@@ -44,6 +45,7 @@ def make_core(
         governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
         viewpoint=Viewpoint(),
         vigil=Vigil() if privacy.mode is Mode.STRICT else None,
+        alarms=Alarms(hold_ns=privacy.hold_ms * _MS) if privacy.mode is Mode.STRICT else None,
         redactor=Redactor(redact),
         sinks=sinks,
         meter=meter,

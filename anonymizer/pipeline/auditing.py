@@ -31,6 +31,7 @@ class _Job:
 
     packet: EncodedPacket
     frame: RedactedFrame
+    on_finding: Callable[[AuditFinding], None]
 
 
 class AuditTap:
@@ -39,8 +40,15 @@ class AuditTap:
     `offer` is called by the redacting thread, the rest by the encoding one.
     """
 
-    def __init__(self, packets: PacketSink, put_job: Callable[[_Job], None], interval_ns: int) -> None:
+    def __init__(
+        self,
+        packets: PacketSink,
+        on_finding: Callable[[AuditFinding], None],
+        put_job: Callable[[_Job], None],
+        interval_ns: int,
+    ) -> None:
         self._packets = packets
+        self._on_finding = on_finding
         self._put_job = put_job
         self._interval_ns = interval_ns
         self._lock = threading.Lock()
@@ -70,7 +78,7 @@ class AuditTap:
             self._asked = False
             if frame is not None and self._due():
                 self._key_pts_ns = packet.pts_ns
-                self._put_job(_Job(packet, frame))
+                self._put_job(_Job(packet, frame, self._on_finding))
 
     def take_key_request(self) -> bool:
         """True once after a subscriber needs a key frame, or when it is time for the next audit."""
@@ -125,9 +133,12 @@ class Auditor(Resource):
             self._changed.notify_all()
         self._thread.close()
 
-    def tap(self, packets: PacketSink) -> AuditTap:
-        """What one camera's encoder writes to and its redacted pictures are shown to."""
-        return AuditTap(packets, self._put, self._interval_ns)
+    def tap(self, packets: PacketSink, on_finding: Callable[[AuditFinding], None]) -> AuditTap:
+        """What one camera's encoder writes to and its redacted pictures are shown to.
+
+        `on_finding` is called by the audit's thread.
+        """
+        return AuditTap(packets, on_finding, self._put, self._interval_ns)
 
     def _put(self, job: _Job) -> None:
         camera_id = job.packet.camera_id
@@ -192,7 +203,9 @@ class Auditor(Resource):
         self._meter.audited(frame.camera_id, len(bare))
         if len(bare):
             boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
-            self._report(AuditFinding(frame.camera_id, frame.captured_ns, frame.wall_ns, frame.size, boxes))
+            finding = AuditFinding(frame.camera_id, frame.captured_ns, frame.wall_ns, frame.size, boxes)
+            job.on_finding(finding)
+            self._report(finding)
 
     def _report(self, finding: AuditFinding) -> None:
         now_ns, warned_ns = self._clock.now_ns(), self._warned_ns.get(finding.camera_id)

@@ -16,6 +16,7 @@ from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
 from anonymizer.pipeline.widening import widened, widened_detections
 from anonymizer.policy import Evidence, Policy
+from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
@@ -23,6 +24,7 @@ from anonymizer.redact.redactor import Redactor
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
+    AuditFinding,
     Detections,
     Frame,
     InferenceFailed,
@@ -78,6 +80,7 @@ class CameraCore:
         governor: Governor,
         viewpoint: Viewpoint,
         vigil: Vigil | None,
+        alarms: Alarms | None,
         redactor: Redactor,
         sinks: Sequence[FrameSink],
         meter: Meter,
@@ -88,7 +91,7 @@ class CameraCore:
     ) -> None:
         """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together.
 
-        `vigil` watches what attention sees; None: it counts for nothing here.
+        `vigil` watches what attention sees, `alarms` keeps what the audit found; None: it counts for nothing here.
         """
         self._camera_id = camera_id
         self._submit = submit
@@ -98,6 +101,7 @@ class CameraCore:
         self._governor = governor
         self._viewpoint = viewpoint
         self._vigil = vigil
+        self._alarms = alarms
         self._redactor = redactor
         self._sinks = tuple(sinks)
         self._meter = meter
@@ -170,6 +174,11 @@ class CameraCore:
         self._doom_unknown(failure.reason)
         self._release_ready()
 
+    def on_finding(self, finding: AuditFinding) -> None:
+        """A published picture showed a face outside the masks: in mode strict its place is masked for a while."""
+        if self._alarms is not None:
+            self._alarms.add(finding.boxes, self._clock.now_ns())
+
     def on_link(self, change: LinkChange) -> None:
         """The connection to the camera changed."""
         self._link = change.state
@@ -218,6 +227,8 @@ class CameraCore:
         """Nothing known so far applies any more; the frames held show what was before, and are masked whole."""
         for held in self._ring:
             held.basis = Basis(fault=reason)
+        if self._alarms is not None:
+            self._alarms.reset()
         self._forget()
         self._asked.clear()
 
@@ -337,6 +348,8 @@ class CameraCore:
             tracks = (*basis.tracks, *learnt)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
+            if self._alarms is not None:
+                unexplained = (*unexplained, *self._alarms.at(self._clock.now_ns()))
             plan = self._policy.decide(
                 Evidence(
                     seq=frame.seq,

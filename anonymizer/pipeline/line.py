@@ -18,7 +18,7 @@ from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Encoder, FrameSink, Meter, PacketSink, Source
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
-from anonymizer.types import CameraStatus, Stage
+from anonymizer.types import AuditFinding, CameraStatus, Stage
 
 _SAFE_WITHIN_S = 6.0  # a camera counts as publishing while its newest output is younger than this
 _CONNECTIONS_A_START = 1000
@@ -135,6 +135,12 @@ class CameraLine(Resource):
         self._status.restarted()
         self.close()
         self.start()
+
+    def on_finding(self, finding: AuditFinding) -> None:
+        """From the audit: a published picture showed a face outside the masks."""
+        actor = self._actor
+        if actor is not None:
+            actor.on_control(finding)
 
     def sick(self) -> bool:
         """True when a stage crashed or stopped beating."""
