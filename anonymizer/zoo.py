@@ -263,9 +263,7 @@ class Zoo:
         Raises:
             ModelError: unknown name; file missing, unreadable or altered.
         """
-        spec = self.spec(name)
-        self._compare(spec)
-        return spec
+        return self._compared(self.spec(name))
 
     def verify_embedder(self, name: str) -> EmbedderSpec:
         """The embedder of that name, after comparing its file with the manifest's sha256.
@@ -273,9 +271,7 @@ class Zoo:
         Raises:
             ModelError: unknown name; file missing, unreadable or altered.
         """
-        spec = self.embedder(name)
-        self._compare(spec)
-        return spec
+        return self._compared(self.embedder(name))
 
     def verify_attention(self, name: str) -> AttentionSpec:
         """The attention model of that name, after comparing its file with the manifest's sha256.
@@ -283,9 +279,7 @@ class Zoo:
         Raises:
             ModelError: unknown name; file missing, unreadable or altered.
         """
-        spec = self.attention(name)
-        self._compare(spec)
-        return spec
+        return self._compared(self.attention(name))
 
     def _find(self, specs: Mapping[str, SpecT], name: str) -> SpecT:
         try:
@@ -294,7 +288,7 @@ class Zoo:
             near = difflib.get_close_matches(name, specs, n=3, cutoff=0.4) or specs
             raise ModelError(f"no model {name!r} in {self.models_dir}; did you mean {' or '.join(near)}?") from None
 
-    def _compare(self, spec: FileSpec) -> None:
+    def _compared(self, spec: SpecT) -> SpecT:
         name = spec.name
         remedy = "restore it from the release, or install the package again"
         if spec.url is not None:
@@ -305,6 +299,7 @@ class Zoo:
             raise ModelError(f"model {name}: cannot read {spec.path} ({error.strerror}): {remedy}") from error
         if digest != spec.sha256:
             raise ModelError(f"model {name}: {spec.path} is not the file that {MANIFEST} lists: {remedy}")
+        return spec
 
 
 def _first(specs: Iterable[SpecT]) -> dict[str, SpecT]:

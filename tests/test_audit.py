@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import http.server
 import json
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -290,3 +292,15 @@ def test_an_audit_that_never_started_closes(meter: RecordingMeter, eyes: SharpEy
 )
 def test_only_cameras_that_may_show_no_face_at_all_are_audited(privacy: PrivacySettings, audited: bool) -> None:
     assert privacy.masks_every_face is audited
+
+
+def test_the_audit_keeps_no_pictures_of_frames_that_never_reach_the_encoder(
+    auditor: Auditor, meter: RecordingMeter
+) -> None:
+    street = Street(auditor, meter)
+    frame = Redactor(RedactSettings()).redact(make_frame(0, planes=make_planes(160, 120)), RedactionPlan(0))
+    picture = weakref.ref(frame.i420)
+    street.tap.offer(frame)
+    del frame
+    gc.collect()
+    assert picture() is None

@@ -14,7 +14,17 @@ from anonymizer.exposure import exposed
 from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.stage import StageThread
 from anonymizer.ports import Detector, Meter, PacketSink
-from anonymizer.types import AuditFinding, EncodedPacket, Frame, Planes, RedactedFrame, Target
+from anonymizer.types import (
+    AuditFinding,
+    Colour,
+    EncodedPacket,
+    Frame,
+    Planes,
+    RedactedFrame,
+    Region,
+    Size,
+    Target,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +36,22 @@ _NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the audit must know of a redacted picture; the picture itself comes back out of the encoder."""
+
+    seq: int
+    wall_ns: int
+    colour: Colour
+    size: Size
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """One published key picture and what was masked in it."""
 
     packet: EncodedPacket
-    frame: RedactedFrame
+    shown: _Shown
     on_finding: Callable[[AuditFinding], None]
 
 
@@ -52,7 +73,7 @@ class AuditTap:
         self._put_job = put_job
         self._interval_ns = interval_ns
         self._lock = threading.Lock()
-        self._frames: OrderedDict[int, RedactedFrame] = OrderedDict()
+        self._shown: OrderedDict[int, _Shown] = OrderedDict()  # by the time of capture
         self._key_pts_ns: int | None = None
         self._pts_ns = 0
         self._asked = False
@@ -64,21 +85,21 @@ class AuditTap:
         if not self._shows_something:
             return
         with self._lock:
-            self._frames[frame.captured_ns] = frame
-            while len(self._frames) > _REMEMBERED:
-                self._frames.popitem(last=False)
+            self._shown[frame.captured_ns] = _Shown(frame.seq, frame.wall_ns, frame.colour, frame.size, frame.regions)
+            while len(self._shown) > _REMEMBERED:
+                self._shown.popitem(last=False)
 
     def put(self, packet: EncodedPacket) -> None:
         """Pass the packet on; never blocks."""
         self._packets.put(packet)
         self._pts_ns = packet.pts_ns
         with self._lock:
-            frame = self._frames.pop(packet.captured_ns, None)
+            shown = self._shown.pop(packet.captured_ns, None)
         if packet.is_key:
             self._asked = False
-            if frame is not None and self._due():
+            if shown is not None and self._due():
                 self._key_pts_ns = packet.pts_ns
-                self._put_job(_Job(packet, frame, self._on_finding))
+                self._put_job(_Job(packet, shown, self._on_finding))
 
     def take_key_request(self) -> bool:
         """True once after a subscriber needs a key frame, or when it is time for the next audit."""
@@ -187,23 +208,23 @@ class Auditor(Resource):
             self._detector = None
 
     def _audit(self, detector: Detector, job: _Job) -> None:
-        frame, planes = job.frame, self._read_picture(job.packet)
-        shown = Frame(
-            camera_id=frame.camera_id,
-            seq=frame.seq,
+        packet, shown = job.packet, job.shown
+        frame = Frame(
+            camera_id=packet.camera_id,
+            seq=shown.seq,
             epoch=0,
-            pts_ns=frame.pts_ns,
-            captured_ns=frame.captured_ns,
-            wall_ns=frame.wall_ns,
-            planes=planes,
-            colour=frame.colour,
+            pts_ns=packet.pts_ns,
+            captured_ns=packet.captured_ns,
+            wall_ns=shown.wall_ns,
+            planes=self._read_picture(packet),
+            colour=shown.colour,
         )
-        found = detector.detect(shown)
-        bare = exposed(found.boxes[found.class_ids == Target.FACE], frame.regions)
-        self._meter.audited(frame.camera_id, len(bare))
+        found = detector.detect(frame)
+        bare = exposed(found.boxes[found.class_ids == Target.FACE], shown.regions)
+        self._meter.audited(packet.camera_id, len(bare))
         if len(bare):
             boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
-            finding = AuditFinding(frame.camera_id, frame.captured_ns, frame.wall_ns, frame.size, boxes)
+            finding = AuditFinding(packet.camera_id, packet.captured_ns, shown.wall_ns, shown.size, boxes)
             job.on_finding(finding)
             self._report(finding)
 
