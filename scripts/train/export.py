@@ -20,7 +20,8 @@ from scripts.train.datasets.forms import read_sets
 from scripts.train.emit import emit
 from scripts.train.fit import BEST, make_canvases
 from scripts.train.integer import to_int8
-from scripts.train.network import ARCHITECTURES, Detector, Level
+from scripts.train.network import Level
+from scripts.train.networks import Network, make_network
 from scripts.train.recipe import Recipe
 from scripts.train.trainer import CHECKPOINT, load_checkpoint
 
@@ -88,18 +89,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def load_network(place: Path) -> tuple[Detector, Recipe]:
+def load_network(place: Path) -> tuple[Network, Recipe]:
     """The averaged weights of a checkpoint, or of a run's best or last one; raises DatasetError."""
     if place.is_dir():
         place = next((place / name for name in (BEST, CHECKPOINT) if (place / name).exists()), place / CHECKPOINT)
     state = load_checkpoint(place)
     recipe = Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))
-    network = Detector(ARCHITECTURES[recipe.architecture], len(recipe.classes))
+    network = make_network(recipe.architecture, len(recipe.classes))
     network.load_state_dict(state["average"])
     return network.eval(), recipe
 
 
-def compare(path: Path, network: Detector, canvases: Sequence[U8]) -> Report:
+def compare(path: Path, network: Network, canvases: Sequence[U8]) -> Report:
     """The file in the product's engine against the network."""
     errors, spent_ns = [], []
     with Engine(path, threads=1, mean=0.0, scale=1.0) as engine:
@@ -123,7 +124,7 @@ def compare(path: Path, network: Detector, canvases: Sequence[U8]) -> Report:
     )
 
 
-def _outputs(network: Detector, canvas: U8) -> Mapping[str, np.ndarray]:
+def _outputs(network: Network, canvas: U8) -> Mapping[str, np.ndarray]:
     """What the exported graph is to return."""
     with torch.inference_mode():
         levels: Iterable[Level] = network(torch.from_numpy(canvas)[None].permute(0, 3, 1, 2).float())

@@ -19,13 +19,15 @@ from scripts.train.canvas import Augment, CanvasMaker, CanvasSettings, store
 from scripts.train.curve import Curve
 from scripts.train.datasets.forms import read_sets
 from scripts.train.datasets.training_set import TrainingSet
-from scripts.train.network import ARCHITECTURES
+from scripts.train.libfacedetection import NAME, fetch
+from scripts.train.networks import NAMES
 from scripts.train.picture import Sample
 from scripts.train.recipe import Recipe
 from scripts.train.trainer import StepReport, Trainer
 from scripts.train.validate import LONG_SIDE_PX, Precision, validate
 
 BEST = "best.pt"
+CACHE = Path(".cache") / "models"
 EVERY = 50  # steps of one line of progress
 CROWDS = 0.5  # how much more often a picture is shown for each doubling of its boxes
 
@@ -41,8 +43,10 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--validation-limit", type=int, default=100, help="pictures of it (100)")
     parser.add_argument("--validation-px", type=int, default=LONG_SIDE_PX, help=f"their long side ({LONG_SIDE_PX})")
     parser.add_argument("--class", dest="classes", action="append", help="what to find; repeat for several (face)")
-    parser.add_argument("--network", choices=sorted(ARCHITECTURES), default=own.architecture)
-    parser.add_argument("--start-from", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--network", choices=NAMES, default=own.architecture)
+    parser.add_argument(
+        "--start-from", type=Path, help=f"checkpoint whose weights to begin with, or {NAME} (networks pooled*)"
+    )
     parser.add_argument("--steps", type=int, default=own.steps, help=f"batches in all ({own.steps})")
     parser.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
     parser.add_argument(
@@ -80,7 +84,9 @@ def _run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     trainer = Trainer(recipe, make_canvases(data, recipe), arguments.folder, workers=arguments.workers)
-    if arguments.start_from:
+    if arguments.start_from == Path(NAME):
+        trainer.adopt(fetch(CACHE))
+    elif arguments.start_from:
         trainer.start_from(arguments.start_from)
     trainer.resume()
     spread = np.linspace(0, len(held_back) - 1, min(arguments.validation_limit, len(held_back))).round().astype(int)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from anonymizer.errors import DatasetError
 from scripts.train.canvas import CanvasMaker
-from scripts.train.network import ARCHITECTURES, Detector
+from scripts.train.networks import make_network
 from scripts.train.objective import Batch, collate, losses
 from scripts.train.picture import Picture
+from scripts.train.pooled import PooledDetector, adopt
 from scripts.train.recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
@@ -52,7 +55,7 @@ class Trainer:
         self._workers = workers
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
-        network = Detector(ARCHITECTURES[recipe.architecture], len(recipe.classes))
+        network = make_network(recipe.architecture, len(recipe.classes))
         self.network = network.to(self._device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
         matrices = [each for each in network.parameters() if each.ndim > 1]
@@ -69,6 +72,13 @@ class Trainer:
         own |= {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
         self.network.load_state_dict(own)
         self.average.load_state_dict(own)
+
+    def adopt(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take over libfacedetection's weights; raises DatasetError if the network has another shape."""
+        if not isinstance(self.network, PooledDetector) or len(self.recipe.classes) != 1:
+            raise DatasetError("libfacedetection's weights fit the networks pooled and pooled-far, with one class")
+        adopt(self.network, arrays)
+        self.average.load_state_dict(self.network.state_dict())
 
     def resume(self) -> None:
         """Go on from this run's checkpoint if there is one; raises DatasetError if it is of another network."""
