@@ -1,5 +1,7 @@
 """The pooled networks: what they take over from libfacedetection, and what they add."""
 
+# ruff: noqa: E402 - the imports need torch
+
 from __future__ import annotations
 
 import subprocess
