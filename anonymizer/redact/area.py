@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from anonymizer.types import Size
 
 
-@dataclass(frozen=True, slots=True)
-class Area:
+class Area(NamedTuple):
     """Whole chroma pixels; luma is twice that. `full_` is the same before the frame's edge cut it."""
 
     x1: int
@@ -52,17 +51,10 @@ def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None
         raise ValueError(f"a region has the impossible box {box}")
     left, top = math.floor(x1 / 2), math.floor(y1 / 2)
     right, bottom = max(math.ceil(x2 / 2), left + 1), max(math.ceil(y2 / 2), top + 1)
-    area = Area(
-        x1=max(left, 0),
-        y1=max(top, 0),
-        x2=min(right, size.width // 2),
-        y2=min(bottom, size.height // 2),
-        full_x1=left,
-        full_y1=top,
-        full_x2=right,
-        full_y2=bottom,
-    )
-    return area if area.width > 0 and area.height > 0 else None
+    visible = (max(left, 0), max(top, 0), min(right, size.width // 2), min(bottom, size.height // 2))
+    if visible[0] >= visible[2] or visible[1] >= visible[3]:
+        return None
+    return Area(*visible, left, top, right, bottom)
 
 
 def grown(area: Area, by: int, size: Size) -> Area:

@@ -16,8 +16,7 @@ def ellipse_stencil(area: Area) -> U8:
     A luma pixel is inside exactly when its chroma pixel is.
     """
     across = _distance(area.x1 - area.full_x1, area.width, area.full_width)
-    down = _distance(area.y1 - area.full_y1, area.height, area.full_height)
-    inside: U8 = (across < (1.0 - down)[:, None]).view(np.uint8)
+    inside: U8 = (across < _room(area.y1 - area.full_y1, area.height, area.full_height)).view(np.uint8)
     return inside
 
 
@@ -31,3 +30,11 @@ def _distance(start: int, count: int, full_count: int) -> F32:
     nearest *= nearest
     nearest.flags.writeable = False
     return nearest
+
+
+@functools.lru_cache(maxsize=1024)
+def _room(start: int, count: int, full_count: int) -> F32:
+    """What the distances down leave for those across (count, 1)."""
+    room: F32 = 1 - _distance(start, count, full_count)[:, None]
+    room.flags.writeable = False
+    return room

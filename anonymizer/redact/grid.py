@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,13 +15,12 @@ from anonymizer.types import U8, Planes
 MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
 LONG_SIDE = 2  # the longer side has at most this many times the cells of the shorter one
 STEP = 16  # between the levels that means are rounded to: a half of it is more than neighbouring frames differ
-SAMPLE_ROWS = 16  # of tall cells every n-th row is averaged, at least so many of chroma and twice that of luma
+SAMPLE_ROWS = 8  # of tall cells every n-th row is averaged, at least so many of each plane
 
 _LEVELS = np.clip((np.arange(256) + STEP // 2) // STEP * STEP, 0, 255).astype(np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """Cells inside a patch of one plane, in its pixels; the outermost ones also colour what is left at the edges."""
 
     columns: int
@@ -33,7 +32,7 @@ class Grid:
     step: int  # every n-th row is sampled; divides cell_height
 
     def doubled(self) -> Grid:
-        """The same cells on the luma plane."""
+        """The same cells on the luma plane; of its many rows no more are sampled than of chroma."""
         return Grid(
             self.columns,
             self.rows,
@@ -41,7 +40,7 @@ class Grid:
             2 * self.cell_height,
             2 * self.left,
             2 * self.top,
-            self.step,
+            2 * self.step if self.cell_height >= SAMPLE_ROWS else self.step,
         )
 
 
@@ -93,5 +92,5 @@ def _owners(pixels: int, cells: int) -> NDArray[np.intp]:
 
 def rounded(levels: U8 | np.uint8) -> U8:
     """The nearest multiples of STEP, which leave 16 levels and neutral chroma neutral."""
-    nearest: U8 = _LEVELS[levels]
+    nearest: U8 = _LEVELS.take(levels)
     return nearest
