@@ -273,7 +273,12 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
         for threshold, limit in ((0.2, 500), (0.05, 5000))
     ]
     assert all(detector.started and detector.closed for detector in detectors)
-    first, _ = json.loads((tmp_path / "out.json").read_text())
+    first, second = json.loads((tmp_path / "out.json").read_text())
+    assert first["compared"] is None
+    assert (second["compared"]["with"], second["compared"]["resamples"]) == ("one", 1000)
+    same = {"difference": 0.0, "low": 0.0, "high": 0.0}
+    assert second["compared"]["overall"] == {"height_px": "10+", "ap50": same, "leak": same}
+    assert second["compared"]["by_height_px"][0] == {"height_px": "10-16", "ap50": None, "leak": None}
     assert (first["name"], first["target"], first["threshold"], first["pictures"]) == ("one", "face", 0.2, 2)
     assert first["overall"] == {
         "height_px": "10+",
@@ -322,10 +327,10 @@ def test_a_file_that_cannot_be_written_is_an_error(faces: Path, tmp_path: Path) 
 def test_no_pictures_make_an_empty_table_and_an_empty_chart() -> None:
     scores = sum_up("none", Target.PERSON, [], 0.3)
     assert text_table([scores]).splitlines()[-1].split() == ["|", "none", "|", "0.3", *["|", "-"] * 6, "|"]
-    assert json.loads(as_json([scores]))[0]["over_mask"] is None
-    assert draw([scores]).shape[2] == draw([]).shape[2] == 3
+    assert json.loads(as_json([scores], []))[0]["over_mask"] is None
+    assert draw([scores], []).shape[2] == draw([], []).shape[2] == 3
     assert text_table([]) == ""
-    assert as_json([]) == "[]\n"
+    assert as_json([], []) == "[]\n"
 
 
 def test_the_command_measures_a_committed_model_whole_and_tiled(
@@ -335,8 +340,9 @@ def test_the_command_measures_a_committed_model_whole_and_tiled(
     assert main(["evaluate", "detect", str(faces), "--limit", "1", *models]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 pictures, 1 faces")
-    assert lines[-2].startswith("| centerface-float32    | 0.2 |")
-    assert lines[-1].startswith("| centerface-float32@16 | 0.2 |")
+    assert lines[4].startswith("| centerface-float32    | 0.2 |")
+    assert lines[5].startswith("| centerface-float32@16 | 0.2 |")
+    assert lines[-1].startswith("| centerface-float32@16, leak |")
 
 
 def test_persons_are_not_searched_in_tiles(faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,6 +366,7 @@ def test_a_missing_data_set_ends_with_1_and_the_message(tmp_path: Path, capsys: 
     [
         ["--threshold", "1.5"],
         ["--limit", "0"],
+        ["--resamples", "0"],
         ["--fill", "1,2"],
         ["--fill", "1,2,300"],
         ["--target", "car"],

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from anonymizer.evaluate.command import Candidate, Request
+from anonymizer.evaluate.compare import RESAMPLES
 from anonymizer.settings.schema import TargetName
 
 _FORMS = "labels: .json (list of files and boxes, or COCO), WIDER FACE .txt, folder of Pascal VOC or MOTChallenge"
@@ -30,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write the figures and curves")
     parser.add_argument("--picture", type=Path, help="write the curves and the leak by height as PNG")
     parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="FOLDER",
+        help="write sheets of what was missed or left bare, by height: they show people unmasked",
+    )
+    parser.add_argument(
+        "--resamples",
+        type=count,
+        default=RESAMPLES,
+        help=f"of the pictures, for the intervals of differences between models ({RESAMPLES})",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resamplings (0)")
+    parser.add_argument(
         "--anonymized",
         type=Path,
         help="measure another tool: folder of its pictures, named like the originals, best PNG",
@@ -52,6 +66,9 @@ def request_of(arguments: argparse.Namespace) -> Request:
         fill=arguments.fill,
         json=arguments.json,
         picture=arguments.picture,
+        gallery=arguments.gallery,
+        resamples=arguments.resamples,
+        seed=arguments.seed,
     )
 
 

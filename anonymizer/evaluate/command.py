@@ -1,10 +1,10 @@
-"""The command `anonymizer evaluate detect`: data set in, table, JSON and picture out."""
+"""The command `anonymizer evaluate detect`: data set in, tables, JSON, picture and galleries out."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,16 @@ import cv2
 
 from anonymizer.errors import DatasetError
 from anonymizer.evaluate.chart import draw
+from anonymizer.evaluate.compare import RESAMPLES, Contender, compare
 from anonymizer.evaluate.dataset import Dataset, open_dataset
-from anonymizer.evaluate.report import as_json, text_table
-from anonymizer.evaluate.scores import Scores, sum_up
+from anonymizer.evaluate.gallery import sheets
+from anonymizer.evaluate.report import as_json, difference_table, text_table
+from anonymizer.evaluate.scores import sum_up
 from anonymizer.evaluate.trial import try_detector, try_pictures
 from anonymizer.policy import Policy
 from anonymizer.ports import Detector
 from anonymizer.settings.schema import Settings, TargetName
-from anonymizer.types import Target
+from anonymizer.types import U8, Target
 
 CURVE_FLOOR = 0.05  # least score that a curve is drawn from
 CURVE_LIMIT = 5000  # detections that a curve may need in one picture
@@ -50,6 +52,9 @@ class Request:
     fill: tuple[int, int, int] = (255, 0, 255)  # B, G, R of that tool's masks
     json: Path | None = None
     picture: Path | None = None
+    gallery: Path | None = None  # folder
+    resamples: int = RESAMPLES  # of the pictures, to tell a difference from chance
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +71,31 @@ MakeDetector = Callable[[Order], Detector]  # not started; raises ModelError
 
 
 def evaluate(request: Request, settings: Settings, make_detector: MakeDetector) -> str:
-    """Measure, write the files that were asked for, and return the table; raises an AnonymizerError."""
+    """Measure, write the files that were asked for, and return the tables; raises an AnonymizerError.
+
+    The first model, or the other tool, is what the others are compared with.
+    """
     cv2.setNumThreads(1)
     dataset = open_dataset(request.dataset, request.target, request.pictures).spread(request.limit)
-    scores = list(_scores(request, dataset, settings, make_detector))
+    first, *others = contenders = list(_contenders(request, dataset, settings, make_detector))
+    scores = [sum_up(each.name, dataset.target, each.trials, each.threshold) for each in contenders]
+    differences = [compare(each, first, resamples=request.resamples, seed=request.seed) for each in others]
     if request.json:
-        _write(request.json, as_json(scores).encode())
+        _write(request.json, as_json(scores, differences).encode())
     if request.picture:
-        _, png = cv2.imencode(".png", draw(scores))
-        _write(request.picture, png.tobytes())
-    return text_table(scores)
+        _write_png(request.picture, draw(scores, differences))
+    if request.gallery:
+        _write_galleries(request.gallery, dataset, contenders)
+    return "\n\n".join(filter(None, (text_table(scores), difference_table(differences))))
 
 
-def _scores(request: Request, dataset: Dataset, settings: Settings, make_detector: MakeDetector) -> Iterator[Scores]:
+def _contenders(
+    request: Request, dataset: Dataset, settings: Settings, make_detector: MakeDetector
+) -> Iterator[Contender]:
     target = dataset.target
     if request.anonymized is not None:
-        trials = list(try_pictures(dataset, request.anonymized, request.fill))
-        yield sum_up(request.anonymized.name, target, trials, None)
+        trials = tuple(try_pictures(dataset, request.anonymized, request.fill))
+        yield Contender(request.anonymized.name, None, trials)
     detect = settings.detect
     own, own_threshold = {
         Target.FACE: (Candidate(detect.face_model, detect.reach_px), detect.face_threshold),
@@ -91,14 +104,29 @@ def _scores(request: Request, dataset: Dataset, settings: Settings, make_detecto
     threshold = own_threshold if request.threshold is None else request.threshold
     privacy = settings.privacy.model_copy(update={"targets": (TargetName[target.name],)})
     policy = Policy(privacy, settings.redact)
-    for candidate in request.candidates or (() if request.anonymized else (own,)):
+    for candidate in dict.fromkeys(request.candidates) or (() if request.anonymized else (own,)):
         masking = make_detector(Order(candidate, target, threshold, detect.max_detections))
         curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT))
         with contextlib.closing(masking), contextlib.closing(curve):
             masking.start()
             curve.start()
-            trials = list(try_detector(dataset, masking, curve, policy, cpu_ns=time.process_time_ns))
-        yield sum_up(str(candidate), target, trials, threshold)
+            trials = tuple(try_detector(dataset, masking, curve, policy, cpu_ns=time.process_time_ns))
+        yield Contender(str(candidate), threshold, trials)
+
+
+def _write_galleries(folder: Path, dataset: Dataset, contenders: Iterable[Contender]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be made: {error.strerror}") from None
+    for contender in contenders:
+        for heights, sheet in sheets(dataset.samples, contender):
+            _write_png(folder / f"{contender.name}_{heights}px.png", sheet)
+
+
+def _write_png(path: Path, picture: U8) -> None:
+    _, png = cv2.imencode(".png", picture)
+    _write(path, png.tobytes())
 
 
 def _write(path: Path, content: bytes) -> None:

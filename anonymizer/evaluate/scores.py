@@ -36,10 +36,15 @@ class BinScore:
 
     heights: HeightBin
     truths: int  # labels that count
-    average_precision: float | None  # at IoU 0.5
+    curve: Curve  # at IoU 0.5
     recall: float | None  # at the threshold
     leak: float | None  # share of labels that masks leave too bare
     head_leak: float | None  # the same of the heads of persons
+
+    @property
+    def average_precision(self) -> float | None:
+        """Of the curve."""
+        return self.curve.average_precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,57 +59,51 @@ class Scores:
     bins: tuple[BinScore, ...]
     over_mask: float | None  # mean over the pictures
     cpu_ms: float | None  # of the detector, mean over the pictures
-    curve: Curve
 
 
 def sum_up(name: str, target: Target, trials: Sequence[Trial], threshold: float | None) -> Scores:
     """`threshold` None: there are no detections, only masks."""
     spent_ns = sum(trial.cpu_ns for trial in trials)
-    overall, curve = _bin_score(trials, ALL, target, threshold)
     return Scores(
         name=name,
         target=target,
         threshold=threshold,
         pictures=len(trials),
-        overall=overall,
-        bins=tuple(_bin_score(trials, heights, target, threshold)[0] for heights in BINS),
+        overall=_bin_score(trials, ALL, target, threshold),
+        bins=tuple(_bin_score(trials, heights, target, threshold) for heights in BINS),
         over_mask=float(np.mean([trial.over_mask for trial in trials])) if trials else None,
         cpu_ms=spent_ns / 1e6 / len(trials) if spent_ns else None,
-        curve=curve,
     )
 
 
 def verdicts(trial: Trial, heights: HeightBin) -> Verdicts:
     """Labels of other heights are left out, and so are detections of other heights that match nothing, as in COCO."""
-    left_out = trial.ignored | ~_are_of(trial.boxes, heights)
+    left_out = trial.ignored | ~are_of(trial.boxes, heights)
     taken = match(trial.found, Truth(trial.boxes, left_out, absorbs=trial.ignored, crowd=trial.crowd))
     is_taken = taken != NOBODY
-    hit, dropped = is_taken.copy(), ~is_taken & ~_are_of(trial.found, heights)
+    hit, dropped = is_taken.copy(), ~is_taken & ~are_of(trial.found, heights)
     hit[is_taken] = ~left_out[taken[is_taken]]
     dropped[is_taken] = left_out[taken[is_taken]]
     return Verdicts(trial.scores, hit, dropped, int((~left_out).sum()))
 
 
-def _are_of(boxes: F32, heights: HeightBin) -> Flags:
+def are_of(boxes: F32, heights: HeightBin) -> Flags:
+    """Which boxes (N, 4) have such a height."""
     height = boxes[:, 3] - boxes[:, 1]
     return (height >= heights.least_px) & (height < heights.below_px)
 
 
-def _bin_score(
-    trials: Sequence[Trial], heights: HeightBin, target: Target, threshold: float | None
-) -> tuple[BinScore, Curve]:
+def _bin_score(trials: Sequence[Trial], heights: HeightBin, target: Target, threshold: float | None) -> BinScore:
     found = [verdicts(trial, heights) for trial in trials]
     truths = sum(each.truths for each in found)
-    curve = make_curve(found) if threshold is not None else Curve(())
-    counts = [~trial.ignored & _are_of(trial.boxes, heights) for trial in trials]
+    counts = [~trial.ignored & are_of(trial.boxes, heights) for trial in trials]
     bare = sum(int(trial.bare[count].sum()) for trial, count in zip(trials, counts, strict=True))
     bare_heads = sum(int(trial.bare_head[count].sum()) for trial, count in zip(trials, counts, strict=True))
-    score = BinScore(
+    return BinScore(
         heights=heights,
         truths=truths,
-        average_precision=curve.average_precision,
+        curve=make_curve(found) if threshold is not None else Curve(()),
         recall=recall_at(found, threshold) if threshold is not None else None,
         leak=bare / truths if truths else None,
         head_leak=bare_heads / truths if truths and target is Target.PERSON else None,
     )
-    return score, curve
