@@ -134,6 +134,23 @@ class Heat:
 HOT = 0.5  # value of a cell that says: look here
 
 
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How far a face is from an enrolled person; 0: the same picture, 2: as far as can be."""
+
+    name: str
+    alias: str  # what logs call that person
+    distance: float  # between embeddings of length 1, to the nearest template; may be NaN when the embedder is broken
+
+
+@dataclass(frozen=True, slots=True)
+class FaceVote:
+    """Whom one face of a frame resembles."""
+
+    index: int  # of the face in the detections
+    likenesses: tuple[Likeness, ...]  # everybody enrolled whose consent lasts; none: the face could not be embedded
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """What the detectors found in one frame; all arrays share N, N may be 0."""
@@ -147,6 +164,7 @@ class Detections:
     model: str = ""
     heat: Heat | None = None  # None: attention did not look, or failed
     attention_failed: bool = False  # attention was to look and could not
+    votes: tuple[FaceVote, ...] = ()  # of the faces that were clear enough, where somebody is to be recognised
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -214,6 +232,42 @@ class Region:
     outline: tuple[tuple[float, float], ...] | None = None  # a polygon in source pixels instead of `shape`
 
 
+class Doubt(enum.StrEnum):
+    """Why somebody who might stay visible is masked."""
+
+    FEW_VOTES = "few_votes"  # not enough that agree, so far
+    NO_VOTE = "no_vote"  # none before and after the frame, close enough to each other
+    DISAGREEMENT = "disagreement"  # the vote before or after the frame says otherwise
+    TWO_CLAIMS = "two_claims"  # somebody else in the picture has votes for the same person
+    STALE_TRACK = "stale_track"  # not followed surely enough
+    SMALL = "small"
+    NEAR_FACE = "near_face"  # another face is so near that they may be mixed up
+    COVERED = "covered"  # somebody else's body lies over the face, or whose body it belongs to is unclear
+    WHOLE_FRAME = "whole_frame"  # the frame is masked whole
+    EMBEDDER_FAILED = "embedder_failed"
+    NOT_ENROLLED = "not_enrolled"  # somebody whom the settings name has no template, or it cannot be read
+    CONSENT_ENDED = "consent_ended"  # of somebody whom the settings name
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """A face that stays visible, and the body below it."""
+
+    track_id: int
+    who: str  # a name or pseudonym, or whom it is none of
+    votes: int  # that agree on that
+    box: tuple[float, float, float, float]  # of the face, source pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A face that has votes for staying visible and is masked all the same."""
+
+    track_id: int
+    who: str
+    doubt: Doubt
+
+
 @dataclass(frozen=True, slots=True)
 class RedactionPlan:
     """Everything the redactor must do to one frame."""
@@ -221,6 +275,8 @@ class RedactionPlan:
     seq: int
     regions: tuple[Region, ...] = ()
     whole_frame: Reason | None = None  # set: mask everything, regions do not matter
+    spared: tuple[Spared, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,6 +292,7 @@ class RedactedFrame:
     colour: Colour
     whole_frame: Reason | None
     regions: tuple[Region, ...]  # what was masked; empty when all of it is
+    spared: tuple[tuple[float, float, float, float], ...] = ()  # faces that are visible on purpose, source pixels
 
     @property
     def size(self) -> Size:

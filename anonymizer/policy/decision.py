@@ -9,9 +9,10 @@ import numpy as np
 
 from anonymizer.policy.evidence import Evidence, doubt
 from anonymizer.policy.people import Heights, Part, People, expected, head, joined, seen, whole
+from anonymizer.policy.sparing import spare
 from anonymizer.polygon import Point, touches_box
 from anonymizer.settings.schema import MaskSettings, Mode, Polygon, PrivacySettings, RedactSettings, TargetName
-from anonymizer.types import Effect, Reason, RedactionPlan, Region, Shape, Size, Target
+from anonymizer.types import Doubt, Effect, Reason, RedactionPlan, Refused, Region, Shape, Size, Target
 
 ELLIPSE_MARGIN = 0.2072  # (sqrt(2) - 1) / 2: from this on the inscribed ellipse contains the box it was grown from
 
@@ -60,20 +61,23 @@ class Policy:
         """The plan for the frame.
 
         Its regions cover every zone, and every detection and track of the configured targets and heights whose mask
-        touches an area, if there are areas. Pure. Catches nothing: whoever calls takes an exception as POLICY_FAILED
-        and masks the whole frame.
+        touches an area, if there are areas; but not of those whom `spare` leaves visible. Pure. Catches nothing:
+        whoever calls takes an exception as POLICY_FAILED and masks the whole frame.
         """
         reason = doubt(evidence, self._max_age_ns, strict=self._strict)
         if reason is not None:
-            return RedactionPlan(evidence.seq, whole_frame=reason)
-        regions = [region for rule in self._rules for region in _of(rule, evidence)]
+            refused = [Refused(each.track_id, each.who, each.doubt or Doubt.WHOLE_FRAME) for each in evidence.standings]
+            return RedactionPlan(evidence.seq, whole_frame=reason, refused=tuple(refused))
+        sparing = spare(evidence)
+        regions = [region for rule in self._rules for region in _of(rule, sparing.rest)]
         regions += [_region(box, self._somebody, Reason.ATTENTION, None, None) for box in evidence.unexplained]
         visible = _on_frame(regions, evidence.size)
         if self._areas:
             areas = [_in_pixels(area, evidence.size) for area in self._areas]
             visible = [region for region in visible if any(touches_box(area, region.box) for area in areas)]
         zones = [self._zone(_in_pixels(zone, evidence.size)) for zone in self._zones]
-        return RedactionPlan(evidence.seq, regions=(*zones, *_without_covered(visible)))
+        masks = (*zones, *_without_covered(visible))
+        return RedactionPlan(evidence.seq, masks, spared=sparing.spared, refused=sparing.refused)
 
     def _zone(self, outline: tuple[Point, ...]) -> Region:
         across, down = zip(*outline, strict=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anonymizer.policy.ledger import Standing
 from anonymizer.types import Detections, Reason, Size, Target, Track
 
 Box = tuple[float, float, float, float]
@@ -24,6 +25,7 @@ class Evidence:
     detection_age_ns: int | None  # distance to the nearest frame with a detection; None: none yet in this epoch
     fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, CAMERA_CHANGED, CAMERA_MOVED
     unexplained: tuple[Box, ...] = ()  # where attention sees somebody whom nothing else explains, source pixels
+    standings: tuple[Standing, ...] = ()  # of faces among the tracks that have votes for staying visible
 
     @property
     def found(self) -> tuple[Detections, ...]:

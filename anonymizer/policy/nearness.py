@@ -1,0 +1,33 @@
+"""How boxes lie to each other: which are so near that they may be mixed up, and how much one covers of another."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymizer.geometry import area
+from anonymizer.types import F32
+
+NEIGHBOUR = 0.25  # of a face's sides: within that around it there must be no other face
+
+
+def near(faces: F32, others: F32) -> NDArray[np.bool_]:
+    """Which of the others (M, 4) touch the surroundings of which face (N, 4), or have it in theirs: (N, M)."""
+    return _meet(_with_surroundings(faces), others) | _meet(faces, _with_surroundings(others))
+
+
+def covered(box: F32, others: F32) -> F32:
+    """Which share of a box (4,) each of the others (M, 4) covers: (M,), 0-1; of a box without area: 1."""
+    shared = np.concatenate([np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])], axis=1)
+    whole = float(area(box[None])[0])
+    return area(shared) / np.float32(whole) if whole > 0 else np.ones(len(others), np.float32)
+
+
+def _meet(these: F32, those: F32) -> NDArray[np.bool_]:
+    first, last = np.maximum(these[:, None, :2], those[None, :, :2]), np.minimum(these[:, None, 2:], those[None, :, 2:])
+    return np.asarray((first < last).all(axis=2), np.bool_)
+
+
+def _with_surroundings(boxes: F32) -> F32:
+    margins = np.float32(NEIGHBOUR) * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - margins, boxes[:, 2:] + margins], axis=1)

@@ -1,0 +1,152 @@
+"""Whom a frame leaves visible: faces that votes vouch for and nothing in it speaks against, with their bodies.
+
+A body is what a person's box shows, and it is spared with the face in its upper half. Other people's masks are painted
+in full, over it as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymizer.geometry import iou_matrix
+from anonymizer.policy.evidence import Box, Evidence
+from anonymizer.policy.ledger import SAME_IOU
+from anonymizer.policy.nearness import covered, near
+from anonymizer.policy.people import SPREAD_SIGMAS
+from anonymizer.types import F32, Detections, Doubt, Refused, Spared, Target, Track
+
+MOST_COVERED = 0.1  # of a face, by somebody else's box
+MIDDLE_ABOVE = 0.5  # of its body's height, from the top: there a face has its middle
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Sparing:
+    """Who stays visible, who might have, and the evidence that is left to be masked."""
+
+    rest: Evidence
+    spared: tuple[Spared, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Somebody:
+    """Everything that is one face, or one person, in a frame: all places of a track and the detections on it."""
+
+    boxes: F32  # (N, 4), N at least 1
+    track_id: int | None
+    is_found: tuple[Flags, ...]  # (M,) for each of the evidence's detections, which of them are this one
+
+    @property
+    def around(self) -> F32:
+        """The box (4,) around all of it."""
+        return np.concatenate([self.boxes[:, :2].min(axis=0), self.boxes[:, 2:].max(axis=0)])
+
+
+def spare(evidence: Evidence) -> Sparing:
+    """Apply the standings of the evidence; whoever is in doubt is among what is left."""
+    if not evidence.standings:
+        return Sparing(evidence)
+    faces = _everybody(evidence, Target.FACE)
+    persons = _everybody(evidence, Target.PERSON)
+    spared: list[Spared] = []
+    refused: list[Refused] = []
+    gone: list[_Somebody] = []
+    for standing in evidence.standings:
+        face = next(face for face in faces if face.track_id == standing.track_id)
+        others = [other for other in faces if other is not face]
+        bodies = [person for person in persons if covered(face.around, person.around[None])[0] > MOST_COVERED]
+        doubt = standing.doubt or _doubt_of_place(face, others, bodies)
+        if doubt is None:
+            x1, y1, x2, y2 = face.around.tolist()
+            spared.append(Spared(standing.track_id, standing.who, standing.votes, (x1, y1, x2, y2)))
+            gone += [face, *bodies]
+        else:
+            refused.append(Refused(standing.track_id, standing.who, doubt))
+    return Sparing(_without(evidence, gone), tuple(spared), tuple(refused))
+
+
+def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], bodies: Sequence[_Somebody]) -> Doubt | None:
+    around = np.array([other.around for other in others], np.float32).reshape(-1, 4)
+    if near(face.around[None], around).any():
+        return Doubt.NEAR_FACE
+    if not bodies:
+        return None
+    body = bodies[0].around
+    if len(bodies) > 1 or not _is_on(face.around, body) or any(_is_within(other, body) for other in around):
+        return Doubt.COVERED
+    return None
+
+
+def _is_on(face: F32, body: F32) -> bool:
+    """Whether a face is where a body has its own."""
+    x, y = (face[:2] + face[2:]) / 2
+    return bool(body[0] <= x <= body[2] and body[1] <= y <= body[1] + MIDDLE_ABOVE * (body[3] - body[1]))
+
+
+def _is_within(face: F32, body: F32) -> bool:
+    x, y = (face[:2] + face[2:]) / 2
+    return bool(body[0] <= x <= body[2] and body[1] <= y <= body[3])
+
+
+def _everybody(evidence: Evidence, target: Target) -> list[_Somebody]:
+    """All faces, or all persons: those that are followed, and those only found."""
+    places: dict[int, list[Track]] = {}
+    for track in evidence.tracks:
+        if track.target is target:
+            places.setdefault(track.track_id, []).append(track)
+    nobody = tuple(np.zeros(len(found), np.bool_) for found in evidence.found)
+    taken = nobody
+    everybody = []
+    for track_id, tracks in places.items():
+        boxes = np.array([_reach(track) for track in tracks], np.float32)
+        own = tuple(_on(found, boxes, target) for found in evidence.found)
+        taken = tuple(before | now for before, now in zip(taken, own, strict=True))
+        everybody.append(_Somebody(boxes, track_id, own))
+    for at, (found, followed) in enumerate(zip(evidence.found, taken, strict=True)):
+        for index in np.flatnonzero((found.class_ids == target) & ~followed).tolist():
+            alone = [flags.copy() for flags in nobody]
+            alone[at][index] = True
+            everybody.append(_Somebody(found.boxes[index][None], None, tuple(alone)))
+    return everybody
+
+
+def _reach(track: Track) -> Box:
+    """Where the track may be."""
+    x1, y1, x2, y2 = track.box
+    dx, dy = (SPREAD_SIGMAS * spread for spread in (track.spread_px if track.unseen_ns else (0.0, 0.0)))
+    return x1 - dx, y1 - dy, x2 + dx, y2 + dy
+
+
+def _on(found: Detections, boxes: F32, target: Target) -> Flags:
+    """Which detections lie on a track."""
+    is_on: Flags = (iou_matrix(boxes, found.boxes) >= SAME_IOU).any(axis=0) & (found.class_ids == target)
+    return is_on
+
+
+def _without(evidence: Evidence, gone: Iterable[_Somebody]) -> Evidence:
+    """The evidence about everybody else."""
+    gone = tuple(gone)
+    ids = {one.track_id for one in gone}
+    kept = [np.ones(len(found), np.bool_) for found in evidence.found]
+    for one in gone:
+        kept = [flags & ~own for flags, own in zip(kept, one.is_found, strict=True)]
+    left = iter([_chosen(found, flags) for found, flags in zip(evidence.found, kept, strict=True)])
+    return dataclasses.replace(
+        evidence,
+        detections=None if evidence.detections is None else next(left),
+        later=None if evidence.later is None else next(left),
+        tracks=tuple(track for track in evidence.tracks if track.track_id not in ids),
+    )
+
+
+def _chosen(found: Detections, flags: Flags) -> Detections:
+    return dataclasses.replace(
+        found, boxes=found.boxes[flags], scores=found.scores[flags], class_ids=found.class_ids[flags], votes=()
+    )

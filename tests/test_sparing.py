@@ -1,0 +1,172 @@
+"""Who stays visible in a frame: nobody near whom, over whom or with whose body anything is unclear."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anonymizer.policy import Evidence, Policy, Standing
+from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, TargetName
+from anonymizer.types import Detections, Doubt, Reason, RedactionPlan, Refused, Size, Spared, Target, Track, TrackState
+from tests.fakes import make_detections
+
+Box = tuple[float, float, float, float]
+
+SIZE = Size(640, 480)
+FACE: Box = (100.0, 100.0, 180.0, 200.0)
+BODY: Box = (60.0, 80.0, 220.0, 460.0)
+ANA = Standing(1, "ana", 9, None)
+PLAIN = RedactSettings(face=MaskSettings(margin=0.0), person=MaskSettings(margin=0.0))
+FACES = PrivacySettings(targets=(TargetName.FACE,))
+
+
+def face(track_id: int = 1, box: Box = FACE, unseen_ns: int = 0, spread_px: float = 0.0) -> Track:
+    return Track(track_id, Target.FACE, box, 0.9, TrackState.CONFIRMED, unseen_ns, (spread_px, spread_px))
+
+
+def person(track_id: int = 11, box: Box = BODY) -> Track:
+    return Track(track_id, Target.PERSON, box, 0.9, TrackState.CONFIRMED, 0)
+
+
+def joined(*found: Detections) -> Detections:
+    return replace(
+        found[0],
+        boxes=np.concatenate([each.boxes for each in found]),
+        scores=np.concatenate([each.scores for each in found]),
+        class_ids=np.concatenate([each.class_ids for each in found]),
+    )
+
+
+def decide(
+    *tracks: Track,
+    detections: Detections | None = None,
+    later: Detections | None = None,
+    standings: tuple[Standing, ...] = (ANA,),
+    privacy: PrivacySettings | None = None,
+    fault: Reason | None = None,
+) -> RedactionPlan:
+    if detections is None and later is None:
+        detections = joined(
+            make_detections(*(track.box for track in tracks if track.target is Target.FACE)),
+            make_detections(*(track.box for track in tracks if track.target is Target.PERSON), target=Target.PERSON),
+        )
+    known = Evidence(0, SIZE, False, detections, later, tracks, 0, fault, standings=standings)
+    return Policy(privacy or PrivacySettings(), PLAIN).decide(known)
+
+
+def doubt(plan: RedactionPlan) -> Doubt:
+    assert plan.spared == ()
+    assert plan.regions
+    (refused,) = plan.refused
+    return refused.doubt
+
+
+def test_a_face_that_votes_vouch_for_stays_visible_with_its_body() -> None:
+    assert decide(face(), person()) == RedactionPlan(0, spared=(Spared(1, "ana", 9, FACE),))
+
+
+def test_without_a_standing_everybody_is_masked() -> None:
+    assert len(decide(face(), person(), standings=()).regions) == 1  # the face lies within the person
+
+
+def test_a_face_without_a_body_stays_visible_and_everybody_else_is_masked() -> None:
+    plan = decide(face(), face(2, (400, 100, 480, 200)), person(12, (360, 80, 520, 460)))
+    assert [region.box for region in plan.regions] == [(360, 80, 520, 460)]
+    assert plan.spared
+
+
+@pytest.mark.parametrize("what", list(Doubt))
+def test_a_doubt_of_the_votes_masks(what: Doubt) -> None:
+    assert doubt(decide(face(), person(), standings=(replace(ANA, doubt=what),))) is what
+
+
+def test_a_frame_that_is_masked_whole_spares_nobody() -> None:
+    plan = decide(face(), fault=Reason.INFERENCE_FAILED, standings=(ANA, Standing(2, "bob", 1, Doubt.FEW_VOTES)))
+    refused = (Refused(1, "ana", Doubt.WHOLE_FRAME), Refused(2, "bob", Doubt.FEW_VOTES))
+    assert plan == RedactionPlan(0, whole_frame=Reason.INFERENCE_FAILED, refused=refused)
+
+
+def test_every_place_of_the_track_and_its_detection_is_left_out_of_the_masks() -> None:
+    places = (face(), face(box=(104, 102, 184, 202), unseen_ns=1, spread_px=1))
+    found = make_detections((98, 99, 179, 203))
+    assert decide(*places, detections=found).regions == ()
+    assert decide(*places, later=found).regions == ()
+
+
+@pytest.mark.parametrize("other", [(190, 100, 260, 190), (120, 120, 140, 140), (100, 210, 180, 300)])
+def test_another_face_near_masks(other: Box) -> None:
+    assert doubt(decide(face(), face(2, other))) is Doubt.NEAR_FACE
+    only_found = make_detections(FACE, other)
+    assert doubt(decide(face(), detections=only_found)) is Doubt.NEAR_FACE
+    assert doubt(decide(face(), later=only_found)) is Doubt.NEAR_FACE
+
+
+def test_a_face_that_may_have_come_near_unseen_masks() -> None:
+    far = (240.0, 100.0, 320.0, 200.0)
+    assert decide(face(), face(2, far)).spared
+    assert doubt(decide(face(), face(2, far, unseen_ns=1, spread_px=30))) is Doubt.NEAR_FACE
+
+
+def test_a_second_body_over_the_face_masks() -> None:
+    assert doubt(decide(face(), person(), person(12, (150, 60, 300, 460)))) is Doubt.COVERED
+    found = joined(make_detections(FACE), make_detections(BODY, (150, 60, 300, 460), target=Target.PERSON))
+    assert doubt(decide(face(), person(), detections=found)) is Doubt.COVERED
+
+
+def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
+    beside = (175.0, 60.0, 300.0, 460.0)
+    plan = decide(face(), person(), person(12, beside))
+    assert plan.spared
+    assert [region.box for region in plan.regions] == [beside]
+
+
+@pytest.mark.parametrize("body", [(60, -300, 220, 220), (150, 80, 400, 460), (60, 160, 220, 460)])
+def test_a_face_where_no_body_has_its_own_masks(body: Box) -> None:
+    assert doubt(decide(face(), person(box=body))) is Doubt.COVERED
+
+
+def test_another_face_in_the_body_masks() -> None:
+    assert doubt(decide(face(), person(), face(2, (100, 300, 180, 400)))) is Doubt.COVERED
+
+
+def test_a_face_without_area_is_covered_by_anybody() -> None:
+    flat = replace(face(), box=(100.0, 100.0, 100.0, 200.0))
+    assert doubt(decide(flat, person(box=(400, 80, 500, 460)), detections=make_detections(FACE))) is Doubt.COVERED
+
+
+def test_a_body_that_was_only_found_is_spared_as_well() -> None:
+    found = joined(make_detections(FACE), make_detections(BODY, target=Target.PERSON))
+    assert decide(face(), detections=found) == RedactionPlan(0, spared=(Spared(1, "ana", 9, FACE),))
+
+
+def test_heads_are_spared_with_their_bodies_and_zones_never() -> None:
+    zone = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))
+    privacy = PrivacySettings(targets=(TargetName.FACE, TargetName.HEAD), zones=(zone,))
+    (region,) = decide(face(), person(), privacy=privacy).regions
+    assert region.reason is Reason.ZONE
+
+
+BOXES = st.tuples(st.integers(0, 500), st.integers(0, 300), st.integers(30, 200), st.integers(30, 200)).map(
+    lambda at: (float(at[0]), float(at[1]), float(at[0] + at[2]), float(at[1] + at[3]))
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(BOXES, min_size=1, max_size=5), st.lists(BOXES, max_size=4), st.booleans())
+def test_the_middle_of_every_other_face_is_masked_wherever_it_is(
+    faces: list[Box], bodies: list[Box], own: bool
+) -> None:
+    tracks = [face(index, box) for index, box in enumerate(faces, 1)]
+    tracks += [person(index, box) for index, box in enumerate(bodies, 11)]
+    found = None if own else make_detections(*faces)
+    plan = decide(*tracks, detections=found, privacy=FACES)
+    for box in faces[1:]:
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        assert any(
+            region.box[0] <= x <= region.box[2] and region.box[1] <= y <= region.box[3] for region in plan.regions
+        )
+    assert len(plan.spared) + len(plan.refused) == 1
