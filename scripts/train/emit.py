@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from anonymizer.types import Size
-from scripts.train.network import Detector, Separable
+from scripts.train.backbones import PublishedBackbone
+from scripts.train.network import Backbone, Detector, Separable
 from scripts.train.networks import Network
 from scripts.train.pooled import POOLED_BEFORE, PooledDetector, Unit
+from scripts.train.presence.graph import conv_unit, residual
+from scripts.train.presence.network import ConvUnit, InvertedResidual
 
 sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules know each other by bare names
 from graph import NO_ACTIVATION, RELU, SAME, GraphWriter
@@ -38,13 +41,7 @@ def emit(network: Network, size: Size, *, description: str) -> bytes:
 
 def _plain(writer: GraphWriter, x: int, network: Detector) -> Iterator[tuple[int, int, int]]:
     """Stride, logits and encodings of each level, from the coarsest one down."""
-    convolution, norm, _ = network.backbone.stem
-    x = _convolution(writer, x, convolution, norm, gain=1 / 255)
-    maps = []
-    for stage in network.backbone.stages:
-        for unit in stage:
-            x = _separable(writer, x, unit)
-        maps.append(x)
+    maps = _backbone(writer, x, network.backbone)
     strides = network.architecture.strides_px
     above: int | None = None
     for at in range(len(strides) - 1, -1, -1):
@@ -55,6 +52,28 @@ def _plain(writer: GraphWriter, x: int, network: Detector) -> Iterator[tuple[int
         logits = _convolution(writer, _separable(writer, above, network.head.class_branch), network.head.score, None)
         encodings = _convolution(writer, _separable(writer, above, network.head.box_branch), network.head.box, None)
         yield strides[at], logits, encodings
+
+
+def _backbone(writer: GraphWriter, x: int, backbone: Backbone) -> list[int]:
+    """The map of each stage."""
+    if isinstance(backbone, PublishedBackbone):
+        for unit in backbone.stem:
+            x = _published(writer, x, unit)
+        each = _published
+    else:
+        convolution, norm, _ = backbone.stem
+        x = _convolution(writer, x, convolution, norm, gain=1 / 255)
+        each = _separable
+    maps = []
+    for stage in backbone.stages:
+        for unit in stage:
+            x = each(writer, x, unit)
+        maps.append(x)
+    return maps
+
+
+def _published(writer: GraphWriter, x: int, unit: ConvUnit | InvertedResidual) -> int:
+    return residual(writer, x, unit) if isinstance(unit, InvertedResidual) else conv_unit(writer, x, unit)
 
 
 def _pooled(writer: GraphWriter, x: int, network: PooledDetector) -> Iterator[tuple[int, int, int]]:

@@ -23,7 +23,7 @@ from scripts.train.integer import to_int8
 from scripts.train.network import Level
 from scripts.train.networks import Network, make_network
 from scripts.train.recipe import Recipe
-from scripts.train.trainer import CHECKPOINT, load_checkpoint
+from scripts.train.trainer import CHECKPOINT, load_checkpoint, recipe_of
 
 FAMILY = "anchorfree"
 INPUT = Size(640, 384)
@@ -94,8 +94,8 @@ def load_network(place: Path) -> tuple[Network, Recipe]:
     if place.is_dir():
         place = next((place / name for name in (BEST, CHECKPOINT) if (place / name).exists()), place / CHECKPOINT)
     state = load_checkpoint(place)
-    recipe = Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))
-    network = make_network(recipe.architecture, len(recipe.classes))
+    recipe = recipe_of(state)
+    network = make_network(recipe.architecture, len(recipe.classes), recipe.backbone)
     network.load_state_dict(state["average"])
     return network.eval(), recipe
 

@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from anonymizer.errors import DatasetError
 from scripts.train.augment import Augmentation, Augmenter
+from scripts.train.backbones import BACKBONES
 from scripts.train.canvas import Augment, CanvasMaker, CanvasSettings, store
 from scripts.train.curve import Curve
 from scripts.train.datasets.forms import read_sets
@@ -44,6 +45,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--validation-px", type=int, default=LONG_SIDE_PX, help=f"their long side ({LONG_SIDE_PX})")
     parser.add_argument("--class", dest="classes", action="append", help="what to find; repeat for several (face)")
     parser.add_argument("--network", choices=NAMES, default=own.architecture)
+    parser.add_argument("--backbone", choices=BACKBONES, default=own.backbone, help=f"of the network ({own.backbone})")
+    parser.add_argument("--weights", type=Path, help="file or folder of the backbone's published weights")
     parser.add_argument(
         "--start-from", type=Path, help=f"checkpoint whose weights to begin with, or {NAME} (networks pooled*)"
     )
@@ -73,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     held_back = read_sets(arguments.validation).select(classes).samples if arguments.validation else ()
     recipe = Recipe(
         architecture=arguments.network,
+        backbone=arguments.backbone,
         classes=classes,
         steps=arguments.steps,
         batch=arguments.batch,
@@ -84,6 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     trainer = Trainer(recipe, make_canvases(data, recipe), arguments.folder, workers=arguments.workers)
+    if arguments.weights:
+        trainer.load_backbone(arguments.weights)
     if arguments.start_from == Path(NAME):
         trainer.adopt(fetch(CACHE))
     elif arguments.start_from:

@@ -63,7 +63,8 @@ class Same(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """The convolved map; height and width must be even for a stride of 2."""
         if self.stride[0] == 2:
-            input = functional.pad(input, (0, 1, 0, 1))  # noqa: A001
+            before = (self.kernel_size[0] - 2) // 2
+            input = functional.pad(input, (before, before + 1) * 2)  # noqa: A001
         return super().forward(input)
 
 
@@ -120,10 +121,10 @@ class Head(nn.Module):
 class Detector(nn.Module):
     """RGB pictures 0-255 (B, 3, H, W), H and W multiples of 32, to one Level for each stride."""
 
-    def __init__(self, architecture: Architecture, classes: int) -> None:
+    def __init__(self, architecture: Architecture, classes: int, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.architecture = architecture
-        self.backbone = Backbone(architecture)
+        self.backbone = Backbone(architecture) if backbone is None else backbone
         widths = self.backbone.widths[-len(architecture.strides_px) :]
         self.laterals = nn.ModuleList(nn.Conv2d(width, architecture.pyramid, 1) for width in widths)
         self.smooth = nn.ModuleList(Separable(architecture.pyramid, architecture.pyramid) for _ in widths)

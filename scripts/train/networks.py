@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from anonymizer.errors import DatasetError
+from scripts.train.backbones import OWN, PublishedBackbone
 from scripts.train.network import ARCHITECTURES, Detector
 from scripts.train.pooled import PooledArchitecture, PooledDetector
 
@@ -15,8 +17,13 @@ POOLED: Mapping[str, PooledArchitecture] = {
 NAMES = (*sorted(ARCHITECTURES), *sorted(POOLED))
 
 
-def make_network(name: str, classes: int) -> Network:
-    """A fresh network of that name, with random weights from torch's own generator."""
+def make_network(name: str, classes: int, backbone: str = OWN) -> Network:
+    """A fresh network of that name, with random weights from torch's own generator.
+
+    Raises DatasetError for a network that takes no other backbone than its own.
+    """
     if name in POOLED:
+        if backbone != OWN:
+            raise DatasetError(f"the network {name} has its own backbone: leave out {backbone}, or take small or far")
         return PooledDetector(POOLED[name], classes)
-    return Detector(ARCHITECTURES[name], classes)
+    return Detector(ARCHITECTURES[name], classes, None if backbone == OWN else PublishedBackbone(backbone))

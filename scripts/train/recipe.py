@@ -11,6 +11,7 @@ class Recipe:
     """Steps are batches; shares are of all steps."""
 
     architecture: str = "small"
+    backbone: str = "own"
     classes: tuple[str, ...] = ("face",)
     steps: int = 16_000
     batch: int = 16

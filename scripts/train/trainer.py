@@ -16,7 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from anonymizer.errors import DatasetError
+from scripts.train.backbones import PublishedBackbone
 from scripts.train.canvas import CanvasMaker
+from scripts.train.network import Detector
 from scripts.train.networks import make_network
 from scripts.train.objective import Batch, collate, losses
 from scripts.train.picture import Picture
@@ -55,7 +57,7 @@ class Trainer:
         self._workers = workers
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
-        network = make_network(recipe.architecture, len(recipe.classes))
+        network = make_network(recipe.architecture, len(recipe.classes), recipe.backbone)
         self.network = network.to(self._device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval()
         matrices = [each for each in network.parameters() if each.ndim > 1]
@@ -80,16 +82,24 @@ class Trainer:
         adopt(self.network, arrays)
         self.average.load_state_dict(self.network.state_dict())
 
+    def load_backbone(self, place: Path) -> None:
+        """Take over the published weights of the recipe's backbone; raises DatasetError."""
+        if not isinstance(self.network, Detector) or not isinstance(self.network.backbone, PublishedBackbone):
+            raise DatasetError("published weights are of another backbone than the network's own: add --backbone")
+        self.network.backbone.load(place)
+        self.average.load_state_dict(self.network.state_dict())
+
     def resume(self) -> None:
         """Go on from this run's checkpoint if there is one; raises DatasetError if it is of another network."""
         path = self._folder / CHECKPOINT
         if not path.exists():
             return
         state = load_checkpoint(path)
-        for name in ("architecture", "classes"):
-            if state["recipe"][name] != getattr(self.recipe, name):
+        found = recipe_of(state)
+        for name in ("architecture", "backbone", "classes"):
+            if getattr(found, name) != getattr(self.recipe, name):
                 raise DatasetError(
-                    f"{path} holds a run with {name} {state['recipe'][name]}: name another folder by --run"
+                    f"{path} holds a run with {name} {getattr(found, name)}: name another folder by --run"
                 )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -160,3 +170,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         raise DatasetError(f"{path} is no checkpoint of this program: {error}") from None
     return state
+
+
+def recipe_of(state: Mapping[str, Any]) -> Recipe:
+    """The recipe in a checkpoint; what an older one does not name is as it was then."""
+    return Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))

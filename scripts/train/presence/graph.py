@@ -8,6 +8,7 @@ from torch import nn
 
 from anonymizer.types import F32
 from scripts.models.graph import NO_ACTIVATION, SAME, VALID, GraphWriter
+from scripts.train.network import Same
 from scripts.train.presence.network import ConvUnit, InvertedResidual, PresenceNet
 
 SCORE, MAP = "score", "map"  # the names by which the runtime knows the outputs of an attention model
@@ -24,7 +25,7 @@ def to_tflite(net: PresenceNet, width: int, height: int) -> bytes:
     writer = GraphWriter(half_weights=False)
     x = writer.input("image", (1, height, width, 3))
     for unit in net.features.eval():
-        x = _residual(writer, x, unit) if isinstance(unit, InvertedResidual) else _conv(writer, x, unit)
+        x = residual(writer, x, unit) if isinstance(unit, InvertedResidual) else conv_unit(writer, x, unit)
     weights, bias = _folded(net.head.dense, None)
     difference = np.array([[-1.0, 1.0]], np.float32)  # nobody, somebody
     kernel = np.ascontiguousarray((difference @ weights[:, :, 0, 0])[:, None, None, :])
@@ -39,16 +40,18 @@ def to_tflite(net: PresenceNet, width: int, height: int) -> bytes:
     return writer.finish([activation, score], description="presence of people, with a class activation map")
 
 
-def _residual(writer: GraphWriter, x: int, unit: InvertedResidual) -> int:
+def residual(writer: GraphWriter, x: int, unit: InvertedResidual) -> int:
+    """The tensor that the unit makes of x."""
     *wide, narrow, normalisation = unit.conv
     y = x
     for each in wide:
-        y = _conv(writer, y, each)
+        y = conv_unit(writer, y, each)
     y = _convolution(writer, y, narrow, normalisation, activation=NO_ACTIVATION)
     return writer.add(x, y) if unit.adds else y
 
 
-def _conv(writer: GraphWriter, x: int, unit: ConvUnit) -> int:
+def conv_unit(writer: GraphWriter, x: int, unit: ConvUnit) -> int:
+    """The tensor that the unit makes of x."""
     return _convolution(writer, x, unit[0], unit[1], activation=_RELU6)
 
 
@@ -57,7 +60,7 @@ def _convolution(
 ) -> int:
     weights, bias = _folded(conv, normalisation)
     stride, padding = conv.stride[0], SAME
-    if stride > 1:  # PyTorch pads both sides alike, SAME only the lower one
+    if stride > 1 and not isinstance(conv, Same):  # PyTorch pads both sides alike, SAME the lower one more
         x, padding = writer.pad(x, top_left=1, bottom_right=1), VALID
     if conv.groups > 1:
         kernel = weights.transpose(1, 2, 3, 0)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from anonymizer.errors import DatasetError
+from scripts.train.network import Same
 
 # expansion, channels, repeats, first stride: table 2 of "MobileNetV2: Inverted Residuals and Linear Bottlenecks"
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -17,13 +18,23 @@ SOMEBODY = CLASSES.index("somebody")
 
 
 class ConvUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU6."""
+    """Convolution, batch normalisation, ReLU6; `same` pads as TensorFlow does, else both sides alike."""
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+        same: bool = False,
     ) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias),
+            Same(inputs, outputs, kernel=kernel, stride=stride, groups=groups, bias=bias)
+            if same
+            else nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias),
             nn.BatchNorm2d(outputs),
             nn.ReLU6(inplace=True),
         )
@@ -32,11 +43,13 @@ class ConvUnit(nn.Sequential):
 class InvertedResidual(nn.Module):
     """Widen, filter each channel, narrow; added to the input where shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, expansion: int, stride: int, kernel: int = 3, same: bool = False
+    ) -> None:
         super().__init__()
         wide = inputs * expansion
         units: list[nn.Module] = [ConvUnit(inputs, wide, kernel=1)] if expansion > 1 else []
-        units.append(ConvUnit(wide, wide, kernel=3, stride=stride, groups=wide))
+        units.append(ConvUnit(wide, wide, kernel=kernel, stride=stride, groups=wide, same=same))
         self.conv = nn.Sequential(*units, nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
         self.adds = stride == 1 and inputs == outputs
 
