@@ -12,7 +12,7 @@ import pytest
 
 from anonymizer.evaluate.video.truth import open_clip
 from anonymizer.types import U8, Size, Target
-from scripts.clips.flight import LEG_S, PAN_LIMIT, fly
+from scripts.clips.flight import GLIDE_S, PAN_LIMIT, fly
 from scripts.clips.pan import Film, Still, make_clip, read_stills
 
 BOX = np.array([[300, 200, 360, 280], [100, 60, 112, 74], [500, 300, 540, 350]], np.float32)
@@ -74,7 +74,7 @@ def test_the_window_never_leaves_the_still_and_never_races(seed: int) -> None:
     assert (flight.centres >= half - 1e-6).all()
     assert (flight.centres <= np.array([800, 450]) - half + 1e-6).all()
     mean_speed = np.linalg.norm(np.diff(flight.centres, axis=0), axis=1).mean() * 25 / flight.widths.min()
-    assert mean_speed < PAN_LIMIT * LEG_S
+    assert mean_speed < PAN_LIMIT * GLIDE_S
 
 
 def test_only_pictures_with_a_face_worth_looking_at_are_read(tmp_path: Path) -> None:

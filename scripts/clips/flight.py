@@ -1,4 +1,4 @@
-"""Where a virtual camera looks on a still: a window that glides from face to face, zooms and shakes."""
+"""Where a virtual camera looks on a still: a window that rests, glides from face to face, zooms and shakes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from anonymizer.types import F32, Size
 
 F64 = NDArray[np.float64]
 
-PAN_LIMIT = 0.35  # window widths a second
-ZOOM_LIMIT = 0.4  # natural logarithm of the scale a second
-FACE_PX = (14.0, 160.0)  # height in the clip of the face that is looked at
-LEG_S = 1.6  # between two faces
+PAN_LIMIT = 0.2  # window widths a second, on average; twice that is a turn, in which frames are masked whole
+ZOOM_LIMIT = 0.3  # natural logarithm of the scale a second
+FACE_PX = (12.0, 96.0)  # height in the clip of the face that is looked at
+REST_S = 0.8  # at each face
+GLIDE_S = 1.6  # from one to the next
+LEG_S = REST_S + GLIDE_S
 SHAKE = 0.002  # one sigma of a hand's tremor, in window widths
 
 
@@ -35,7 +37,8 @@ def fly(still: Size, faces: F32, out: Size, frames: int, fps: float, rng: np.ran
         stops.append(_limited(stops[-1], _stop(faces, out, widest, rng)))
     at = np.arange(frames) / (LEG_S * fps)
     leg = at.astype(int)
-    ease = ((1 - np.cos(np.pi * (at - leg))) / 2)[:, None]
+    glided = np.clip(((at - leg) * LEG_S - REST_S) / GLIDE_S, 0, 1)
+    ease = ((1 - np.cos(np.pi * glided)) / 2)[:, None]
     table = np.array(stops)
     path = (1 - ease) * table[leg] + ease * table[leg + 1]
     widths = np.exp(path[:, 2])
@@ -54,10 +57,10 @@ def _stop(faces: F32, out: Size, widest: float, rng: np.random.Generator) -> F64
 
 
 def _limited(before: F64, after: F64) -> F64:
-    """The stop, or the way there as far as the limits of pan and zoom allow within a leg."""
+    """The stop, or the way there as far as the limits of pan and zoom allow within a glide."""
     step = after - before
     pan = np.hypot(step[0], step[1]) / np.exp(min(before[2], after[2]))
-    excess = max(pan / (PAN_LIMIT * LEG_S), abs(step[2]) / (ZOOM_LIMIT * LEG_S), 1.0)
+    excess = max(pan / (PAN_LIMIT * GLIDE_S), abs(step[2]) / (ZOOM_LIMIT * GLIDE_S), 1.0)
     return np.asarray(before + step / excess)
 
 

@@ -2,10 +2,11 @@
 
     .venv/bin/python -m scripts.clips.pan FACES.json OUT [--clips 12] [--seconds 4] [--seed 1]
 
-Each clip shows one still: faces grow, shrink, enter and leave; motion blur, defocus, noise, light and compression are
-drawn for each clip. OUT/01/ and so on get clip.mp4 and gt.txt in the form of MOTChallenge 2016 (frame, id, x, y, w, h,
-judged, class, visibility) with 14 as the class of faces, which `anonymizer evaluate` reads. The same seed makes the
-same clips. Clips made of pictures that must not be passed on must not be passed on either.
+Each clip shows one still with small faces: the camera rests, glides and zooms, faces grow, shrink, enter and leave;
+motion blur, defocus, noise, light and compression are drawn for each clip. OUT/01/ and so on get clip.mp4 and gt.txt in
+the form of MOTChallenge 2016 (frame, id, x, y, w, h, judged, class, visibility) with 14 as the class of faces, which
+`anonymizer evaluate` reads. The same seed makes the same clips. Clips made of pictures that must not be passed on must
+not be passed on either.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from anonymizer.types import F32, U8, Size
 from scripts.clips.flight import Flight, fly
 
+Flags = NDArray[np.bool_]
+
 FACE_CLASS = 14  # MOTChallenge ends at 13
-EXPOSURE = 0.5  # of the time between two frames
+EXPOSURE = (0.3, 1.0)  # of the time between two frames; drawn for each clip
 JUDGED_SHARE = 0.6  # of a face must be in the picture, or it counts neither as hit nor as miss
 SEEN_SHARE = 0.1  # less than this is not in the picture
-LEAST_FACE_PX = 16.0  # height on the still of a face worth looking at
+LOOKED_AT_PX = (12.0, 48.0)  # height on the still of a face worth looking at: zooming out has its limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +40,7 @@ class Still:
 
     picture: U8
     faces: F32
-    judged: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    judged: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,10 @@ def make_clip(still: Still, film: Film, folder: Path, rng: np.random.Generator) 
     """Write clip.mp4 and gt.txt of one still into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     height, width = still.picture.shape[:2]
-    targets = still.faces[still.judged & (still.faces[:, 3] - still.faces[:, 1] >= LEAST_FACE_PX)]
+    targets = still.faces[worth_looking_at(still.faces, still.judged)]
     flight = fly(Size(width, height), targets, film.size, film.frames, film.fps, rng)
-    defocus, noise, crf = rng.uniform(0, 1.2), rng.uniform(0, 5), rng.integers(23, 33)
+    defocus, noise, crf = rng.uniform(0, 1.2), rng.uniform(0, 5), rng.integers(23, 36)
+    exposure = rng.uniform(*EXPOSURE)
     light = 1 + 0.12 * np.sin(2 * np.pi * (rng.uniform(0.1, 0.5) * np.arange(film.frames) / film.fps + rng.uniform()))
     rows: list[str] = []
     with av.open(str(folder / "clip.mp4"), "w") as sink:
@@ -67,7 +72,7 @@ def make_clip(still: Still, film: Film, folder: Path, rng: np.random.Generator) 
         stream.width, stream.height, stream.pix_fmt = film.size.width, film.size.height, "yuv420p"
         stream.codec_context.thread_count = 1  # the same seed makes the same bytes
         for index in range(film.frames):
-            picture = _exposed(still.picture, flight, index, film.size).astype(np.float32)
+            picture = _exposed(still.picture, flight, index, film.size, exposure).astype(np.float32)
             if defocus > 0.3:
                 picture = cv2.GaussianBlur(picture, (0, 0), defocus)
             grain = rng.normal(0, noise, picture.shape[:2]).astype(np.float32)[..., None]
@@ -80,14 +85,20 @@ def make_clip(still: Still, film: Film, folder: Path, rng: np.random.Generator) 
     (folder / "gt.txt").write_text("\n".join([*rows, ""]), encoding="utf-8")
 
 
-def read_stills(labels: Path) -> list[tuple[Path, F32, np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
+def worth_looking_at(faces: F32, judged: Flags) -> Flags:
+    """Which faces (N, 4) the camera turns to."""
+    height = faces[:, 3] - faces[:, 1]
+    return np.asarray(judged & (height >= LOOKED_AT_PX[0]) & (height < LOOKED_AT_PX[1]))
+
+
+def read_stills(labels: Path) -> list[tuple[Path, F32, Flags]]:
     """Files, boxes and judged flags of a JSON list of pictures that have a face worth looking at."""
     stills = []
     for entry in json.loads(labels.read_bytes()):
         xywh = np.array([box["xywh"] for box in entry["boxes"]], np.float32).reshape(-1, 4)
         judged = np.array([not box["ignore"] for box in entry["boxes"]], np.bool_)
-        if (judged & (xywh[:, 3] >= LEAST_FACE_PX)).any():
-            boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+        if worth_looking_at(boxes, judged).any():
             stills.append((labels.parent / "images" / entry["file"], boxes, judged))
     return stills
 
@@ -100,9 +111,9 @@ def _window(flight: Flight, at: float, out: Size) -> F32:
     return np.array([[scale, 0, out.width / 2 - scale * x], [0, scale, out.height / 2 - scale * y]], np.float32)
 
 
-def _exposed(still: U8, flight: Flight, index: int, out: Size) -> U8:
+def _exposed(still: U8, flight: Flight, index: int, out: Size, exposure: float) -> U8:
     """The picture (H, W, 3) as the sensor sees it while the camera moves: the mean over the exposure time."""
-    times = index + EXPOSURE * np.linspace(-0.5, 0.5, 5)
+    times = index + exposure * np.linspace(-0.5, 0.5, 5)
     pictures = [cv2.warpAffine(still, _window(flight, at, out), (out.width, out.height)) for at in times]
     return np.mean(pictures, axis=0).astype(np.uint8)
 
