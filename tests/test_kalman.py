@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anonymizer.track import kalman
+from anonymizer.track import kalman, motion
 from anonymizer.track.kalman import Belief
+from anonymizer.types import Target
 
 AGILITY = np.full((1, 4), 30.0)
 
@@ -73,3 +74,11 @@ def test_sides_never_become_smaller_than_a_pixel() -> None:
 def test_no_boxes_are_fine() -> None:
     nobody = kalman.begin(np.empty((0, 4)), np.empty((0, 4)))
     assert kalman.correct(kalman.predict(nobody, 0.1, np.empty((0, 4))), np.empty((0, 4))).value.shape == (0, 4)
+
+
+def test_a_person_may_go_further_across_the_picture_than_up_and_a_face_both_ways_alike() -> None:
+    boxes = np.array([[100.0, 100.0, 40.0, 120.0]] * 2)
+    targets = np.array([Target.PERSON, Target.FACE], np.int32)
+    for person, face in (motion.speeds(boxes, targets), motion.agilities(boxes, targets)):
+        assert person[1] < person[0] / 2
+        assert face[0] == face[1]
