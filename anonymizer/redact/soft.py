@@ -24,7 +24,8 @@ def fade(inner: Area, outer: Area, stencil: U8 | None, edge: int) -> Share:
     left, top = inner.x1 - outer.x1, inner.y1 - outer.y1
     outside[top : top + inner.height, left : left + inner.width] = 0 if stencil is None else 1 - stencil
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_3)
-    share: Share = np.maximum(FULL - distance * np.float32(FULL / (edge + 1)), 0).astype(np.int16)
+    reach = np.float32(edge + 1)  # where a stencil is empty, all distances are endless
+    share: Share = (FULL - np.minimum(distance, reach) * (FULL / reach)).astype(np.int16)
     return share
 
 
