@@ -16,14 +16,13 @@ import yaml
 from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import U8, Size
+from scripts.train.checkpoint import load_network
 from scripts.train.datasets.forms import read_sets
 from scripts.train.emit import emit
-from scripts.train.fit import BEST, make_canvases
+from scripts.train.fit import make_canvases
 from scripts.train.integer import to_int8
 from scripts.train.network import Level
-from scripts.train.networks import Network, make_network
-from scripts.train.recipe import Recipe
-from scripts.train.trainer import CHECKPOINT, load_checkpoint, recipe_of
+from scripts.train.networks import Network
 
 FAMILY = "anchorfree"
 INPUT = Size(640, 384)
@@ -87,17 +86,6 @@ def _run(arguments: argparse.Namespace) -> int:
     manifest.write_text(yaml.safe_dump({"models": entries}, sort_keys=False), encoding="utf-8")
     print(f"{manifest}: entries for models/manifest.yaml; or `anonymizer models add {path}`")
     return 0
-
-
-def load_network(place: Path) -> tuple[Network, Recipe]:
-    """The averaged weights of a checkpoint, or of a run's best or last one; raises DatasetError."""
-    if place.is_dir():
-        place = next((place / name for name in (BEST, CHECKPOINT) if (place / name).exists()), place / CHECKPOINT)
-    state = load_checkpoint(place)
-    recipe = recipe_of(state)
-    network = make_network(recipe.architecture, len(recipe.classes), recipe.backbone)
-    network.load_state_dict(state["average"])
-    return network.eval(), recipe
 
 
 def compare(path: Path, network: Network, canvases: Sequence[U8]) -> Report:

@@ -17,9 +17,11 @@ from anonymizer.errors import DatasetError
 from scripts.train.augment import Augmentation, Augmenter
 from scripts.train.backbones import BACKBONES
 from scripts.train.canvas import Augment, CanvasMaker, CanvasSettings, store
+from scripts.train.checkpoint import BEST
 from scripts.train.curve import Curve
 from scripts.train.datasets.forms import read_sets
 from scripts.train.datasets.training_set import TrainingSet
+from scripts.train.distil import Tutor, open_dense
 from scripts.train.libfacedetection import NAME, fetch
 from scripts.train.networks import NAMES
 from scripts.train.picture import Sample
@@ -27,7 +29,6 @@ from scripts.train.recipe import Recipe
 from scripts.train.trainer import StepReport, Trainer
 from scripts.train.validate import LONG_SIDE_PX, Precision, validate
 
-BEST = "best.pt"
 CACHE = Path(".cache") / "models"
 EVERY = 50  # steps of one line of progress
 CROWDS = 0.5  # how much more often a picture is shown for each doubling of its boxes
@@ -49,6 +50,16 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--weights", type=Path, help="file or folder of the backbone's published weights")
     parser.add_argument(
         "--start-from", type=Path, help=f"checkpoint whose weights to begin with, or {NAME} (networks pooled*)"
+    )
+    parser.add_argument("--teacher", help="run, checkpoint or ONNX file whose score and box maps are learned too")
+    parser.add_argument(
+        "--teacher-zoom", type=int, choices=(1, 2), nargs="+", default=[1], help="sizes of its canvases (1)"
+    )
+    parser.add_argument(
+        "--truth",
+        type=float,
+        default=own.truth_weight,
+        help=f"share of the labels beside a teacher ({own.truth_weight})",
     )
     parser.add_argument("--steps", type=int, default=own.steps, help=f"batches in all ({own.steps})")
     parser.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
@@ -74,6 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     classes = tuple(arguments.classes or ("face",))
     data = read_sets(arguments.labels).select(classes)
     held_back = read_sets(arguments.validation).select(classes).samples if arguments.validation else ()
+    teacher, teacher_name = open_dense(arguments.teacher) if arguments.teacher else (None, "")
     recipe = Recipe(
         architecture=arguments.network,
         backbone=arguments.backbone,
@@ -85,9 +97,14 @@ def _run(arguments: argparse.Namespace) -> int:
         warmup_steps=min(Recipe().warmup_steps, max(1, arguments.steps // 10)),
         frozen_share=arguments.frozen,
         half_frozen_share=arguments.half_frozen,
+        teacher=teacher_name,
+        teacher_zooms=tuple(arguments.teacher_zoom),
+        truth_weight=arguments.truth,
         seed=arguments.seed,
     )
-    trainer = Trainer(recipe, make_canvases(data, recipe), arguments.folder, workers=arguments.workers)
+    tutor = Tutor(teacher, classes, recipe.teacher_zooms) if teacher else None
+    canvases = make_canvases(data, recipe)
+    trainer = Trainer(recipe, canvases, arguments.folder, workers=arguments.workers, tutor=tutor)
     if arguments.weights:
         trainer.load_backbone(arguments.weights)
     if arguments.start_from == Path(NAME):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scripts.train.assign import Labels, assign
 from scripts.train.losses import focal, iou_and_giou
-from scripts.train.network import boxes, cells, flat
+from scripts.train.network import Level, boxes, cells, flat
 from scripts.train.picture import Picture
 
 LEAST_QUALITY = 0.1  # of a cell that was given a label, however badly its box fits yet
@@ -51,10 +51,13 @@ def losses(network: nn.Module, batch: Batch, gamma: float) -> tuple[Tensor, Tens
 
     The score that a cell learns is the IoU of its own box with its label.
     """
-    levels = network(batch.pictures.float())
+    return losses_of(network(batch.pictures.float()), batch.labels, gamma)
+
+
+def losses_of(levels: Sequence[Level], labels: Labels, gamma: float) -> tuple[Tensor, Tensor]:
+    """The same of what a network said of the batch's pictures."""
     logits, encodings = (each.float() for each in flat(levels))
     of_cells = cells(levels).float()
-    labels = batch.labels
     pairs = assign(levels, logits.detach(), encodings.detach(), of_cells, labels)
     found = boxes(encodings[pairs.picture, pairs.cell], of_cells[pairs.cell])
     iou, giou = iou_and_giou(found, labels.boxes[pairs.label])

@@ -25,6 +25,9 @@ class Recipe:
     most_gradient: float = 10.0  # norm
     frozen_share: float = 0.0  # the backbone learns nothing until then
     half_frozen_share: float = 0.0  # its lower half learns nothing until then
+    teacher: str = ""  # name and checksum of the one whose score and box maps are learned
+    teacher_zooms: tuple[int, ...] = (1,)  # how much the canvases are enlarged for it
+    truth_weight: float = 0.5  # share of the labels in the loss, beside a teacher
     seed: int = 1
 
     def rate_at(self, step: int) -> float:

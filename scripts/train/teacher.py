@@ -66,8 +66,8 @@ class OnnxTeacher:
         self._path = path
         self._classes = classes
 
-    def find(self, rgb: U8) -> Candidates:
-        """The whole picture at once."""
+    def find(self, rgb: U8, least: float = LEAST_SCORE) -> Candidates:
+        """The whole picture at once; `least` replaces the score from which candidates are told."""
         height, width = (-(-side // MULTIPLE_PX) * MULTIPLE_PX for side in rgb.shape[:2])
         padded = np.zeros((height, width, 3), np.uint8)
         padded[: rgb.shape[0], : rgb.shape[1]] = rgb
@@ -78,7 +78,7 @@ class OnnxTeacher:
             raise ModelError(f"{self._path}: no known family has the outputs {', '.join(outputs)}")
         if name in BLUE_FIRST:
             outputs = self._run(np.ascontiguousarray(padded[..., ::-1]))
-        return make_family(name, size, self._classes).decode(outputs, LEAST_SCORE)
+        return make_family(name, size, self._classes).decode(outputs, least)
 
     def _run(self, picture: U8) -> Mapping[str, F32]:
         names = [each.name for each in self._session.get_outputs()]

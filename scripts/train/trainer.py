@@ -7,25 +7,24 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from anonymizer.errors import DatasetError
 from scripts.train.backbones import PublishedBackbone
 from scripts.train.canvas import CanvasMaker
+from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, recipe_of
+from scripts.train.distil import Tutor, distillation
 from scripts.train.network import Detector
 from scripts.train.networks import make_network
-from scripts.train.objective import Batch, collate, losses
+from scripts.train.objective import Batch, collate, losses_of
 from scripts.train.picture import Picture
 from scripts.train.pooled import PooledDetector, adopt
 from scripts.train.recipe import Recipe
-
-CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,15 @@ class _Numbered(Dataset[Picture]):
 class Trainer:
     """One run in one folder. Canvases are numbered, so the step alone says where in the data the run is."""
 
-    def __init__(self, recipe: Recipe, maker: CanvasMaker, folder: Path, *, workers: int = 1) -> None:
+    def __init__(
+        self, recipe: Recipe, maker: CanvasMaker, folder: Path, *, workers: int = 1, tutor: Tutor | None = None
+    ) -> None:
         self.recipe = recipe
         self.step = 0
         self._maker = maker
         self._folder = folder
         self._workers = workers
+        self._tutor = tutor
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(recipe.seed)
         network = make_network(recipe.architecture, len(recipe.classes), recipe.backbone)
@@ -96,7 +98,7 @@ class Trainer:
             return
         state = load_checkpoint(path)
         found = recipe_of(state)
-        for name in ("architecture", "backbone", "classes"):
+        for name in ("architecture", "backbone", "classes", "teacher"):
             if getattr(found, name) != getattr(self.recipe, name):
                 raise DatasetError(
                     f"{path} holds a run with {name} {getattr(found, name)}: name another folder by --run"
@@ -145,7 +147,7 @@ class Trainer:
         self.network.train()
         self.network.freeze(recipe.frozen_at(self.step))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            score_loss, box_loss = losses(self.network, batch.to(self._device), recipe.gamma)
+            score_loss, box_loss = self._losses(batch.to(self._device))
         self._optimiser.zero_grad(set_to_none=True)
         (score_loss + recipe.box_weight * box_loss).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.most_gradient)
@@ -154,6 +156,17 @@ class Trainer:
         self.step += 1
         return StepReport(score_loss.item(), box_loss.item(), norm.item(), rate)
 
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score loss and box loss, the labels' and the teacher's mixed."""
+        gamma, share = self.recipe.gamma, self.recipe.truth_weight
+        levels = self.network(batch.pictures.float())
+        truth = losses_of(levels, batch.labels, gamma)
+        if self._tutor is None:
+            return truth
+        taught = distillation(levels, self._tutor.teach(batch.pictures, levels), gamma)
+        score_loss, box_loss = (share * own + (1 - share) * other for own, other in zip(truth, taught, strict=True))
+        return score_loss, box_loss
+
     @torch.no_grad()
     def _follow(self, kept: float) -> None:
         for slow, fast in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
@@ -161,17 +174,3 @@ class Trainer:
                 slow.lerp_(fast, 1 - kept)
             else:
                 slow.copy_(fast)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU; raises DatasetError."""
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise DatasetError(f"{path} is no checkpoint of this program: {error}") from None
-    return state
-
-
-def recipe_of(state: Mapping[str, Any]) -> Recipe:
-    """The recipe in a checkpoint; what an older one does not name is as it was then."""
-    return Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))

@@ -16,11 +16,11 @@ from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
 from scripts.train.backbones import PUBLISHED, Published, PublishedBackbone
+from scripts.train.checkpoint import load_checkpoint
 from scripts.train.cli import main
 from scripts.train.emit import emit
 from scripts.train.network import Detector
 from scripts.train.networks import make_network
-from scripts.train.trainer import load_checkpoint
 from tests.train import shapes
 
 SIDE_PX = 64

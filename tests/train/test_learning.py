@@ -19,15 +19,15 @@ from anonymizer.detect.families import make_family
 from anonymizer.types import Size, Target
 from scripts.train.assign import Labels, assign
 from scripts.train.canvas import CanvasMaker, CanvasSettings, store
+from scripts.train.checkpoint import load_checkpoint, load_network
 from scripts.train.cli import main
 from scripts.train.datasets.forms import read_sets
-from scripts.train.export import load_network
 from scripts.train.fit import camera_damage
 from scripts.train.losses import focal, iou_and_giou
 from scripts.train.network import ARCHITECTURES, Detector, boxes, cells, flat
-from scripts.train.trainer import load_checkpoint
 from scripts.train.validate import validate
 from tests.train import shapes
+from tests.train.conftest import Trained, fit
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -119,14 +119,13 @@ def test_a_canvas_is_the_same_for_the_same_number_and_its_boxes_lie_inside(tmp_p
     assert labelled > 60
 
 
-def fit(data: Path, folder: Path, *more: str) -> list[str]:
-    common = ["fit", str(data), "--run", str(folder), "--network", "tiny", "--canvas-px", "128", "--batch", "4"]
-    return [*common, *more]
-
-
-def test_a_run_that_is_killed_resumes_to_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_resumes_to_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = shapes.write(tmp_path / "set", 8, seed=5)
-    more = ("--steps", "60", "--save-every", "10")
+    assert main(fit(data, tmp_path / "teacher", "--steps", "2", "--seed", "9")) == 0
+    taught = ("--teacher", str(tmp_path / "teacher"), "--teacher-zoom", "1", "2")
+    more = ("--steps", "60", "--save-every", "10", *taught)
     command = [sys.executable, "-u", "-m", "scripts.train", *fit(data, tmp_path / "killed", *more)]
     checkpoint = tmp_path / "killed/checkpoint.pt"
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -142,25 +141,27 @@ def test_a_run_that_is_killed_resumes_to_the_weights_of_an_undisturbed_one(tmp_p
     for part in ("network", "average"):
         for name, value in whole[part].items():
             assert torch.equal(resumed[part][name], value), name
+    assert main(fit(data, tmp_path / "whole", "--steps", "61")) == 1
+    assert "holds a run with teacher checkpoint.pt" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the quantizer keeps all tensors
-def test_from_shapes_to_an_int8_file_that_finds_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_shapes_to_an_int8_file_that_finds_them(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("ai_edge_quantizer", reason="needs the extra: pip install -e '.[train]'")
-    data, held_back = shapes.write(tmp_path / "set", 80, seed=1), shapes.write(tmp_path / "held", 30, seed=2)
-    more = ("--batch", "8", "--steps", "240", "--rate", "5e-3", "--validate-every", "120", "--validation-px", "160")
-    assert main(fit(data, tmp_path / "run", *more, "--validation", str(held_back))) == 0
-    network, _ = load_network(tmp_path / "run")
-    samples = read_sets([held_back]).samples
+    run, data = trained.run, trained.data
+    network, _ = load_network(run)
+    samples = read_sets([trained.held_back]).samples
     precision = validate(network, samples, 0, shapes.SIDE_PX)
     assert precision.overall is not None
     assert precision.overall >= 0.9
-    assert (tmp_path / "run/curve.csv").read_text().count("\n") == 3
-    assert (tmp_path / "run/curve.png").stat().st_size > 1000
+    assert (run / "curve.csv").read_text().count("\n") == 3
+    assert (run / "curve.png").stat().st_size > 1000
 
     size = ("--width", "160", "--height", "160")
     target = ("--name", "oval", "--out", str(tmp_path / "out"), *size)
-    assert main(["export", str(tmp_path / "run"), str(data), *target]) == 0
+    assert main(["export", str(run), str(data), *target]) == 0
     assert "oval-int8.tflite" in capsys.readouterr().out
     family = make_family("anchorfree", Size(160, 160), (Target.FACE,))
     for dtype, tolerance in (("float32", 1e-3), ("int8", 0.1)):

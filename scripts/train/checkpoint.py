@@ -1,0 +1,46 @@
+"""The files that a run leaves: what they hold, and the network in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anonymizer.errors import DatasetError
+from scripts.train.networks import Network, make_network
+from scripts.train.recipe import Recipe
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What a run saved, on the CPU; raises DatasetError."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise DatasetError(f"{path} is no checkpoint of this program: {error}") from None
+    return state
+
+
+def recipe_of(state: Mapping[str, Any]) -> Recipe:
+    """The recipe in a checkpoint; what an older one does not name is as it was then."""
+    return Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))
+
+
+def find_checkpoint(place: Path) -> Path:
+    """The file itself, or a run's best or last one."""
+    if not place.is_dir():
+        return place
+    return next((place / name for name in (BEST, CHECKPOINT) if (place / name).exists()), place / CHECKPOINT)
+
+
+def load_network(place: Path) -> tuple[Network, Recipe]:
+    """The averaged weights of a checkpoint, or of a run's best or last one; raises DatasetError."""
+    state = load_checkpoint(find_checkpoint(place))
+    recipe = recipe_of(state)
+    network = make_network(recipe.architecture, len(recipe.classes), recipe.backbone)
+    network.load_state_dict(state["average"])
+    return network.eval(), recipe

@@ -1,0 +1,38 @@
+"""A tiny network that has learned shapes, for the tests that begin where training ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.train import shapes
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run, and the files of labels that it learned from and was measured by."""
+
+    run: Path
+    data: Path
+    held_back: Path
+
+
+def fit(data: Path, folder: Path, *more: str) -> list[str]:
+    """Arguments that train the tiny network."""
+    common = ["fit", str(data), "--run", str(folder), "--network", "tiny", "--canvas-px", "128", "--batch", "4"]
+    return [*common, *more]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """In some ten seconds."""
+    pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
+    from scripts.train.cli import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    data, held_back = shapes.write(folder / "set", 80, seed=1), shapes.write(folder / "held", 30, seed=2)
+    more = ("--batch", "8", "--steps", "240", "--rate", "5e-3", "--validate-every", "120", "--validation-px", "160")
+    assert main(fit(data, folder / "run", *more, "--validation", str(held_back))) == 0
+    return Trained(folder / "run", data, held_back)
