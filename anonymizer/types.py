@@ -149,6 +149,15 @@ class FaceVote:
 
     index: int  # of the face in the detections
     likenesses: tuple[Likeness, ...]  # everybody enrolled whose consent lasts; none: the face could not be embedded
+    is_frontal: bool = True  # False: seen a little from the side, where people are more alike
+
+
+@dataclass(frozen=True, slots=True)
+class Silhouette:
+    """The shape of one detected person, in the frame of the detection and in no other."""
+
+    box: tuple[float, float, float, float]  # exactly the detection's; of any other box it says nothing
+    outline: tuple[tuple[float, float], ...]  # a polygon around the shape, source pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +173,7 @@ class Detections:
     model: str = ""
     heat: Heat | None = None  # None: attention did not look, or failed
     attention_failed: bool = False  # attention was to look and could not
+    silhouettes: tuple[Silhouette, ...] = ()  # of persons whose shape is sure
     votes: tuple[FaceVote, ...] = ()  # of the faces that were clear enough, where somebody is to be recognised
 
     def __len__(self) -> int:
@@ -217,6 +227,7 @@ class Effect(enum.StrEnum):
     BLUR = "blur"
     NOISE = "noise"
     IMAGE = "image"
+    SILHOUETTE = "silhouette"  # the fill, within a person's outline where there is a sure one
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.fakes import make_frame, make_planes
 from tests.pictures import LOGO, disc, png
 
 Box = tuple[float, float, float, float]
-WITHOUT_CONTENT = (Effect.FILL, Effect.NOISE, Effect.IMAGE)
+WITHOUT_CONTENT = (Effect.FILL, Effect.NOISE, Effect.IMAGE, Effect.SILHOUETTE)
 AVERAGING = (Effect.MOSAIC, Effect.BLUR)
 GREY = make_planes(64, 48)
 WHOLE = (0.0, 0.0, 64.0, 48.0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from anonymizer.policy.evidence import Evidence, doubt
 from anonymizer.policy.people import Heights, Part, People, expected, head, joined, seen, whole
+from anonymizer.policy.silhouettes import drawn
 from anonymizer.policy.sparing import spare
 from anonymizer.polygon import Point, touches_box
 from anonymizer.settings.schema import MaskSettings, Mode, Polygon, PrivacySettings, RedactSettings, TargetName
@@ -76,7 +77,7 @@ class Policy:
             areas = [_in_pixels(area, evidence.size) for area in self._areas]
             visible = [region for region in visible if any(touches_box(area, region.box) for area in areas)]
         zones = [self._zone(_in_pixels(zone, evidence.size)) for zone in self._zones]
-        masks = (*zones, *_without_covered(visible))
+        masks = (*zones, *_without_covered(list(drawn(visible, sparing.rest, self._somebody.margin))))
         return RedactionPlan(evidence.seq, masks, spared=sparing.spared, refused=sparing.refused)
 
     def _zone(self, outline: tuple[Point, ...]) -> Region:
@@ -140,9 +141,10 @@ def _without_covered(regions: list[Region]) -> tuple[Region, ...]:
     """
     unique: dict[tuple[object, ...], Region] = {}
     for region in regions:
-        unique.setdefault((region.box, region.shape, region.effect), region)
+        unique.setdefault((region.box, region.shape, region.effect, region.outline), region)
     regions = list(unique.values())
-    outer = np.array([index for index, region in enumerate(regions) if region.shape is Shape.BOX], np.intp)
+    is_full = [region.shape is Shape.BOX and region.outline is None for region in regions]
+    outer = np.flatnonzero(is_full)
     if not len(outer):
         return tuple(regions)
     x1, y1, x2, y2 = np.array([region.box for region in regions]).T

@@ -67,4 +67,5 @@ def _is_possible(found: Detections) -> bool:
         and (found.boxes[:, :2] <= found.boxes[:, 2:]).all()
         and (found.class_ids >= 0).all()
         and (found.class_ids < len(Target)).all()
+        and all(np.isfinite(silhouette.outline).all() for silhouette in found.silhouettes)
     )

@@ -37,7 +37,10 @@ TEXT_WIDTH = 0.8  # of the picture, at most
 
 # Weakest first: where regions overlap, the strongest effect is painted last.
 _STRENGTH = {
-    effect: rank for rank, effect in enumerate((Effect.BLUR, Effect.MOSAIC, Effect.IMAGE, Effect.NOISE, Effect.FILL))
+    effect: rank
+    for rank, effect in enumerate(
+        (Effect.BLUR, Effect.MOSAIC, Effect.IMAGE, Effect.NOISE, Effect.SILHOUETTE, Effect.FILL)
+    )
 }
 
 
@@ -49,6 +52,7 @@ class Redactor:
         fill = Fill(None if settings.fill_colour == SURROUND else rgb_of(settings.fill_colour))
         self._effects: dict[Effect, PatchEffect] = {
             Effect.FILL: fill,
+            Effect.SILHOUETTE: fill,  # of a region with an outline, which the policy gives it
             Effect.MOSAIC: Mosaic(settings.mosaic_cells, frozen=settings.mosaic_frozen),
             Effect.BLUR: Blur(settings.mosaic_cells),
             Effect.NOISE: Noise(),
@@ -83,7 +87,8 @@ class Redactor:
         planes.y[...], planes.u[...], planes.v[...] = frame.planes.y, frame.planes.u, frame.planes.v
         for region, area in visible:
             self._paint(planes, frame, region, area)
-        return _seal(frame, i420, None, tuple(region for region, _ in visible))
+        regions, spared = tuple(region for region, _ in visible), tuple(face.box for face in plan.spared)
+        return _seal(frame, i420, None, regions, spared)
 
     def placeholder(
         self, camera_id: str, seq: int, size: Size, pts_ns: int, captured_ns: int, wall_ns: int, text: str
@@ -156,7 +161,13 @@ def _allocate(size: Size) -> tuple[U8, Planes]:
     return i420, Planes(i420[:height], chroma[0], chroma[1])
 
 
-def _seal(frame: Frame, i420: U8, whole_frame: Reason | None, regions: tuple[Region, ...]) -> RedactedFrame:
+def _seal(
+    frame: Frame,
+    i420: U8,
+    whole_frame: Reason | None,
+    regions: tuple[Region, ...],
+    spared: tuple[tuple[float, float, float, float], ...] = (),
+) -> RedactedFrame:
     i420.flags.writeable = False
     return RedactedFrame(
         camera_id=frame.camera_id,
@@ -168,6 +179,7 @@ def _seal(frame: Frame, i420: U8, whole_frame: Reason | None, regions: tuple[Reg
         colour=frame.colour,
         whole_frame=whole_frame,
         regions=regions,
+        spared=spared,
     )
 
 
