@@ -41,3 +41,7 @@ class PublishError(AnonymizerError, RuntimeError):
 
 class DatasetError(AnonymizerError, ValueError):
     """Labelled pictures for an evaluation are missing, or their labels cannot be read."""
+
+
+class GalleryError(AnonymizerError, RuntimeError):
+    """Templates of people cannot be read, written or made; nobody is recognised then."""

@@ -10,10 +10,20 @@ from anonymizer.types import F32, Region
 
 LEAST_MASKED = 0.5  # share of a box: a redacted face that a model still takes for one lies under its mask
 
+SPARED_MARGIN = 0.25  # of a face's sides
 
-def exposed(boxes: F32, regions: Sequence[Region]) -> F32:
-    """The boxes (N, 4), in pixels, of which the boxes around the regions, polygons aside, cover less than half."""
+Box = tuple[float, float, float, float]
+
+
+def exposed(boxes: F32, regions: Sequence[Region], spared: Sequence[Box] = ()) -> F32:
+    """The boxes (N, 4), in pixels, of which the boxes around the regions, polygons aside, cover less than half.
+
+    What lies on the faces `spared`, with as much again around them as models disagree by, is bare on purpose.
+    """
     masks = np.array([region.box for region in regions if region.outline is None], np.float32).reshape(-1, 4)
+    faces = np.array(spared, np.float32).reshape(-1, 4)
+    margins = np.float32(SPARED_MARGIN) * (faces[:, 2:] - faces[:, :2])
+    masks = np.concatenate([masks, np.concatenate([faces[:, :2] - margins, faces[:, 2:] + margins], axis=1)])
     bare = [box for box in boxes if _masked_share(box, masks) < LEAST_MASKED]
     return np.array(bare, np.float32).reshape(-1, 4)
 

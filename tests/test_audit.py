@@ -31,6 +31,7 @@ from anonymizer.types import (
     Region,
     Shape,
     Size,
+    Spared,
     Target,
 )
 from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
@@ -73,9 +74,11 @@ class Street:
         self._planes = make_planes(160, 120, seed=7)
         self._seq = 0
 
-    def publish(self, *regions: Region, whole: Reason | None = None, shown: bool = True) -> EncodedPacket:
+    def publish(
+        self, *regions: Region, whole: Reason | None = None, shown: bool = True, spared: tuple[Spared, ...] = ()
+    ) -> EncodedPacket:
         frame = make_frame(self._seq, camera_id=self._camera_id, planes=self._planes)
-        redacted = self._redactor.redact(frame, RedactionPlan(self._seq, regions=regions, whole_frame=whole))
+        redacted = self._redactor.redact(frame, RedactionPlan(self._seq, regions, whole, spared))
         self._seq += 1
         if shown:
             self.tap.offer(redacted)
@@ -128,6 +131,14 @@ def test_a_face_under_its_mask_is_no_finding(
     wait_for(lambda: meter.counts["audited", "cam"])
     assert not told
     assert len(eyes.frames) == 1
+
+
+def test_a_face_that_stays_visible_on_purpose_is_no_finding(
+    auditor: Auditor, meter: RecordingMeter, told: list[AuditFinding]
+) -> None:
+    Street(auditor, meter).publish(spared=(Spared(1, "ana", 9, FACE),))
+    wait_for(lambda: meter.counts["audited", "cam"])
+    assert not told
 
 
 def test_the_audit_sees_what_viewers_see_not_what_the_camera_sent(

@@ -36,3 +36,9 @@ def test_masks_count_together_and_where_they_overlap_once() -> None:
     twice = [region(0, 0, 6, 16), region(0, 0, 6, 16)]
     assert len(exposed(boxes((0, 0, 16, 16)), halves)) == 0
     assert len(exposed(boxes((0, 0, 16, 16)), twice)) == 1
+
+
+def test_faces_that_were_spared_are_bare_on_purpose_and_those_beside_them_are_not() -> None:
+    spared = [(100.0, 100.0, 140.0, 150.0)]
+    assert len(exposed(boxes((95, 95, 145, 155)), [], spared)) == 0
+    assert len(exposed(boxes((150, 100, 190, 150)), [], spared)) == 1

@@ -8,6 +8,7 @@ it for consent has to calibrate a threshold of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,8 @@ from anonymizer.identify.chip import cut_chip
 from anonymizer.lifecycle import Resource
 from anonymizer.types import F32, U8, Colour, Planes, Size
 
+ASYMMETRY = 0.2  # of a face that is seen from the front, at most
+MOST_ASYMMETRY = 0.25  # of one that is turned a little
 LEAST_LENGTH, GREATEST_LENGTH = 0.5, 3.0  # of an embedding that a working model gives for any picture
 
 
@@ -62,7 +65,11 @@ class FaceEmbedder(Resource):
 
         Raises ValueError for an impossible box, InvalidOutputError, ModelError.
         """
-        return self.embed_chip(cut_chip(planes, colour, box, self._side_px))
+        return self.embed_chip(self.chip(planes, colour, box))
+
+    def chip(self, planes: Planes, colour: Colour, box: tuple[float, float, float, float]) -> U8:
+        """What `embed_chip` takes, of the face in a box; raises ValueError for an impossible one."""
+        return cut_chip(planes, colour, box, self._side_px)
 
     def embed_chip(self, chip: U8) -> F32:
         """The embedding (D,) of a chip, RGB of the model's size; raises InvalidOutputError, ModelError."""
@@ -77,6 +84,30 @@ class FaceEmbedder(Resource):
     def close(self) -> None:
         """Free the model; idempotent."""
         self._model.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What there is to tell somebody by."""
+
+    embedding: F32  # (D,) of length 1: the mean of the face's and its mirror image's
+    asymmetry: float  # distance between those two, 0-2
+
+
+def look_at(chip: U8, embedder: FaceEmbedder) -> Look:
+    """Embed a chip and its mirror image; raises InvalidOutputError, ModelError.
+
+    People who look sideways are like each other, and unlike themselves from the front; the embeddings of their mirror
+    images lie further from theirs than ASYMMETRY.
+    """
+    seen, mirrored = (unit(embedder.embed_chip(each)) for each in (chip, np.ascontiguousarray(chip[:, ::-1])))
+    return Look(unit(seen + mirrored), float(np.linalg.norm(seen - mirrored)))
+
+
+def unit(embedding: F32) -> F32:
+    """The embedding (D,) with length 1, which keeps people apart a little better."""
+    scaled: F32 = embedding / np.float32(np.linalg.norm(embedding))
+    return scaled
 
 
 def distances(one: F32, others: F32) -> F32:

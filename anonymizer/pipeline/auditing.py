@@ -44,6 +44,7 @@ class _Shown:
     colour: Colour
     size: Size
     regions: tuple[Region, ...]
+    spared: tuple[tuple[float, float, float, float], ...]  # faces that are bare on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class AuditTap:
         if not self._shows_something:
             return
         with self._lock:
-            self._shown[frame.captured_ns] = _Shown(frame.seq, frame.wall_ns, frame.colour, frame.size, frame.regions)
+            self._shown[frame.captured_ns] = _Shown(
+                frame.seq, frame.wall_ns, frame.colour, frame.size, frame.regions, frame.spared
+            )
             while len(self._shown) > _REMEMBERED:
                 self._shown.popitem(last=False)
 
@@ -220,7 +223,7 @@ class Auditor(Resource):
             colour=shown.colour,
         )
         found = detector.detect(frame)
-        bare = exposed(found.boxes[found.class_ids == Target.FACE], shown.regions)
+        bare = exposed(found.boxes[found.class_ids == Target.FACE], shown.regions, shown.spared)
         self._meter.audited(packet.camera_id, len(bare))
         if len(bare):
             boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())

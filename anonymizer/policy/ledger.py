@@ -20,7 +20,7 @@ from anonymizer.policy.nearness import near
 from anonymizer.types import F32, Detections, Doubt, FaceVote, Target, Track, TrackState
 
 VOTES_TO_BEGIN = 4
-VOTES_AFTER_DOUBT = 8  # once anything spoke against it
+VOTES_AFTER_DOUBT = 6  # once anything spoke against it
 LONGEST_GAP_NS = 400_000_000  # between two votes with visible frames between them
 SURE_WITHIN_NS = 1_000_000_000  # of a frame there must be a sure vote; the others may be near ones
 CLAIM_NS = 1_000_000_000  # of a frame: within that another face's vote for the same person is a claim
@@ -125,7 +125,7 @@ class Ledger:
         """Take in the votes of the frame at `pts_ns`; `tracks` are those that have taken in its detections."""
         faces = [track for track in tracks if track.target is Target.FACE]
         boxes = np.array([track.box for track in faces], np.float32).reshape(-1, 4)
-        is_doubtful = (near(boxes, boxes) & ~np.eye(len(faces), dtype=np.bool_)).any(axis=1)
+        is_doubtful = (near(boxes, boxes, boxes) & ~np.eye(len(faces), dtype=np.bool_)).any(axis=1)
         is_doubtful |= np.array([track.unseen_ns > FRESH_NS for track in faces], np.bool_)
         for track, doubtful in zip(faces, is_doubtful.tolist(), strict=True):
             if doubtful:
@@ -216,7 +216,8 @@ def _opinion(vote: FaceVote, permit: Permit) -> _Opinion:
     if nearest.name not in permit.names or nearest.distance > permit.near_distance:
         return _Opinion()
     is_alone = all(other.distance - nearest.distance >= LIKE_ANOTHER for other in others)
-    return _Opinion(nearest.alias, is_alone and nearest.distance <= permit.same_distance, VOTES_TO_BEGIN)
+    is_sure = vote.is_frontal and is_alone and nearest.distance <= permit.same_distance
+    return _Opinion(nearest.alias, is_sure, VOTES_TO_BEGIN)
 
 
 def _opinion_of_others(vote: FaceVote, distances: dict[str, float], permit: Permit) -> _Opinion:
@@ -226,7 +227,7 @@ def _opinion_of_others(vote: FaceVote, distances: dict[str, float], permit: Perm
     nearest = min(distances[name] for name in permit.names)
     if nearest >= permit.other_distance:
         aliases = sorted(likeness.alias for likeness in vote.likenesses if likeness.name in permit.names)
-        return _Opinion(f"none of {', '.join(aliases)}", is_sure=True, needed=VOTES_AFTER_DOUBT)
+        return _Opinion(f"none of {', '.join(aliases)}", vote.is_frontal)
     return _Opinion(needed=_NEVER if nearest <= permit.near_distance else VOTES_AFTER_DOUBT)
 
 

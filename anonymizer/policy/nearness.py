@@ -8,12 +8,22 @@ from numpy.typing import NDArray
 from anonymizer.geometry import area
 from anonymizer.types import F32
 
-NEIGHBOUR = 0.25  # of a face's sides: within that around it there must be no other face
+NEIGHBOUR = 0.25  # of a face's sides: within that around it there must be no other face of its size
+MUCH_SMALLER = 0.67  # of the height of a face: a smaller one counts only where it lies on it
+MOST_COVERED = 0.1  # of a face
 
 
-def near(faces: F32, others: F32) -> NDArray[np.bool_]:
-    """Which of the others (M, 4) touch the surroundings of which face (N, 4), or have it in theirs: (N, M)."""
-    return _meet(_with_surroundings(faces), others) | _meet(faces, _with_surroundings(others))
+def near(faces: F32, others: F32, reach: F32) -> NDArray[np.bool_]:
+    """Which of the others (M, 4) may be mixed up with which face (N, 4): (N, M); `reach` (M, 4) is where they may be.
+
+    Those that lie on it, or have it under them, and those of about its size that are beside it. No track goes over to
+    a much smaller or larger face that it does not overlap.
+    """
+    heights, theirs = (boxes[:, 3] - boxes[:, 1] for boxes in (faces, others))
+    smaller, larger = np.minimum(heights[:, None], theirs), np.maximum(heights[:, None], theirs)
+    beside = _meet(_with_surroundings(faces), reach) | _meet(faces, _with_surroundings(reach))
+    lies_on = np.array([covered(face, reach) > MOST_COVERED for face in faces], np.bool_).reshape(beside.shape)
+    return np.asarray(lies_on | (beside & (smaller >= MUCH_SMALLER * larger)), np.bool_)
 
 
 def covered(box: F32, others: F32) -> F32:

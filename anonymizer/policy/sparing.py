@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from anonymizer.geometry import iou_matrix
 from anonymizer.policy.evidence import Box, Evidence
 from anonymizer.policy.ledger import SAME_IOU
-from anonymizer.policy.nearness import covered, near
+from anonymizer.policy.nearness import MOST_COVERED, MUCH_SMALLER, covered, near
 from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Detections, Doubt, Refused, Spared, Target, Track
 
-MOST_COVERED = 0.1  # of a face, by somebody else's box
 MIDDLE_ABOVE = 0.5  # of its body's height, from the top: there a face has its middle
 
 Flags = NDArray[np.bool_]
@@ -40,13 +39,14 @@ class _Somebody:
     """Everything that is one face, or one person, in a frame: all places of a track and the detections on it."""
 
     boxes: F32  # (N, 4), N at least 1
+    reach: F32  # (N, 4) around them where they may be
     track_id: int | None
     is_found: tuple[Flags, ...]  # (M,) for each of the evidence's detections, which of them are this one
 
     @property
     def around(self) -> F32:
-        """The box (4,) around all of it."""
-        return np.concatenate([self.boxes[:, :2].min(axis=0), self.boxes[:, 2:].max(axis=0)])
+        """The box (4,) around all of it, and where it may be."""
+        return np.concatenate([self.reach[:, :2].min(axis=0), self.reach[:, 2:].max(axis=0)])
 
 
 def spare(evidence: Evidence) -> Sparing:
@@ -73,15 +73,16 @@ def spare(evidence: Evidence) -> Sparing:
 
 
 def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], bodies: Sequence[_Somebody]) -> Doubt | None:
+    theirs = np.array([other.boxes[0] for other in others], np.float32).reshape(-1, 4)
     around = np.array([other.around for other in others], np.float32).reshape(-1, 4)
-    if near(face.around[None], around).any():
+    if near(face.around[None], theirs, around).any():
         return Doubt.NEAR_FACE
     if not bodies:
         return None
     body = bodies[0].around
-    if len(bodies) > 1 or not _is_on(face.around, body) or any(_is_within(other, body) for other in around):
-        return Doubt.COVERED
-    return None
+    height = MUCH_SMALLER * (face.boxes[0, 3] - face.boxes[0, 1])
+    is_shared = any(other[3] - other[1] >= height and _is_within(other, body) for other in theirs)
+    return Doubt.COVERED if len(bodies) > 1 or not _is_on(face.around, body) or is_shared else None
 
 
 def _is_on(face: F32, body: F32) -> bool:
@@ -105,15 +106,17 @@ def _everybody(evidence: Evidence, target: Target) -> list[_Somebody]:
     taken = nobody
     everybody = []
     for track_id, tracks in places.items():
-        boxes = np.array([_reach(track) for track in tracks], np.float32)
+        boxes = np.array([track.box for track in tracks], np.float32)
+        reach = np.array([_reach(track) for track in tracks], np.float32)
         own = tuple(_on(found, boxes, target) for found in evidence.found)
         taken = tuple(before | now for before, now in zip(taken, own, strict=True))
-        everybody.append(_Somebody(boxes, track_id, own))
+        everybody.append(_Somebody(boxes, reach, track_id, own))
     for at, (found, followed) in enumerate(zip(evidence.found, taken, strict=True)):
         for index in np.flatnonzero((found.class_ids == target) & ~followed).tolist():
             alone = [flags.copy() for flags in nobody]
             alone[at][index] = True
-            everybody.append(_Somebody(found.boxes[index][None], None, tuple(alone)))
+            box = found.boxes[index][None]
+            everybody.append(_Somebody(box, box, None, tuple(alone)))
     return everybody
 
 
