@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +17,26 @@ import yaml
 from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import U8, Size
+from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import load_network
 from scripts.train.datasets.forms import read_sets
 from scripts.train.emit import emit
-from scripts.train.fit import make_canvases
+from scripts.train.fakequant import fine_tune
+from scripts.train.fit import make_canvases, spread
 from scripts.train.integer import to_int8
 from scripts.train.network import Level
 from scripts.train.networks import Network
+from scripts.train.objective import Batch, collate
+from scripts.train.picture import Sample
+from scripts.train.recipe import Recipe
+from scripts.train.validate import validate_file
 
 FAMILY = "anchorfree"
 INPUT = Size(640, 384)
 VIEWS = 96  # canvases that int8's ranges are taken from
 COMPARED = 16  # canvases
 TIMED = 40  # runs of each file
+MOST_LOSS = 0.01  # of AP50, from float32 to int8
 CELLS_FROM = 0.3  # score of the network from which a cell counts in the comparison
 TEST_PICTURE = "astronaut"
 TEST_BOXES = {"face": (0.36, 0.13, 0.525, 0.345), "person": (0.03, 0.03, 0.71, 0.995)}  # in fractions of it
@@ -63,6 +71,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--width", type=int, default=INPUT.width, help=f"of the input ({INPUT.width})")
     parser.add_argument("--height", type=int, default=INPUT.height, help=f"of the input ({INPUT.height})")
+    parser.add_argument("--validation", type=Path, nargs="*", default=[], help="labels to measure int8's loss by")
+    parser.add_argument("--validation-limit", type=int, default=100, help="pictures of it (100)")
+    parser.add_argument(
+        "--tune-steps",
+        type=int,
+        default=300,
+        help=f"of fine-tuning where int8 loses more than {100 * MOST_LOSS:.0f} AP50; 0: never (300)",
+    )
     parser.add_argument("--threshold", type=float, default=0.4, help="a sensible least score (0.4)")
 
 
@@ -76,16 +92,56 @@ def _run(arguments: argparse.Namespace) -> int:
     views = [canvases.make(number, size).image for number in range(VIEWS)]
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = emit(network, size, description=f"{arguments.name} of anonymizer's scripts/train")
+    paths = {dtype: arguments.out / f"{arguments.name}-{dtype}.tflite" for dtype in ("float32", "int8")}
+    paths["float32"].write_bytes(model)
+    paths["int8"].write_bytes(to_int8(model, views))
+    if arguments.validation:
+        held_back = spread(read_sets(arguments.validation).select(recipe.classes).samples, arguments.validation_limit)
+        judge = Judge(size, held_back, len(recipe.classes))
+        expected, found = judge(paths["float32"]), judge(paths["int8"])
+        print(f"AP50 of {len(held_back)} pictures: float32 {100 * expected:.1f}, int8 {100 * found:.1f}")
+        if expected - found > MOST_LOSS and arguments.tune_steps:
+            tuned = fine_tune(network, views, fresh_batches(canvases, recipe), arguments.tune_steps, recipe)
+            keep_better(paths["int8"], to_int8(emit(tuned, size, description=arguments.name), views), judge, found)
     entries = []
-    for dtype, data in (("float32", model), ("int8", to_int8(model, views))):
-        path = arguments.out / f"{arguments.name}-{dtype}.tflite"
-        path.write_bytes(data)
+    for dtype, path in paths.items():
         print(compare(path, network, views[:COMPARED]))
         entries.append(entry(path, dtype, size, recipe.classes, arguments.threshold))
     manifest = arguments.out / f"{arguments.name}.yaml"
     manifest.write_text(yaml.safe_dump({"models": entries}, sort_keys=False), encoding="utf-8")
     print(f"{manifest}: entries for models/manifest.yaml; or `anonymizer models add {path}`")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Mean AP50 of a file over all classes, 0-1."""
+
+    size: Size
+    held_back: Sequence[Sample]
+    classes: int
+
+    def __call__(self, path: Path) -> float:
+        """Raises ModelError, InvalidOutputError."""
+        found = [validate_file(path, self.size, self.held_back, at, self.classes) for at in range(self.classes)]
+        return float(np.mean([each.overall or 0.0 for each in found]))
+
+
+def fresh_batches(canvases: CanvasMaker, recipe: Recipe) -> Iterator[Batch]:
+    """Batches that the run has not seen, without end."""
+    for number in itertools.count(recipe.steps * recipe.batch, recipe.batch):
+        yield collate([canvases.make(number + at) for at in range(recipe.batch)])
+
+
+def keep_better(path: Path, tuned: bytes, judge: Judge, before: float) -> None:
+    """Writes the fine-tuned file over the other one, unless it finds less."""
+    plain = path.read_bytes()
+    path.write_bytes(tuned)
+    after = judge(path)
+    is_better = after > before
+    if not is_better:
+        path.write_bytes(plain)
+    print(f"fine-tuned for int8: {100 * after:.1f}, {'taken' if is_better else 'no better, left'}")
 
 
 def compare(path: Path, network: Network, canvases: Sequence[U8]) -> Report:

@@ -112,17 +112,22 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.start_from:
         trainer.start_from(arguments.start_from)
     trainer.resume()
-    spread = np.linspace(0, len(held_back) - 1, min(arguments.validation_limit, len(held_back))).round().astype(int)
     fit(
         trainer,
         arguments.folder,
-        [held_back[at] for at in spread.tolist()],
+        spread(held_back, arguments.validation_limit),
         validation_px=arguments.validation_px,
         save_every=arguments.save_every,
         validate_every=arguments.validate_every,
         patience=arguments.patience,
     )
     return 0
+
+
+def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """At most so many, evenly spread over all."""
+    at = np.linspace(0, len(samples) - 1, min(limit, len(samples))).round().astype(int)
+    return [samples[each] for each in at.tolist()]
 
 
 def make_canvases(data: TrainingSet, recipe: Recipe) -> CanvasMaker:
