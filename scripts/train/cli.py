@@ -11,7 +11,7 @@ from anonymizer.errors import AnonymizerError
 from scripts.train.datasets import commands as datasets
 from scripts.train.presence import commands as presence
 
-LEARNING = ("teach", "fit", "export")  # modules of that name, which need the extra
+LEARNING = ("teach", "fit", "export", "curve")  # modules of that name, which need the extra
 
 
 def main(argv: Sequence[str] | None = None) -> int:

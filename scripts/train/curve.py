@@ -1,9 +1,10 @@
-"""The learning curve of a run: a CSV that grows with each validation, and its picture."""
+"""Learning curves: a CSV that grows with each validation of a run, its picture, and several runs in one."""
 
 from __future__ import annotations
 
+import argparse
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -11,9 +12,11 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+from anonymizer.errors import DatasetError
 from anonymizer.evaluate.scores import BINS
 from scripts.train.validate import Precision
 
+NAME = "curve.csv"
 COLUMNS = ("step", "class", "AP50", *(f"AP50 of {heights} px" for heights in BINS))
 
 
@@ -44,9 +47,8 @@ class Curve:
         """AP50 over steps, all labels and by height, of every class."""
         figure, axes = plt.subplots(figsize=(7, 4), dpi=100)
         for name in dict.fromkeys(row[1] for row in self._rows):
-            rows = [row for row in self._rows if row[1] == name]
             for column, title in enumerate(COLUMNS[2:], start=2):
-                points = [(int(row[0]), 100 * float(row[column])) for row in rows if row[column]]
+                points = _points(self._rows, name, column)
                 style = {"linewidth": 2.5, "color": "black"} if column == 2 else {"linewidth": 1.2}
                 axes.plot(*zip(*points, strict=True), label=f"{name}, {title}", **style) if points else None
         axes.set(xlabel="step", ylabel="AP50", ylim=(0, 100))
@@ -70,3 +72,51 @@ def _read(path: Path) -> list[list[str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.reader(file))[1:]
+
+
+def _points(rows: Sequence[Sequence[str]], name: str, column: int) -> list[tuple[int, float]]:
+    """Steps and percentages of one class, where there was something to find."""
+    return [(int(row[0]), 100 * float(row[column])) for row in rows if row[1] == name and row[column]]
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `curve`."""
+    text = "draw the learning curves of several runs beside each other, by height"
+    parser = subparsers.add_parser("curve", help=text, description=text)
+    parser.set_defaults(run=_run)
+    parser.add_argument("runs", type=Path, nargs="+", help=f"folders of runs, or their {NAME}")
+    parser.add_argument("--class", dest="name", default="face", help="of which class (face)")
+    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    runs = {}
+    for place in arguments.runs:
+        path = place / NAME if place.is_dir() else place
+        rows = [row for row in _read(path) if row[1] == arguments.name]
+        if not rows:
+            raise DatasetError(f"{path} holds no validations of {arguments.name}: name a run that had --validation")
+        runs[str(place)] = rows
+    draw_runs(runs, arguments.name, arguments.out)
+    for place, rows in runs.items():
+        best = max(rows, key=lambda row: float(row[2] or 0))
+        parts = " / ".join(f"{100 * float(value):.1f}" if value else "-" for value in best[3:])
+        print(f"{place}: AP50 {100 * float(best[2] or 0):.1f} ({parts}) at step {best[0]}, of {rows[-1][0]}")
+    return 0
+
+
+def draw_runs(runs: Mapping[str, Sequence[Sequence[str]]], name: str, path: Path) -> None:
+    """One panel for all heights and one for each, one line a run: rows of its CSV."""
+    figure, grid = plt.subplots(2, 3, figsize=(12, 7), dpi=100)
+    *panels, names = grid.flat
+    for column, (axes, title) in enumerate(zip(panels, COLUMNS[2:], strict=True), start=2):
+        for run, rows in runs.items():
+            steps, values = zip(*_points(rows, name, column) or [(0, float("nan"))], strict=True)
+            axes.plot(steps, values, marker=".", label=run)
+        axes.set(title=title, xlabel="step", ylim=(0, 100))
+        axes.grid(alpha=0.3)
+    names.axis("off")
+    names.legend(*panels[0].get_legend_handles_labels(), fontsize=8, loc="center")
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
