@@ -11,8 +11,8 @@ from anonymizer.detectors import make_detector
 from anonymizer.lifecycle import Resource
 from anonymizer.observe.webhook import Webhook
 from anonymizer.pipeline.auditing import Auditor, AuditTap
-from anonymizer.ports import Meter, PacketSink
-from anonymizer.settings.schema import DelegateName, DetectSettings, Settings, TargetName
+from anonymizer.ports import Detector, Meter, PacketSink
+from anonymizer.settings.schema import DelegateName, Settings, TargetName
 from anonymizer.types import AuditFinding
 
 
@@ -22,7 +22,7 @@ class Audit(Resource):
     def __init__(self, settings: Settings, *, clock: Clock, meter: Meter) -> None:
         url = settings.audit.webhook_url
         self._webhook = None if url is None else Webhook(url.get_secret_value(), meter)
-        make = partial(make_detector, _models(settings), frozenset({TargetName.FACE}), clock=clock, meter=meter)
+        make = partial(make_auditing_detector, settings, clock=clock, meter=meter)
         tell = [] if self._webhook is None else [self._webhook.send]
         self._auditor = Auditor(
             make, read_key_picture, tell, interval_s=settings.audit.interval_s, meter=meter, clock=clock
@@ -45,9 +45,9 @@ class Audit(Resource):
         return self._auditor.tap(packets, on_finding)
 
 
-def _models(settings: Settings) -> DetectSettings:
-    """The second model, on the CPU: the accelerator belongs to the pipeline."""
-    return settings.detect.model_copy(
+def make_auditing_detector(settings: Settings, *, clock: Clock, meter: Meter) -> Detector:
+    """The second model, on the CPU: the accelerator belongs to the pipeline. Not started; raises ModelError."""
+    detect = settings.detect.model_copy(
         update={
             "face_model": settings.audit.model,
             "face_threshold": settings.audit.threshold,
@@ -57,3 +57,4 @@ def _models(settings: Settings) -> DetectSettings:
             "delegate_options": {},
         }
     )
+    return make_detector(detect, frozenset({TargetName.FACE}), clock=clock, meter=meter)

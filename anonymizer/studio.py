@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from anonymizer.audit import make_auditing_detector
 from anonymizer.capture import open_source
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detectors import make_detector
@@ -29,11 +30,16 @@ class RehearsalStudio:
         camera = CameraSettings(id=_CAMERA_ID, url=clip.resolve().as_uri(), loop=False)
         return open_source(camera, epoch=0, first_seq=0, clock=SystemClock(), meter=self._meter, paced=False)
 
-    def detector(self, settings: Settings, target: Target) -> Detector:
+    def detector(self, settings: Settings, target: Target, *, strict: bool) -> Detector:
         """Of one target, on one thread; not started; raises ModelError."""
         detect = settings.detect.model_copy(update={"threads": 1})
         targets = frozenset({TargetName[target.name]})
-        return make_detector(detect, targets, clock=SystemClock(), meter=self._meter)
+        keen = frozenset({_CAMERA_ID}) if strict else frozenset[str]()
+        return make_detector(detect, targets, strict=keen, clock=SystemClock(), meter=self._meter)
+
+    def auditor(self, settings: Settings) -> Detector:
+        """The second model; not started; raises ModelError."""
+        return make_auditing_detector(settings, clock=SystemClock(), meter=self._meter)
 
     def core(
         self,

@@ -21,7 +21,7 @@ from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Detector, FrameSink, Source
-from anonymizer.settings.schema import PrivacySettings, Settings
+from anonymizer.settings.schema import Mode, PrivacySettings, Settings
 from anonymizer.types import U8, Detections, Frame, Reason, Size, Target
 from tests.fakes import RecordingMeter, make_detections, make_frame
 from tests.film import FPS, encode
@@ -75,15 +75,23 @@ class Scripted:
 class FakeStudio:
     """Real cores, other ends faked."""
 
-    def __init__(self, detector: Detector, make_source: Callable[[Path], Source]) -> None:
+    def __init__(
+        self, detector: Detector, make_source: Callable[[Path], Source], auditor: Detector | None = None
+    ) -> None:
         self._detector = detector
+        self._auditor = auditor or Scripted()
+        self.was_strict = False
         self._make_source = make_source
 
     def source(self, clip: Path) -> Source:
         return self._make_source(clip)
 
-    def detector(self, settings: Settings, target: Target) -> Detector:
+    def detector(self, settings: Settings, target: Target, *, strict: bool) -> Detector:
+        self.was_strict = strict
         return self._detector
+
+    def auditor(self, settings: Settings) -> Detector:
+        return self._auditor
 
     def core(
         self,
@@ -199,6 +207,26 @@ def test_tracking_bridges_a_blink_and_look_ahead_masks_before_the_first_sighting
     gaps = [figure(text, "bare in gaps up to 1 s") for text in (bare, tracked, ahead)]
     assert gaps == ["2 of 2", "0 of 2", "0 of 2"]
     assert (figure(bare, "MOTA"), figure(tracked, "id switches")) == ("-", "0")
+
+
+def test_the_audit_looks_every_second_and_a_half_and_in_mode_strict_masks_what_it_finds(tmp_path: Path) -> None:
+    """The face is never detected; the audit sees it, in frames 0, 38 and 76, wherever it is bare."""
+    folder = make_folder(tmp_path / "a", [face_row(number + 1) for number in range(80)])
+    findings, leaks = [], []
+    for mode in (Mode.BALANCED, Mode.STRICT):
+        studio = FakeStudio(Scripted(), lambda _clip: FilmSource(80), auditor=Scripted(*range(80)))
+        text = evaluate_video(Request((folder,), mode=mode), Settings(), studio)
+        assert studio.was_strict == (mode is Mode.STRICT)
+        findings.append(figure(text, "audit findings"))
+        leaks.append(float(figure(text, "leak").split()[0]))
+    assert findings == ["3 of 3 pictures", "3 of 3 pictures"]
+    assert leaks[0] == 100.0
+    assert leaks[1] < 50.0
+
+
+def test_persons_and_clips_without_audit_have_no_findings(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "a", [face_row(1, kind=1)])
+    assert figure(measure(Request((folder,)), Scripted()), "audit findings") == "-"
 
 
 def test_files_are_written_when_asked_for(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import numpy as np
 from anonymizer.clock import Clock
 from anonymizer.errors import DatasetError
 from anonymizer.evaluate.coverage import mask_of_plan
+from anonymizer.evaluate.video.audit import Audit
 from anonymizer.evaluate.video.identity import Followed, IdentityCounts, count_identities
 from anonymizer.evaluate.video.judgement import FrameJudgement, judge
-from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, sum_up
+from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Share, sum_up
 from anonymizer.evaluate.video.other_tool import masks_of
 from anonymizer.evaluate.video.picture import draw
 from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
@@ -54,8 +55,12 @@ class Studio(Protocol):
         """The clip, read as fast as possible; not started."""
         ...
 
-    def detector(self, settings: Settings, target: Target) -> Detector:
-        """Of one target, as the daemon makes it; not started; raises ModelError."""
+    def detector(self, settings: Settings, target: Target, *, strict: bool) -> Detector:
+        """Of one target, as the daemon makes it for a camera in that mode; not started; raises ModelError."""
+        ...
+
+    def auditor(self, settings: Settings) -> Detector:
+        """What looks for bare faces in published pictures; not started; raises ModelError."""
         ...
 
     def core(
@@ -107,24 +112,42 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         changes |= {"lookahead_ms": 0, "hold_ms": 0}
     privacy = settings.privacy.model_copy(update=changes)
     name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
-    with contextlib.closing(studio.detector(settings, target)) as detector:
+    is_strict = privacy.mode is Mode.STRICT
+    with contextlib.ExitStack() as stack:
+        detector = stack.enter_context(contextlib.closing(studio.detector(settings, target, strict=is_strict)))
         detector.start()
-        return sum_up(name, [rehearse(clip, detector, settings, privacy, request.pace, studio) for clip in clips])
+        auditor = None
+        if settings.audit.enabled and target is Target.FACE:
+            auditor = stack.enter_context(contextlib.closing(studio.auditor(settings)))
+            auditor.start()
+        crew = Crew(studio, detector, auditor, settings)
+        return sum_up(name, [rehearse(clip, crew, privacy, request.pace) for clip in clips])
 
 
-def rehearse(
-    clip: ClipTruth, detector: Detector, settings: Settings, privacy: PrivacySettings, pace: Pace, studio: Studio
-) -> JudgedClip:
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What clips are played with."""
+
+    studio: Studio
+    detector: Detector  # started
+    auditor: Detector | None  # started; None: nobody looks again
+    settings: Settings
+
+
+def rehearse(clip: ClipTruth, crew: Crew, privacy: PrivacySettings, pace: Pace) -> JudgedClip:
     """Play one clip through detector and core, and judge every frame; raises an AnonymizerError."""
+    studio, settings = crew.studio, crew.settings
+    audit = None if crew.auditor is None else Audit(crew.auditor, round(settings.audit.interval_s * 1e9))
     source = studio.source(clip.clip)
     with contextlib.closing(source):
         source.start()
         take = Rehearsal(
             source,
-            detector,
+            crew.detector,
             lambda submit, sink, clock: studio.core(settings, privacy, submit=submit, sink=sink, clock=clock),
             pace,
             time.process_time_ns,
+            audit,
         ).perform()
     if not take.shown:
         raise DatasetError(f"{clip.clip}: nothing of it would have been published: is it a video?")
@@ -135,6 +158,7 @@ def rehearse(
         identities=_identities(frames, take, settings) if privacy.hold_ms else None,
         cpu_ms=take.spent.total / 1e6 / len(frames),
         delay_ms=float(np.mean([shown.delay_ns for shown in take.shown])) / 1e6,
+        audit=None if audit is None else Share(audit.findings, audit.pictures),
     )
 
 

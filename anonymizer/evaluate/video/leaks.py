@@ -26,6 +26,7 @@ class JudgedClip:
     identities: IdentityCounts | None = None  # None: nothing was tracked
     cpu_ms: float | None = None  # a frame; None: unknown
     delay_ms: float | None = None  # mean on the simulated clock
+    audit: Share | None = None  # pictures in which the audit found a bare face; None: it did not look
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class ClipScores:
     identities: IdentityCounts | None
     cpu_ms: float | None
     delay_ms: float | None
+    audit: Share | None  # pictures in which the audit found a bare face, of those it looked at
     leaks_by_frame: tuple[tuple[float, ...], ...] = field(repr=False)  # of each clip: share bare in each frame
 
 
@@ -80,6 +82,7 @@ def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
     people = [person for clip in clips for person in _paths(clip.frames)]
     runs = [run for person in people for run in _runs(person)]
     identities = [clip.identities for clip in clips if clip.identities is not None]
+    audits = [clip.audit for clip in clips if clip.audit is not None]
     return ClipScores(
         name=name,
         target=clips[0].target,
@@ -96,6 +99,7 @@ def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
         identities=sum(identities, IdentityCounts()) if identities else None,
         cpu_ms=_mean([clip.cpu_ms for clip in clips]),
         delay_ms=_mean([clip.delay_ms for clip in clips]),
+        audit=_sum(audits) if audits else None,
         leaks_by_frame=tuple(tuple(_share_bare(frame) for frame in clip.frames) for clip in clips),
     )
 

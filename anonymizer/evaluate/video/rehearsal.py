@@ -9,8 +9,10 @@ from typing import Protocol
 
 from anonymizer.clock import Clock, FakeClock
 from anonymizer.errors import InvalidOutputError, SourceEnded
+from anonymizer.evaluate.video.audit import Audit
 from anonymizer.ports import Detector, FrameSink, Source
 from anonymizer.types import (
+    AuditFinding,
     Detections,
     Frame,
     InferenceFailed,
@@ -39,6 +41,10 @@ class Core(Protocol):
 
     def on_failure(self, failure: InferenceFailed) -> None:
         """The detector failed."""
+        ...
+
+    def on_finding(self, finding: AuditFinding) -> None:
+        """The audit found somebody bare."""
         ...
 
     def on_link(self, change: LinkChange) -> None:
@@ -82,10 +88,11 @@ class Spent:
     decode: int = 0
     detect: int = 0
     blur: int = 0  # tracker, policy, redactor
+    audit: int = 0
 
     @property
     def total(self) -> int:
-        """Everything but the encoder."""
+        """Everything but the encoder and the audit, which looks at few pictures."""
         return self.decode + self.detect + self.blur
 
 
@@ -103,18 +110,26 @@ class Rehearsal:
     """One camera, one detector, one clip; frames arrive when their timestamps say. Used once, by one thread."""
 
     def __init__(
-        self, source: Source, detector: Detector, make_core: MakeCore, pace: Pace, cpu_ns: Callable[[], int]
+        self,
+        source: Source,
+        detector: Detector,
+        make_core: MakeCore,
+        pace: Pace,
+        cpu_ns: Callable[[], int],
+        audit: Audit | None = None,
     ) -> None:
         """`source` and `detector` are started, and closed by whoever made them."""
         self._source = source
         self._detector = detector
         self._pace = pace
         self._cpu_ns = cpu_ns
+        self._audit = audit
         self._clock = FakeClock()
         self._core = make_core(self._submit, self, self._clock)
         self._take = Take()
         self._waiting: Frame | None = None
         self._answer: tuple[int, Detections | InferenceFailed] | None = None  # and when it is there
+        self._finding: AuditFinding | None = None  # that the core does not know of yet
 
     def perform(self) -> Take:
         """Play the clip to its end; raises SourceError, ModelError."""
@@ -128,7 +143,8 @@ class Rehearsal:
         end_ns = self._clock.now_ns() + _DRAIN_NS
         while not self._is_over() and self._clock.now_ns() < end_ns:
             self._step(end_ns)
-        self._take.spent.blur = self._cpu_ns() - began_ns - self._take.spent.decode - self._take.spent.detect
+        spent = self._take.spent
+        spent.blur = self._cpu_ns() - began_ns - spent.decode - spent.detect - spent.audit
         return self._take
 
     def offer(self, frame: RedactedFrame) -> None:
@@ -137,6 +153,10 @@ class Rehearsal:
             plan = RedactionPlan(frame.seq, frame.regions, frame.whole_frame)
             delay_ns = self._clock.now_ns() - frame.captured_ns
             self._take.shown.append(Shown(frame.seq, frame.size, plan, delay_ns))
+            if self._audit is not None:
+                began_ns = self._cpu_ns()
+                self._finding = self._audit.look(frame) or self._finding
+                self._take.spent.audit += self._cpu_ns() - began_ns
 
     def _arrive(self, frame: Frame, at_ns: int) -> None:
         seq = len(self._take.times_ns)
@@ -192,6 +212,9 @@ class Rehearsal:
         if self._answer is not None:
             due_ns = min(due_ns, self._answer[0])
         self._clock.advance((min(due_ns, at_ns) - now_ns) / 1e9)
+        if self._finding is not None:
+            finding, self._finding = self._finding, None
+            self._core.on_finding(finding)
         if self._answer is not None and self._answer[0] <= self._clock.now_ns():
             answer, self._answer = self._answer[1], None
             if isinstance(answer, Detections):

@@ -43,6 +43,7 @@ def _column(scores: ClipScores) -> dict[str, str]:
         "id switches": "-" if identities is None else str(identities.switches),
         "MOTA": "-" if identities is None else _percent(identities.mota),
         "IDF1": "-" if identities is None else _percent(identities.idf1),
+        "audit findings": "-" if scores.audit is None else f"{_of(scores.audit)} pictures",
         "delay": _ms(scores.delay_ms),
         "CPU a frame": _ms(scores.cpu_ms),
     }
@@ -87,6 +88,8 @@ def _object(scores: ClipScores) -> dict[str, object]:
         "id_switches": None if identities is None else identities.switches,
         "mota": None if identities is None else identities.mota,
         "idf1": None if identities is None else identities.idf1,
+        "audited": None if scores.audit is None else scores.audit.whole,
+        "audit_findings": None if scores.audit is None else scores.audit.part,
         "delay_ms": scores.delay_ms,
         "cpu_ms": scores.cpu_ms,
         "leaks_by_frame": [list(clip) for clip in scores.leaks_by_frame],
