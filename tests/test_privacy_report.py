@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anonymizer.errors import SourceEnded
 from anonymizer.evaluate.scores import BINS
 from anonymizer.evaluate.video.identity import IdentityCounts
-from anonymizer.evaluate.video.leaks import ClipScores, Run, Share
+from anonymizer.evaluate.video.judgement import FrameJudgement
+from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Run, Share
+from anonymizer.evaluate.video.truth import FrameTruth
 from anonymizer.settings.schema import Settings
 from anonymizer.types import Target
-from scripts.bench.privacy_report import WAYS, RecordedDetector, as_markdown
+from scripts.bench.load import Pendulum, as_lines, place
+from scripts.bench.privacy_report import WAYS, Measured, RecordedDetector, as_markdown, speed_table
 from tests.fakes import make_detections, make_frame
 
 
@@ -35,6 +39,7 @@ def scores(name: str, leaked: int, over_mask: float = 0.05, target: Target = Tar
         identities=IdentityCounts(1000, 900, 100, 10, 2, 800),
         cpu_ms=50.0,
         delay_ms=520.0,
+        audit=Share(1, 30),
         leaks_by_frame=((0.0, 0.5),),
     )
 
@@ -42,8 +47,8 @@ def scores(name: str, leaked: int, over_mask: float = 0.05, target: Target = Tar
 def report(*, leaked: int, over_mask: float = 0.05, deface_cpu_ms: float = 300.0) -> str:
     ways = [scores(WAYS[0].name, leaked, over_mask), *(scores(way.name, 100) for way in WAYS[1:])]
     persons = [replace(score, target=Target.PERSON) for score in ways]
-    deface = replace(scores("deface 1.5.0", 90), identities=None, delay_ms=None, cpu_ms=deface_cpu_ms)
-    return as_markdown([*ways, deface], persons, 8, Settings())
+    deface = replace(scores("deface 1.5.0", 90), identities=None, delay_ms=None, audit=None, cpu_ms=deface_cpu_ms)
+    return as_markdown([*ways, deface], persons, ["| speeds |"], ["| load |"], 8, Settings())
 
 
 def test_every_way_has_a_row_with_its_figures() -> None:
@@ -95,3 +100,32 @@ def test_the_detector_looks_at_each_frame_of_a_clip_once() -> None:
         detector.clip = Path(clip)
         widths.append(float(np.ravel(detector.detect(make_frame(seq=3)).boxes)[2]))
     assert widths == [1, 2, 1]
+
+
+def test_leaks_are_told_by_how_fast_the_camera_turns() -> None:
+    """It rests, then turns by 9.6 of 960 px in each 40 ms; the face is bare in one frame of the turn."""
+
+    def frame(number: int, x: float, *, bare: bool) -> FrameJudgement:
+        truth = FrameTruth(np.array([[x, 0, x + 20, 20]], np.float32), np.array([1], np.int32), np.array([True]))
+        flags = np.array([bare])
+        return FrameJudgement(truth, number * 40_000_000, flags, flags, flags, 0.0, None, is_shown=True)
+
+    places = [100.0, 100.0, 109.6, 119.2]
+    clip = JudgedClip(Target.FACE, [frame(at, x, bare=at == 3) for at, x in enumerate(places)])
+    lines = speed_table(Measured([], {WAYS[0].name: [clip], WAYS[-1].name: [clip]}))
+    assert lines[0] == "| widths a second | up to 0.02 | up to 0.1 | up to 0.2 | up to 0.5 |"
+    assert lines[2] == "| as shipped | 0.0 % of 1 |  of 0 |  of 0 | 50.0 % of 2 |"
+
+
+def test_a_pendulum_turns_at_each_end_and_keeps_the_time() -> None:
+    swing = Pendulum([make_frame(seq=at, pts_ns=at * 40) for at in range(3)], count=6)
+    shown = [swing.read() for _ in range(6)]
+    assert [place(at, 3) for at in range(6)] == [0, 1, 2, 1, 0, 1]
+    assert [frame.pts_ns for frame in shown] == [40, 80, 120, 160, 200, 240]
+    with pytest.raises(SourceEnded):
+        swing.read()
+
+
+def test_what_load_does_is_told_by_frames_that_were_shown() -> None:
+    (line,) = as_lines([(80, replace(scores("80 ms", 10), frames=100, withheld=50))])[2:]
+    assert line == "| 80 ms | **1.0 %** | 4 frames | 2.5 | 0 % | 10.0 % |"
