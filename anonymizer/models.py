@@ -65,6 +65,11 @@ def table(zoo: Zoo) -> Iterator[str]:
         megabytes = f"{attention.size_bytes / 1e6:.1f} MB"
         columns = ("attention", size, attention.input.dtype, megabytes, attention.licence, "attention", "-")
         yield row(attention.name, *columns, _origin(attention))
+    for silhouette in map(zoo.silhouette, zoo.silhouettes()):
+        size = f"{silhouette.input.width}x{silhouette.input.height}"
+        megabytes = f"{silhouette.size_bytes / 1e6:.1f} MB"
+        columns = ("silhouette", size, silhouette.input.dtype, megabytes, silhouette.licence, "silhouette", "-")
+        yield row(silhouette.name, *columns, _origin(silhouette))
 
 
 def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 from anonymizer.types import (
     CameraStatus,
     Detections,
+    Doubt,
     EncodedPacket,
     Frame,
     Outcome,
@@ -192,6 +193,18 @@ class Meter(Protocol):
 
     def attention_failed(self, camera: str) -> None:
         """Attention was to look at one frame and could not."""
+        ...
+
+    def kept_visible(self, camera: str, *, begins: bool) -> None:
+        """Somebody who was recognised begins to stay visible, or is masked again."""
+        ...
+
+    def recognition_refused(self, camera: str, doubt: Doubt) -> None:
+        """Somebody who might stay visible is masked in one frame, or could not be recognised in it."""
+        ...
+
+    def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
+        """Of the persons found in one frame, so many are masked by their shape, and so many by their box."""
         ...
 
     def delegate_fallback(self, model: str, delegate: str) -> None:

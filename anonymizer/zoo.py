@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from anonymizer.detect.letterbox import Fit
 from anonymizer.errors import ModelError
-from anonymizer.settings.schema import Section
+from anonymizer.settings.section import Section
 from anonymizer.types import Target
 
 MANIFEST = "manifest.yaml"
@@ -146,6 +146,22 @@ class AttentionSpec(FileSpec):
         return self
 
 
+class DrawingTestSpec(Section):
+    """How much of a person's box in one of the program's own pictures a mask must cover, each time it is loaded."""
+
+    picture: Annotated[Path, BeforeValidator(_picture)]
+    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture
+    least: float = Field(gt=0, lt=1)  # share of the box
+    most: float = Field(gt=0, le=1)
+
+
+class SilhouetteSpec(FileSpec):
+    """A model that draws the shape of the person in the middle of a square: output `mask` (1, h, w, 1) logits."""
+
+    input: InputSpec
+    self_test: DrawingTestSpec
+
+
 class ModelSpec(FileSpec):
     """A model that finds targets."""
 
@@ -175,10 +191,11 @@ class _Manifest(Section):
     models: tuple[ModelSpec, ...]
     embedders: tuple[EmbedderSpec, ...] = ()
     attention: tuple[AttentionSpec, ...] = ()
+    silhouettes: tuple[SilhouetteSpec, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> _Manifest:
-        files: list[FileSpec] = [*self.models, *self.embedders, *self.attention]
+        files: list[FileSpec] = [*self.models, *self.embedders, *self.attention, *self.silhouettes]
         if len({spec.name for spec in files}) < len(files):
             raise ValueError("two models have the same name")
         return self
@@ -201,7 +218,8 @@ def default_models_dir() -> Path:
 class Zoo:
     """The models of one folder, and those that came with the program where the folder has none of that name.
 
-    Attention models are those of the program alone: they run beside the detectors, untried by a child process.
+    Attention and silhouette models are those of the program alone: they run beside the detectors, untried by a child
+    process.
 
     Raises:
         ModelError: the manifest is missing or wrong.
@@ -216,6 +234,7 @@ class Zoo:
         self._shipped = frozenset(spec.sha256 for spec in manifests[-1].models)
         self._embedders: Mapping[str, EmbedderSpec] = _first(spec for each in manifests for spec in each.embedders)
         self._attentions: Mapping[str, AttentionSpec] = _first(manifests[-1].attention)
+        self._silhouettes: Mapping[str, SilhouetteSpec] = _first(manifests[-1].silhouettes)
 
     def names(self) -> tuple[str, ...]:
         """The names of all models that find targets, in the manifest's order."""
@@ -228,6 +247,10 @@ class Zoo:
     def attentions(self) -> tuple[str, ...]:
         """The names of all attention models, in the manifest's order."""
         return tuple(self._attentions)
+
+    def silhouettes(self) -> tuple[str, ...]:
+        """The names of all silhouette models, in the manifest's order."""
+        return tuple(self._silhouettes)
 
     def spec(self, name: str) -> ModelSpec:
         """The model of that name.
@@ -252,6 +275,10 @@ class Zoo:
             ModelError: there is none; the text names the nearest ones.
         """
         return self._find(self._attentions, name)
+
+    def silhouette(self, name: str) -> SilhouetteSpec:
+        """The silhouette model of that name; raises ModelError as `spec` does."""
+        return self._find(self._silhouettes, name)
 
     def is_shipped(self, name: str) -> bool:
         """Whether a model's file came with the program, where it was tried out; raises ModelError for unknown names."""
@@ -280,6 +307,10 @@ class Zoo:
             ModelError: unknown name; file missing, unreadable or altered.
         """
         return self._compared(self.attention(name))
+
+    def verify_silhouette(self, name: str) -> SilhouetteSpec:
+        """The silhouette model of that name; raises ModelError as `verify` does."""
+        return self._compared(self.silhouette(name))
 
     def _find(self, specs: Mapping[str, SpecT], name: str) -> SpecT:
         try:

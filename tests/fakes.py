@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from anonymizer.types import U8, Detections, Frame, Outcome, Planes, Reason, Stage, Target
+from anonymizer.types import U8, Detections, Doubt, Frame, Outcome, Planes, Reason, Stage, Target
 
 
 def make_planes(width: int = 64, height: int = 48, *, seed: int | None = None) -> Planes:
@@ -152,6 +152,16 @@ class RecordingMeter:
 
     def attention_failed(self, camera: str) -> None:
         self._count("attention_failed", camera)
+
+    def kept_visible(self, camera: str, *, begins: bool) -> None:
+        self._count("kept_visible", camera, "begin" if begins else "end")
+
+    def recognition_refused(self, camera: str, doubt: Doubt) -> None:
+        self._count("recognition_refused", camera, doubt)
+
+    def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
+        self._count("silhouettes", camera, "drawn", amount=drawn)
+        self._count("silhouettes", camera, "box", amount=boxes)
 
     def delegate_fallback(self, model: str, delegate: str) -> None:
         self._count("delegate_fallback", model, delegate)

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from anonymizer.observe.meter import LATENCY_BUCKETS_S, STAGE_BUCKETS_S, WHOLE_FRAME_REASONS, PrometheusMeter
 from anonymizer.ports import Meter
-from anonymizer.types import REGION_REASONS, Outcome, Reason, Stage, Target
+from anonymizer.types import REGION_REASONS, Doubt, Outcome, Reason, Stage, Target
 
 
 def make_meter() -> PrometheusMeter:
@@ -40,6 +40,8 @@ def use_everything(meter: Meter, camera: str) -> None:
     meter.gaps_bridged(camera, 2)
     meter.unconfirmed_masked(camera, 3)
     meter.suspect(camera, "loss")
+    meter.kept_visible(camera, begins=True)
+    meter.recognition_refused(camera, Doubt.NEAR_FACE)
     meter.connected(camera, up=True)
     meter.reconnect(camera)
     meter.dropped(camera, "mailbox", 4)
@@ -71,6 +73,8 @@ def test_every_call_shows_up_under_its_name_and_labels() -> None:
             ("gaps_bridged_total", set(), 2),
             ("unconfirmed_detections_masked_total", set(), 3),
             ("suspect_frames_total", {("cause", "loss")}, 1),
+            ("kept_visible_total", {("event", "begin")}, 1),
+            ("recognition_refusals_total", {("reason", "near_face")}, 1),
             ("camera_connected", set(), 1),
             ("reconnects_total", set(), 1),
             ("queue_drops_total", {("queue", "mailbox")}, 4),

@@ -12,8 +12,10 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
-from anonymizer.types import REGION_REASONS, Outcome, Reason, Stage, Target
+from anonymizer.types import REGION_REASONS, Doubt, Outcome, Reason, Stage, Target
 
+VISIBLE_EVENTS = ("end", "begin")
+SILHOUETTE_MASKS = ("drawn", "box")
 SUSPECT_CAUSES = ("error", "flag", "loss")
 WHOLE_FRAME_REASONS = tuple(reason for reason in Reason if reason not in REGION_REASONS)
 
@@ -153,6 +155,23 @@ class PrometheusMeter:
             "attention_failures",
             "Frames at which the attention model was to look and could not; any: see the log. Mode strict masks them.",
         )
+        self._silhouettes = self._counter(
+            "silhouettes",
+            "Persons masked by their shape (drawn), or by their box where no shape was sure; mostly box: people "
+            "overlap, are small or cut off, or detect.silhouette_budget_ms is too short.",
+            "mask",
+        )
+        self._kept_visible = self._counter(
+            "kept_visible",
+            "Times that somebody who was recognised began to stay visible, or was masked again; the log says who.",
+            "event",
+        )
+        self._refused = self._counter(
+            "recognition_refusals",
+            "Faces masked in a frame although they have votes for staying visible, or that could not be recognised; "
+            "somebody enrolled is masked too often: see the reason.",
+            "reason",
+        )
         self._suspect = self._counter(
             "suspect_frames",
             "Damage seen by the decoder; a steady rate of cause loss points to the network or to UDP: try TCP.",
@@ -191,6 +210,7 @@ class PrometheusMeter:
             *(self._suspect, self._connected, self._reconnects, self._dropped, self._queue_depth, self._restarts),
             *(self._clients, self._bytes, self._audited, self._findings, self._audit_failures, self._webhook_failures),
             *(self._backwards, self._gaps, self._unconfirmed, self._level, self._attention_failures),
+            *(self._kept_visible, self._refused, self._silhouettes),
         )
 
     def exposition(self) -> bytes:
@@ -277,6 +297,19 @@ class PrometheusMeter:
         """Attention was to look at one frame and could not."""
         self._attention_failures.at(camera).inc()
 
+    def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
+        """Of the persons found in one frame, so many are masked by their shape, and so many by their box."""
+        self._silhouettes.at(camera, SILHOUETTE_MASKS[0]).inc(drawn)
+        self._silhouettes.at(camera, SILHOUETTE_MASKS[1]).inc(boxes)
+
+    def kept_visible(self, camera: str, *, begins: bool) -> None:
+        """Somebody who was recognised begins to stay visible, or is masked again."""
+        self._kept_visible.at(camera, VISIBLE_EVENTS[begins]).inc()
+
+    def recognition_refused(self, camera: str, doubt: Doubt) -> None:
+        """Somebody who might stay visible is masked in one frame, or could not be recognised in it."""
+        self._refused.at(camera, doubt).inc()
+
     def delegate_fallback(self, model: str, delegate: str) -> None:
         """The CPU computes a model instead of the delegate asked for, which did not start."""
         self._delegate_fallbacks.labels(model, delegate).inc()
@@ -306,6 +339,12 @@ class PrometheusMeter:
             self._whole_frame.at(camera, reason)
         for cause in SUSPECT_CAUSES:
             self._suspect.at(camera, cause)
+        for mask in SILHOUETTE_MASKS:
+            self._silhouettes.at(camera, mask)
+        for event in VISIBLE_EVENTS:
+            self._kept_visible.at(camera, event)
+        for doubt in Doubt:
+            self._refused.at(camera, doubt)
         for target in Target:
             self._detections.at(camera, _name(target))
             self._tracks.at(camera, _name(target))

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from anonymizer.polygon import Point, crosses_itself
+from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
+from anonymizer.settings.section import Section, problem
 from anonymizer.types import Effect, Shape, Target
 
 CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
@@ -19,11 +20,6 @@ OFF = "off"  # in place of the name of a model
 SURROUND = "surround"  # the fill colour that is taken from just outside the region
 WEB_SCHEMES = ("http://", "https://")
 PUSH_SCHEMES = ("rtsp://", "rtsps://")
-
-
-def problem(text: str, *path: str | int) -> PydanticCustomError:
-    """An error about the key at `path`, counted from the section that raises it; the loader adds the line."""
-    return PydanticCustomError("rule", "{text}", {"text": text, "path": path})
 
 
 def _camera_url(url: str) -> str:
@@ -82,20 +78,6 @@ FillColour = Annotated[str, AfterValidator(_fill_colour)]
 Polygon = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_polygon)]
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Section(BaseModel):
-    """A YAML mapping: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-    def over(self, base: Self) -> Self:
-        """This section where its keys were given, `base` elsewhere."""
-        given = {}
-        for name in self.model_fields_set:
-            value, below = getattr(self, name), getattr(base, name)
-            given[name] = value.over(below) if isinstance(value, Section) and isinstance(below, Section) else value
-        return base.model_copy(update=given)
 
 
 class Transport(enum.StrEnum):
@@ -208,6 +190,7 @@ class CameraSettings(Section):
     push_url: PushUrl | None = Field(default=None, repr=False)  # also send the redacted stream to this RTSP server
     privacy: PrivacySettings | None = None  # None: the section of the whole site; the loader fills it in
     redact: RedactSettings | None = None  # as privacy
+    identities: IdentitiesSettings = IdentitiesSettings()
 
     @model_validator(mode="after")
     def _a_password_has_a_username(self) -> Self:
@@ -240,6 +223,7 @@ class DetectSettings(Section):
     reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: no tiles
     budget_ms: int | None = Field(default=None, ge=10, le=5000)  # for faces of one frame; None: all tiles at once
     attention: str = "visual-wake-words-int8"  # model that says where to look, in mode strict and with a budget; or OFF
+    silhouette_budget_ms: int = Field(default=100, ge=10, le=5000)  # for the shapes of all persons of one frame
     delegate: DelegateName = DelegateName.XNNPACK
     delegate_library: str | None = None  # None: the usual name of the library of edgetpu or gpu
     delegate_options: dict[str, str] = Field(default_factory=dict)
@@ -377,6 +361,7 @@ class Settings(Section):
     detect: DetectSettings = DetectSettings()
     track: TrackSettings = TrackSettings()
     audit: AuditSettings = AuditSettings()
+    identify: IdentifySettings = IdentifySettings()
     encode: EncodeSettings = EncodeSettings()
     rtsp: RtspSettings = RtspSettings()
     web: WebSettings = WebSettings()

@@ -18,6 +18,7 @@ import equalise
 import nanodet
 import numpy as np
 import parity
+import pose_mask
 import quantise
 import sources
 from numpy.typing import NDArray
@@ -66,13 +67,14 @@ RECIPES = {
 
 EMBEDDER = "dlib-resnet"
 ATTENTION = "visual-wake-words"
+SILHOUETTE = "pose-silhouette"
 COPIES = ("blazeface-full-range",)  # taken from the package as they are
 
 
 def main() -> None:
     """Build the variants of one network that the manifest lists; exit 1 if parity fails."""
     parser = argparse.ArgumentParser(prog="scripts/models/build", description=__doc__)
-    parser.add_argument("name", choices=[*RECIPES, *COPIES, EMBEDDER, ATTENTION])
+    parser.add_argument("name", choices=[*RECIPES, *COPIES, EMBEDDER, ATTENTION, SILHOUETTE])
     parser.add_argument("--recalibrate", action="store_true", help="measure the int8 ranges again and record them")
     parser.add_argument(
         "--calibration", type=Path, metavar="DIR", help="with these pictures instead of the listed ones"
@@ -84,6 +86,8 @@ def main() -> None:
     if arguments.name in COPIES:
         _copy(zoo.spec(arguments.name), arguments.output)
         return
+    if arguments.name == SILHOUETTE:
+        raise SystemExit(0 if pose_mask.rebuild(zoo, CACHE, arguments.output) else 1)
     if arguments.name in (EMBEDDER, ATTENTION):
         record_path = RECORDS / f"{arguments.name}.json"
         rebuild = embedder.rebuild if arguments.name == EMBEDDER else attention.rebuild

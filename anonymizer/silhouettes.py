@@ -1,0 +1,75 @@
+"""Which cameras show silhouettes, and the model that draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from anonymizer import __version__
+from anonymizer.clock import Clock
+from anonymizer.detect.silhouette import SilhouetteModel, SilhouetteTest, Silhouettist
+from anonymizer.detect.tracing import TracingDetector
+from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.ports import Detector, Meter
+from anonymizer.settings.schema import Settings, TargetName
+from anonymizer.types import Effect, Size
+from anonymizer.zoo import SilhouetteSpec, Zoo
+
+MODEL = "pose-silhouette-float32"
+
+
+def tracing(detector: Detector, settings: Settings, *, clock: Clock, meter: Meter) -> Detector:
+    """The detector, drawing silhouettes for the cameras that show them; raises ModelError for an altered file."""
+    cameras = silhouettes_of(settings)
+    if not cameras:
+        return detector
+    spec = Zoo(settings.detect.models_dir).verify_silhouette(MODEL)
+    silhouettist = Silhouettist(silhouette_model(spec), threads=settings.detect.threads, meter=meter)
+    budget_ms = settings.detect.silhouette_budget_ms
+    return TracingDetector(detector, silhouettist, cameras=cameras, budget_ms=budget_ms, clock=clock, meter=meter)
+
+
+def silhouettes_of(settings: Settings) -> frozenset[str]:
+    """The cameras, by id, that mask persons by their shape."""
+    return frozenset(
+        camera.id
+        for camera in settings.cameras
+        if (camera.redact or settings.redact).person.effect is Effect.SILHOUETTE
+        and TargetName.PERSON in (camera.privacy or settings.privacy).targets
+    )
+
+
+def misplaced(settings: Settings) -> Iterator[str]:
+    """One sentence for each place where the effect silhouette is only a fill."""
+    for camera in settings.cameras:
+        redact, targets = camera.redact or settings.redact, (camera.privacy or settings.privacy).targets
+        if redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON not in targets:
+            yield (
+                f"camera {camera.id}: redact.person.effect is silhouette, but privacy.targets names no person, so "
+                "nobody is masked by shape; add person to the targets"
+            )
+        others = {"face": redact.face.effect, "head": redact.head.effect, "zone": redact.zone_effect}
+        for name, effect in others.items():
+            if effect is Effect.SILHOUETTE:
+                yield f"camera {camera.id}: the effect silhouette of a {name} is fill: only persons have a shape"
+
+
+def silhouette_model(spec: SilhouetteSpec) -> SilhouetteModel:
+    """What the silhouettist must know of a model of the manifest."""
+    return SilhouetteModel(
+        name=spec.name,
+        path=spec.path,
+        size=Size(spec.input.width, spec.input.height),
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+        self_test=SilhouetteTest(**dict(spec.self_test)),
+    )
+
+
+def verify_silhouette(zoo: Zoo, name: str) -> str:
+    """What was proven of a silhouette model: its file, that it loads here, and that it draws a portrait's person.
+
+    Raises ModelError.
+    """
+    spec = zoo.verify_silhouette(name)
+    with Silhouettist(silhouette_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
+        return f"{spec.size_bytes / 1e6:.1f} MB, draws the person it must, sha256 matches"
