@@ -19,10 +19,12 @@ from anonymizer.detectors import face_eye, make_detector, reaches_of, try_strang
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
+from anonymizer.identities import faults_of, names_of
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.probe import probe
 from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
+from anonymizer.silhouettes import misplaced
 from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import Zoo
 
@@ -52,6 +54,7 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
     yield from _models(settings)
     yield _try("encoder", lambda: choose_codec(settings.encode).name)
     yield from (Finding(ok=True, subject="effects", text=f"weak: {text}") for text in weak_effects(settings))
+    yield from (Finding(ok=True, subject="effects", text=text) for text in misplaced(settings))
     if settings.rtsp.enabled:
         yield _try("GStreamer", lambda: load_gstreamer().core.version_string())
         yield _port("rtsp", settings.rtsp)
@@ -59,6 +62,7 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
         yield _port("web", settings.web)
     if reaches := reaches_of(settings):
         yield _try("tiles", lambda: _tile_costs(settings.detect, reaches, clock or SystemClock()))
+    yield from _identities(settings, clock or SystemClock())
     for camera in settings.cameras if connect else ():
         yield _camera(camera, clock or SystemClock())
 
@@ -99,6 +103,18 @@ def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
         return (
             runs if engine.delegate_fault is None else f"{runs}, allowed by delegate_fallback: {engine.delegate_fault}"
         )
+
+
+def _identities(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Whether everybody is enrolled whom a camera is to recognise."""
+    cameras = names_of(settings)
+    if not cameras:
+        return
+    faults = faults_of(settings, clock)
+    yield from (Finding(ok=False, subject="identities", text=fault) for fault in faults)
+    if not faults:
+        names = sorted({name for each in cameras.values() for name in each})
+        yield Finding(ok=True, subject="identities", text=f"enrolled: {', '.join(names)}")
 
 
 def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:

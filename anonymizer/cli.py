@@ -1,4 +1,4 @@
-"""The command line: `anonymizer run | check | probe | models | evaluate | benchmark | version`.
+"""The command line: `anonymizer run | check | probe | enroll | models | evaluate | benchmark | version`.
 
 Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
 (systemd does not restart the service then); 130 interrupted.
@@ -7,6 +7,7 @@ Exit status: 0 done; 1 something is wrong that the message names; 2 the command 
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib.metadata
 import platform
 import sys
@@ -25,6 +26,7 @@ from anonymizer.evaluate.arguments import add_arguments as add_evaluate_argument
 from anonymizer.evaluate.arguments import request_of
 from anonymizer.evaluate.video.arguments import add_arguments as add_video_arguments
 from anonymizer.evaluate.video.arguments import request_of as video_request_of
+from anonymizer.identify.calibration import MODEL
 from anonymizer.observe.log import mask_secrets
 from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings
@@ -36,7 +38,6 @@ from anonymizer.zoo import PICTURES, Zoo
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 NO_HURRY_MS = 3_600_000  # for one picture of an evaluation: every tile counts, however slow the device
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
-EMBEDDER = "dlib-resnet-int8"
 SURE_FACE = 0.5  # least score of a face that an attack takes for clear
 USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
@@ -85,6 +86,22 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--transport", choices=[str(choice) for choice in Transport], default=str(Transport.TCP))
     probe.add_argument("--username", help="user of the camera, if it wants one")
     probe.add_argument("--password-file", type=Path, help="file with the password alone")
+
+    enroll = command("enroll", _enroll, "let cameras know somebody who agreed, from photos, which are not kept")
+    enroll.usage = (
+        "anonymizer enroll NAME PHOTO... --consent DATE [--pseudonym TEXT] [--config FILE]\n"
+        "       anonymizer enroll list [--config FILE]\n"
+        "       anonymizer enroll remove NAME [--config FILE]"
+    )
+    enroll.add_argument("name", help="as cameras name them under identities; or: list, remove")
+    enroll.add_argument(
+        "photos", nargs="*", metavar="PHOTO", help="each shows the face once, from the front; or: a name"
+    )
+    enroll.add_argument(
+        "--consent", type=_day, metavar="DATE", help="last day on which they may be recognised: 2027-06-30"
+    )
+    enroll.add_argument("--pseudonym", help="what logs call them (default: the name)")
+    enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)")
 
     models = command("models", _models, "list, verify, fetch or add models")
     actions = models.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
@@ -171,8 +188,42 @@ def _camera(arguments: argparse.Namespace) -> CameraSettings:
         raise SettingsError(f"{key}: {text}") from None
 
 
+def _enroll(arguments: argparse.Namespace) -> int:
+    from anonymizer import identities
+    from anonymizer.observe.meter import PrometheusMeter
+
+    is_usual = arguments.config == DEFAULT_CONFIG and not arguments.config.exists()
+    settings = Settings() if is_usual else load_settings(arguments.config)
+    clock, name, rest = SystemClock(), arguments.name, arguments.photos
+    if name == "list" and not rest:
+        print(*identities.enrolled(settings, identities.today_of(clock)), sep="\n")
+        return 0
+    if name == "remove" and len(rest) == 1:
+        print(identities.remove(settings, rest[0]))
+        return 0
+    if name in ("list", "remove") or not rest:
+        raise SettingsError("write: enroll NAME PHOTO... --consent DATE; or: enroll list; or: enroll remove NAME")
+    if arguments.consent is None:
+        raise SettingsError(f"until when did {name} agree? give the last day: --consent 2027-06-30")
+    photos = [Path(photo) for photo in rest]
+    meter = PrometheusMeter(version=__version__, runtime="")
+    print(
+        identities.enroll(
+            settings, name, photos, until=arguments.consent, alias=arguments.pseudonym, clock=clock, meter=meter
+        )
+    )
+    return 0
+
+
+def _day(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no day; write 2027-06-30") from None
+
+
 def _models(arguments: argparse.Namespace) -> int:
-    from anonymizer import models
+    from anonymizer import models, silhouettes
     from anonymizer.check import Finding
     from anonymizer.quarantine import Quarantine
 
@@ -193,6 +244,7 @@ def _models(arguments: argparse.Namespace) -> int:
         proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.names(), detects)
         proofs |= dict.fromkeys(zoo.embedders(), models.verify_embedder)
         proofs |= dict.fromkeys(zoo.attentions(), models.verify_attention)
+        proofs |= dict.fromkeys(zoo.silhouettes(), silhouettes.verify_silhouette)
         for name, proof in proofs.items():
             try:
                 finding = Finding(ok=True, subject=f"model {name}", text=proof(zoo, name))
@@ -256,7 +308,7 @@ def _evaluate_attack(arguments: argparse.Namespace) -> int:
     zoo, meter = Zoo(), PrometheusMeter(version=__version__, runtime="")
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
     detector = make_detector(detect, frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter)
-    with detector, make_embedder(zoo.verify_embedder(EMBEDDER)) as embedder:
+    with detector, make_embedder(zoo.verify_embedder(MODEL)) as embedder:
         portraits = tuple(sorted(PICTURES.glob("*.jpg")))
         print(evaluate_attack(attack_request_of(arguments), detector.detect, embedder.embed_chip, portraits))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from anonymizer import silhouettes
 from anonymizer.clock import Clock
 from anonymizer.detect.attention import Attention, AttentionModel, AttentionTest
 from anonymizer.detect.attentive import AttentiveDetector
@@ -14,6 +15,7 @@ from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
+from anonymizer.identify.calibration import MODEL
 from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
 from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName
@@ -154,5 +156,9 @@ def check_models(settings: Settings) -> None:
         zoo.verify(name)
     if settings.detect.attention != OFF:
         zoo.verify_attention(settings.detect.attention)
+    if any(camera.identities.names for camera in settings.cameras):
+        zoo.verify_embedder(MODEL)
+    if silhouettes.silhouettes_of(settings):
+        zoo.verify_silhouette(silhouettes.MODEL)
     if reaches_of(settings):
         face_eye(zoo.spec(settings.detect.face_model))

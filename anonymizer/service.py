@@ -12,15 +12,17 @@ import cv2
 
 from anonymizer import __version__
 from anonymizer.app import Daemon
-from anonymizer.clock import SystemClock
+from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.engine import runtime_name
 from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.identities import faults_of
 from anonymizer.observe.log import configure
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
 from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.load import load_settings
 from anonymizer.settings.schema import Settings
+from anonymizer.silhouettes import misplaced
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +35,12 @@ def run(settings_path: Path) -> int:
     clock = SystemClock()
     meter = PrometheusMeter(version=__version__, runtime=runtime_name())
     signals = _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    _warn_of_weak_effects(settings)
+    _warn(settings, clock)
     daemon = Daemon(settings, clock=clock, meter=meter, notifier=ServiceNotifier.from_environment(clock))
     with daemon:
         log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
         while next(signals) == signal.SIGHUP:
-            _reload(daemon, settings_path)
+            _reload(daemon, settings_path, clock)
     log.info("stopped")
     return 0
 
@@ -63,7 +65,7 @@ def _signals(*numbers: signal.Signals) -> Iterator[int]:
     return arriving()
 
 
-def _reload(daemon: Daemon, settings_path: Path) -> None:
+def _reload(daemon: Daemon, settings_path: Path, clock: Clock) -> None:
     try:
         settings = load_settings(settings_path)
     except SettingsError as error:
@@ -76,9 +78,9 @@ def _reload(daemon: Daemon, settings_path: Path) -> None:
         log.error("the settings could not be applied as a whole: %s", error)
     else:
         log.info("settings reloaded, %d cameras", len(settings.cameras))
-        _warn_of_weak_effects(settings)
+        _warn(settings, clock)
 
 
-def _warn_of_weak_effects(settings: Settings) -> None:
-    for text in weak_effects(settings):
+def _warn(settings: Settings, clock: Clock) -> None:
+    for text in (*weak_effects(settings), *misplaced(settings), *faults_of(settings, clock)):
         log.warning("%s", text)

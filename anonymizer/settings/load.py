@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from anonymizer.errors import SettingsError
 from anonymizer.settings.document import PLACEHOLDER, Document, Loc, Value, parse
+from anonymizer.settings.identities import LEAST_LOOKAHEAD_MS
 from anonymizer.settings.pictures import check_pictures, read_pictures
-from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSettings, Settings
+from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSettings, Settings, TargetName
 from anonymizer.settings.wording import explain
 
 _MAX_PASSWORD_BYTES = 4096
@@ -53,6 +54,7 @@ def _validate(document: Document) -> Settings | None:
         return None
     settings = _resolve(settings)
     check_pictures(document, settings)
+    _check_identities(document, settings)
     return None if document.problems else settings
 
 
@@ -68,6 +70,19 @@ def _resolve(settings: Settings) -> Settings:
 
     cameras = tuple(whole(camera) for camera in settings.cameras)
     return settings.model_copy(update={"cameras": cameras, "privacy": privacy, "redact": redact})
+
+
+def _check_identities(document: Document, settings: Settings) -> None:
+    """Report cameras that are to recognise people and cannot; `settings` are resolved."""
+    for index, camera in enumerate(settings.cameras):
+        privacy = camera.privacy or settings.privacy
+        if not camera.identities.names:
+            continue
+        if TargetName.FACE not in privacy.targets:
+            document.report(("cameras", index, "identities"), "recognises faces; name face among privacy.targets")
+        elif privacy.effective_lookahead_ms < LEAST_LOOKAHEAD_MS:
+            text = f"needs a privacy.lookahead_ms of {LEAST_LOOKAHEAD_MS} or more, and not privacy.mode live"
+            document.report(("cameras", index, "identities"), text)
 
 
 def _look_up(data: Value, loc: Loc) -> object:

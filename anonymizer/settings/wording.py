@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from anonymizer.settings.document import Loc
-from anonymizer.settings.schema import Section, Settings
+from anonymizer.settings.schema import Settings
+from anonymizer.settings.section import Section
 
 _WORDS = {
     "missing": "is missing; this key is required",
