@@ -378,3 +378,4 @@ class CameraStatus:
     published_ns: int | None  # monotonic time of the newest published frame
     tracks: int
     restarts: int
+    load_level: int = 0  # of the governor: 0 nothing is held back, 1 masks are wider, more: frames are left out

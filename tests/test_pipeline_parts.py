@@ -177,8 +177,10 @@ def test_status_counts_rates_over_the_last_seconds_and_ignores_placeholders_in_l
     cell.published(Size(64, 48), 0, Reason.NO_SIGNAL)
     cell.link(LinkState.STREAMING, "")
     cell.redacted(tracks=3)
+    cell.loaded(2)
     cell.restarted()
     status = cell.read()
     assert status.fps_in == pytest.approx(10, abs=0.5)
     assert status.latency_ms == pytest.approx(50)
     assert (status.whole_frame, status.tracks, status.restarts, status.link) == ("no_signal", 3, 1, "streaming")
+    assert status.load_level == 2

@@ -43,6 +43,7 @@ def test_a_live_camera_reports_rounded_numbers_and_its_addresses() -> None:
         "published_age_s": 1.0,
         "tracks": 2,
         "restarts": 1,
+        "load_level": 0,
         "rtsp_url": "rtsp://h:8554/door",
         "snapshot_path": "cameras/door/snapshot.jpg",
         "stream_path": "cameras/door/stream.mjpeg",
@@ -54,6 +55,8 @@ def test_a_live_camera_reports_rounded_numbers_and_its_addresses() -> None:
     [
         ({"tracks": 0}, "live", "Nobody found"),
         ({"tracks": 1}, "live", "1 person or face"),
+        ({"load_level": 1}, "live", "people or faces. Masks are wider under load."),
+        ({"load_level": 4}, "live", "people or faces. Reduced frame rate under load."),
         ({"whole_frame": Reason.STALE}, "masked", "too slow"),
         ({"link": LinkState.WAITING, "whole_frame": Reason.NO_SIGNAL}, "away", "away"),
         ({"link": LinkState.CONNECTING, "published_ns": None}, "connecting", "Connecting"),

@@ -30,6 +30,7 @@ class StatusCell:
         self._published_ns: int | None = None
         self._tracks = 0
         self._restarts = 0
+        self._load_level = 0
 
     def link(self, state: LinkState, detail: str) -> None:
         """The connection changed."""
@@ -55,6 +56,11 @@ class StatusCell:
             if whole_frame is not Reason.NO_SIGNAL:
                 self._latency_ms.append((now_ns - captured_ns) / 1e6)
 
+    def loaded(self, level: int) -> None:
+        """The governor went to this level."""
+        with self._lock:
+            self._load_level = level
+
     def restarted(self) -> None:
         """The camera's stages were started anew after a crash."""
         with self._lock:
@@ -76,6 +82,7 @@ class StatusCell:
                 published_ns=self._published_ns,
                 tracks=self._tracks,
                 restarts=self._restarts,
+                load_level=self._load_level,
             )
 
 

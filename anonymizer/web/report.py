@@ -25,6 +25,7 @@ WHY_MASKED = {
     Reason.NO_SIGNAL: "No picture from the camera.",
     Reason.POLICY_FAILED: "Deciding what to mask failed: the whole picture is masked. See the log.",
 }
+_LOAD = ("", "Masks are wider under load.", "Reduced frame rate under load.")  # by level, the last for all above
 _ANY_REASON = "The whole picture is masked."
 
 
@@ -44,6 +45,7 @@ class CameraReport(TypedDict):
     published_age_s: float | None  # since the newest published frame
     tracks: int
     restarts: int
+    load_level: int  # 0: none
     rtsp_url: str | None
     snapshot_path: str  # relative to the page
     stream_path: str
@@ -77,6 +79,7 @@ def camera_report(status: CameraStatus, now_ns: int, rtsp_url: str | None) -> Ca
         published_age_s=_rounded(age_s),
         tracks=status.tracks,
         restarts=status.restarts,
+        load_level=status.load_level,
         rtsp_url=rtsp_url,
         snapshot_path=f"cameras/{status.camera_id}/snapshot.jpg",
         stream_path=f"cameras/{status.camera_id}/stream.mjpeg",
@@ -102,7 +105,7 @@ def _state(status: CameraStatus, age_s: float | None) -> tuple[State, str]:
         return "stalled", f"No picture has been published for {age_s:.0f} s."
     if status.whole_frame is not None:
         return "masked", WHY_MASKED.get(status.whole_frame, _ANY_REASON)
-    return "live", _people(status.tracks)
+    return "live", f"{_people(status.tracks)} {_LOAD[min(status.load_level, len(_LOAD) - 1)]}".rstrip()
 
 
 def _people(tracks: int) -> str:
