@@ -15,6 +15,7 @@ from anonymizer.demo.camera import DemoCameras
 from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
+from anonymizer.identities import names_of, permit_of, recognising
 from anonymizer.lifecycle import Resource
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
@@ -26,6 +27,7 @@ from anonymizer.publish.hub import Hub
 from anonymizer.publish.push import Pusher
 from anonymizer.publish.rtsp_server import RtspServer
 from anonymizer.settings.schema import CameraSettings, Settings
+from anonymizer.silhouettes import silhouettes_of, tracing
 from anonymizer.web.preview import PreviewStore
 from anonymizer.web.server import WebServer
 from anonymizer.web.site import RtspAddress
@@ -173,6 +175,7 @@ class Daemon(Resource):
                 track=self._settings.track,
                 silence_limit_s=camera.open_timeout_s + camera.read_timeout_s + _TIMEOUT_SLACK_S,
                 reconnects=camera.loop or not camera.url.startswith("file:"),
+                permit=permit_of(camera.identities, self._settings.identify),
             ),
             LineParts(
                 open_source=lambda epoch, seq: open_source(
@@ -193,15 +196,19 @@ class Daemon(Resource):
         return lambda camera_id: H264Encoder(camera_id, settings.encode, codec=codec)
 
     def _detector_maker(self, settings: Settings) -> Callable[[], Detector]:
-        return partial(
-            make_detector,
-            settings.detect,
-            targets_of(settings),
-            reaches=reaches_of(settings),
-            strict=strict_of(settings),
-            clock=self._clock,
-            meter=self._meter,
-        )
+        def make() -> Detector:
+            detector = make_detector(
+                settings.detect,
+                targets_of(settings),
+                reaches=reaches_of(settings),
+                strict=strict_of(settings),
+                clock=self._clock,
+                meter=self._meter,
+            )
+            drawing = tracing(detector, settings, clock=self._clock, meter=self._meter)
+            return recognising(drawing, settings, clock=self._clock, meter=self._meter)
+
+        return make
 
     def _start_audit(self) -> None:
         if self._settings.audit.enabled:
@@ -255,12 +262,13 @@ class Daemon(Resource):
 
 def _of_the_detector(settings: Settings) -> tuple[object, ...]:
     """What the detector is made from."""
-    return settings.detect, targets_of(settings), reaches_of(settings), strict_of(settings)
+    extras = names_of(settings), settings.identify, silhouettes_of(settings)
+    return settings.detect, targets_of(settings), reaches_of(settings), strict_of(settings), extras
 
 
 def _of_every_line(settings: Settings) -> tuple[object, ...]:
     """The sections that each camera's stages depend on."""
-    return settings.encode, settings.track, settings.web, settings.audit, settings.detect
+    return settings.encode, settings.track, settings.web, settings.audit, settings.detect, settings.identify
 
 
 def _preview_for(settings: Settings) -> PreviewStore:

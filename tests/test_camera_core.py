@@ -10,8 +10,9 @@ import pytest
 from anonymizer.clock import FakeClock
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
+from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.policy import Evidence, Policy
+from anonymizer.policy import Evidence, Permit, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
@@ -73,6 +74,7 @@ class Rig:
         redactor: type[Redactor] = Redactor,
         viewpoint: type[Viewpoint] = Viewpoint,
         privacy: PrivacySettings | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
@@ -90,6 +92,7 @@ class Rig:
             viewpoint=viewpoint(),
             vigil=Vigil() if privacy.mode is Mode.STRICT else None,
             alarms=Alarms(hold_ns=privacy.hold_ms * MS) if privacy.mode is Mode.STRICT else None,
+            recognition=Recognition("cam", permit, self.meter),
             redactor=redactor(RedactSettings()),
             sinks=(self,),
             meter=self.meter,

@@ -16,12 +16,14 @@ from anonymizer.clock import FakeClock
 from anonymizer.errors import SettingsError
 from anonymizer.identify.calibration import DISTANCES, RATES, distance_at
 from anonymizer.identify.gallery import Gallery
+from anonymizer.identify.recogniser import RecognisingDetector
 from anonymizer.identify.variants import variants
-from anonymizer.identities import faults_of, permit_of
+from anonymizer.identities import faults_of, permit_of, recognising
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.load import load_settings
-from anonymizer.types import U8
+from anonymizer.types import U8, Detections, Frame
 from anonymizer.zoo import PICTURES
+from tests.fakes import RecordingMeter, make_detections, make_frame
 
 ASTRONAUT, ADMIRAL = PICTURES / "astronaut.jpg", PICTURES / "grace_hopper.jpg"
 CAMERA = "cameras:\n  - id: yard\n    url: demo://\n    identities:\n      "
@@ -205,3 +207,26 @@ def test_an_ended_consent_and_an_unreadable_gallery_are_named(config: Path, tmp_
     (tmp_path / "k").chmod(0o644)
     (fault,) = faults_of(settings, FakeClock())
     assert "run chmod 600" in fault
+
+
+class Nothing:
+    """A detector."""
+
+    def start(self) -> None:
+        pass
+
+    def detect(self, frame: Frame) -> Detections:
+        return make_detections(seq=frame.seq)
+
+    def close(self) -> None:
+        pass
+
+
+def test_only_cameras_with_identities_cost_an_embedder(config: Path) -> None:
+    settings, plain = load_settings(config), Nothing()
+    clock, meter = FakeClock(), RecordingMeter()
+    without = settings.model_copy(update={"cameras": ()})
+    assert recognising(plain, without, clock=clock, meter=meter) is plain
+    with recognising(plain, settings, clock=clock, meter=meter) as voting:
+        assert isinstance(voting, RecognisingDetector)
+        assert len(voting.detect(make_frame(3, camera_id="yard"))) == 0

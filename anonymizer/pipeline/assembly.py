@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from anonymizer.clock import Clock
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
+from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.policy import Policy
+from anonymizer.policy import Permit, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
@@ -33,8 +34,12 @@ def make_core(
     meter: Meter,
     clock: Clock,
     status: StatusCell,
+    permit: Permit | None = None,
 ) -> CameraCore:
-    """A core whose frames go to the detector through `submit` and, once redacted, to all `sinks`."""
+    """A core whose frames go to the detector through `submit` and, once redacted, to all `sinks`.
+
+    `permit` says who may stay visible, None: nobody.
+    """
     remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
     return CameraCore(
         camera_id,
@@ -46,6 +51,7 @@ def make_core(
         viewpoint=Viewpoint(),
         vigil=Vigil() if privacy.mode is Mode.STRICT else None,
         alarms=Alarms(hold_ns=privacy.hold_ms * _MS) if privacy.mode is Mode.STRICT else None,
+        recognition=Recognition(camera_id, permit, meter),
         redactor=Redactor(redact),
         sinks=sinks,
         meter=meter,

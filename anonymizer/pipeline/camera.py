@@ -12,6 +12,7 @@ from anonymizer.clock import Clock
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.lookahead import Basis, Held, HoldRing
 from anonymizer.pipeline.playout import Playout
+from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
 from anonymizer.pipeline.widening import widened, widened_detections
@@ -81,6 +82,7 @@ class CameraCore:
         viewpoint: Viewpoint,
         vigil: Vigil | None,
         alarms: Alarms | None,
+        recognition: Recognition,
         redactor: Redactor,
         sinks: Sequence[FrameSink],
         meter: Meter,
@@ -102,6 +104,7 @@ class CameraCore:
         self._viewpoint = viewpoint
         self._vigil = vigil
         self._alarms = alarms
+        self._recognition = recognition
         self._redactor = redactor
         self._sinks = tuple(sinks)
         self._meter = meter
@@ -221,6 +224,7 @@ class CameraCore:
         """Another connection or picture size."""
         self._discard(Reason.CAMERA_CHANGED)
         self._viewpoint.reset()
+        self._status.loaded(self._level)
         self._epoch = epoch
 
     def _discard(self, reason: Reason) -> None:
@@ -244,6 +248,7 @@ class CameraCore:
         """Without tracks and without a newest detection, frames are masked whole until the next detection."""
         self._tracker.reset()
         self._hindsight.reset()
+        self._recognition.reset()
         self._missing = frozenset()
         self._applied_ns = None
 
@@ -257,6 +262,7 @@ class CameraCore:
         try:
             tracks = self._tracker.update(found, asked.pts_ns)
             self._hindsight.record(tracks, asked.pts_ns)
+            self._recognition.record(found, tracks, asked.pts_ns)
         except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
             log.exception("camera %s: tracker failed; masking the whole frame", self._camera_id)
             self._forget()
@@ -313,6 +319,7 @@ class CameraCore:
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.SKIPPED)
             return
         tracks, plan = self._decided(frame, basis)
+        self._recognition.note(plan)
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
         for target in Target:
@@ -338,6 +345,7 @@ class CameraCore:
             if self._governor.level != self._level:
                 self._level = self._governor.level
                 self._meter.governor_level(self._camera_id, self._level)
+                self._status.loaded(self._level)
                 log.info("camera %s: load level %d", self._camera_id, self._level)
         return is_shown
 
@@ -361,6 +369,7 @@ class CameraCore:
                     detection_age_ns=basis.age_ns,
                     fault=basis.fault,
                     unexplained=unexplained,
+                    standings=self._recognition.standings(tracks, frame.pts_ns),
                 )
             )
         except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame

@@ -16,6 +16,7 @@ from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.encoding import EncodeStage
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.status import StatusCell
+from anonymizer.policy import Permit
 from anonymizer.ports import Encoder, FrameSink, Meter, PacketSink, Source
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.types import AuditFinding, CameraStatus, Stage
@@ -35,6 +36,7 @@ class LineSettings:
     track: TrackSettings
     silence_limit_s: float  # longest that opening or reading may block
     reconnects: bool  # False: a file that plays once
+    permit: Permit | None = None  # None: nobody stays visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class CameraLine(Resource):
             meter=self._meter,
             clock=self._clock,
             status=self._status,
+            permit=settings.permit,
         )
 
     def _note_crash(self, stage: Stage) -> None:
