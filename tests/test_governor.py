@@ -170,6 +170,7 @@ class Street:
         self.meter = RecordingMeter()
         self.out: list[RedactedFrame] = []
         self.levels: list[int] = []
+        self.status = StatusCell("cam", self.clock)
         self._slot: Frame | None = None
         self._seq = 0
         self._done: tuple[int, Frame] | None = None
@@ -182,7 +183,7 @@ class Street:
             sinks=(self,),
             meter=self.meter,
             clock=self.clock,
-            status=StatusCell("cam", self.clock),
+            status=self.status,
         )
         self.core.on_link(LinkChange("cam", LinkState.STREAMING, 0))
 
@@ -237,6 +238,7 @@ def test_on_a_quarter_of_the_cpu_coverage_does_not_fall_but_frames_do(lookahead_
     before = street.run(10, detect_ms=120)
     street.run(15, detect_ms=480)
     throttled = street.run(20, detect_ms=480)
+    assert street.status.read().load_level == street.levels[-1] > 0
     street.run(40, detect_ms=120)
     after = street.run(10, detect_ms=120)
     assert max(street.levels) >= 2
