@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from anonymizer.redact.area import make_area
 from anonymizer.redact.outline import polygon_stencil, stencil_of
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import RedactSettings
-from anonymizer.types import Effect, Reason, RedactionPlan, Region, Shape, Size
+from anonymizer.types import Effect, Planes, Reason, RedactionPlan, Region, Shape, Size
 from tests.fakes import make_frame, make_planes
 
 SIZE = Size(64, 48)
@@ -62,3 +63,28 @@ def test_every_point_of_a_polygon_lies_in_its_stencil(outline: tuple[tuple[float
     for x, y in rng.uniform((2 * area.x1, 2 * area.y1), (2 * area.x2, 2 * area.y2), (100, 2)).tolist():
         if contains(outline, (x, y)):
             assert stencil[int(y / 2) - area.y1, int(x / 2) - area.x1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(corners, min_size=3, max_size=6, unique=True).map(tuple), st.integers(0, 6))
+def test_a_silhouette_shows_the_same_whatever_was_in_it_and_changes_nothing_else(
+    outline: tuple[tuple[float, float], ...], edge: int
+) -> None:
+    region = zone(outline, Effect.SILHOUETTE)
+    area = make_area(region.box, SIZE)
+    if area is None:
+        return
+    within = np.zeros((24, 32), bool)
+    within[area.y1 : area.y2, area.x1 : area.x2] = polygon_stencil(outline, area) != 0
+    one = make_planes(64, 48, seed=5)
+    other = Planes(*(plane.copy() for plane in (one.y, one.u, one.v)))
+    for plane, inside in ((other.y, within.repeat(2, axis=0).repeat(2, axis=1)), (other.u, within), (other.v, within)):
+        plane[inside] ^= 0xFF
+    redactor = Redactor(RedactSettings(soft_edge_px=edge))
+    plan = RedactionPlan(0, (region,))
+    results = [redactor.redact(make_frame(planes=planes), plan) for planes in (one, other)]
+    assert (results[0].i420 == results[1].i420).all()
+    reach = 2 * ((edge + 1) // 2) + 1  # chroma pixels, both sides and the middle
+    near = cv2.dilate(within.astype(np.uint8), np.ones((reach, reach), np.uint8)) != 0
+    assert (results[0].planes.u == one.u)[~near].all()
+    assert (results[0].planes.y == one.y)[~near.repeat(2, axis=0).repeat(2, axis=1)].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anonymizer.check import check
 from anonymizer.clock import FakeClock, SystemClock
 from anonymizer.detect.shape import Rectangle, trace
 from anonymizer.detect.silhouette import SilhouetteModel, SilhouetteTest, Silhouettist
 from anonymizer.detect.tracing import RETRY_NS, TracingDetector
+from anonymizer.detectors import check_models
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import (
     CameraSettings,
@@ -24,9 +27,10 @@ from anonymizer.settings.schema import (
     Settings,
     TargetName,
 )
+from anonymizer.silhouettes import MODEL as SHAPES_MODEL
 from anonymizer.silhouettes import misplaced, silhouettes_of, tracing
 from anonymizer.types import Colour, Detections, Effect, Frame, Planes, Size, Target
-from anonymizer.zoo import PICTURES
+from anonymizer.zoo import PICTURES, Zoo
 from tests.fake_runtime import FakeRuntime
 from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
 
@@ -377,6 +381,21 @@ def test_a_silhouette_without_persons_is_pointed_out() -> None:
     assert "names no person" in next(misplaced(site(SHAPES, TargetName.FACE)))
     face = RedactSettings(face=MaskSettings(effect=Effect.SILHOUETTE), zone_effect=Effect.SILHOUETTE)
     assert ["of a face" in text or "of a zone" in text for text in misplaced(site(face))] == [True, True]
+
+
+def test_check_points_it_out_and_does_not_fail_for_it() -> None:
+    found = [finding for finding in check(site(SHAPES, TargetName.FACE), connect=False) if "no person" in finding.text]
+    assert [finding.ok for finding in found] == [True]
+
+
+def test_an_altered_model_is_told_before_the_daemon_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_models(site())
+    shutil.copytree(Zoo().models_dir, tmp_path / "models")
+    (tmp_path / "models" / f"{SHAPES_MODEL}.tflite").write_bytes(b"altered")
+    monkeypatch.setattr("anonymizer.zoo.default_models_dir", lambda: tmp_path / "models")
+    check_models(site(RedactSettings()))
+    with pytest.raises(ModelError, match="is not the file"):
+        check_models(site())
 
 
 def test_the_shipped_model_draws_a_person_in_front_of_the_detector(meter: RecordingMeter) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
 from anonymizer.redact.effect import Patch
 from anonymizer.redact.grid import average, make_grid, rounded
-from anonymizer.types import Planes
+from anonymizer.types import U8, Planes
 
 
 class Blur:
@@ -20,8 +21,16 @@ class Blur:
 
     def paint(self, patch: Patch, out: Planes) -> None:
         """Paint the blend."""
-        means = average(patch.planes, make_grid(patch.area, self._cells))
-        cv2.GaussianBlur(means, (3, 3), 0, dst=means, borderType=cv2.BORDER_REPLICATE)
-        for cells, target in zip(cv2.split(rounded(means)), (out.y, out.u, out.v), strict=True):
+        for cells, target in zip(self._blended(patch), (out.y, out.u, out.v), strict=True):
             height, width = target.shape
             cv2.resize(cells, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+
+    def _blended(self, patch: Patch) -> U8:
+        """The means after a small blur, rounded (3, rows, columns); all planes at once, their outer rows doubled."""
+        means = average(patch.planes, make_grid(patch.area, self._cells))
+        planes, rows, columns = means.shape
+        stack = np.empty((planes, rows + 2, columns), np.uint8)
+        stack[:, 1:-1], stack[:, 0], stack[:, -1] = means, means[:, 0], means[:, -1]
+        flat = stack.reshape(-1, columns)
+        cv2.GaussianBlur(flat, (3, 3), 0, dst=flat, borderType=cv2.BORDER_REPLICATE)
+        return rounded(stack)[:, 1:-1]

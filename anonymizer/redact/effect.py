@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from anonymizer.redact.area import Area
 from anonymizer.types import Colour, Planes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
+class Patch(NamedTuple):
     """The visible part of one region, and what lies around it."""
 
     planes: Planes  # the region's own pixels: views of `picture`

@@ -64,15 +64,18 @@ def make_grid(area: Area, cells: int) -> Grid:
 
 
 def average(planes: Planes, grid: Grid) -> U8:
-    """The mean of each cell of a patch as Y, U, V (rows, columns, 3)."""
-    means = (_means(planes.y, grid.doubled()), _means(planes.u, grid), _means(planes.v, grid))
-    return np.asarray(cv2.merge(means), np.uint8)
+    """The mean of each cell of a patch: Y, U, V (3, rows, columns)."""
+    means = np.empty((3, grid.rows, grid.columns), np.uint8)
+    _average(planes.y, grid.doubled(), means[0])
+    _average(planes.u, grid, means[1])
+    _average(planes.v, grid, means[2])
+    return means
 
 
-def _means(plane: U8, grid: Grid) -> U8:
+def _average(plane: U8, grid: Grid, means: U8) -> None:
     bottom, right = grid.top + grid.rows * grid.cell_height, grid.left + grid.columns * grid.cell_width
     sampled = plane[grid.top : bottom : grid.step, grid.left : right]
-    return np.asarray(cv2.resize(sampled, (grid.columns, grid.rows), interpolation=cv2.INTER_AREA), np.uint8)
+    cv2.resize(sampled, (grid.columns, grid.rows), dst=means, interpolation=cv2.INTER_AREA)
 
 
 def spread(cells: U8, out: U8) -> None:

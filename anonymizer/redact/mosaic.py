@@ -48,8 +48,8 @@ class Mosaic:
             cells = self._average(patch) if kept is None else kept
             if kept is None:
                 self._frozen.keep(patch.track, cells)
-        for index, target in enumerate((out.y, out.u, out.v)):
-            spread(cells[..., index], target)
+        for plane, target in zip(cells, (out.y, out.u, out.v), strict=True):
+            spread(plane, target)
 
     def _average(self, patch: Patch) -> U8:
         return rounded(average(patch.planes, make_grid(patch.area, self._cells)))

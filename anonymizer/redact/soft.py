@@ -23,7 +23,7 @@ def fade(inner: Area, outer: Area, stencil: U8 | None, edge: int) -> Share:
     outside = np.ones((outer.height, outer.width), np.uint8)
     left, top = inner.x1 - outer.x1, inner.y1 - outer.y1
     outside[top : top + inner.height, left : left + inner.width] = 0 if stencil is None else 1 - stencil
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_3)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
     reach = np.float32(edge + 1)  # where a stencil is empty, all distances are endless
     share: Share = (FULL - np.minimum(distance, reach) * (FULL / reach)).astype(np.int16)
     return share
