@@ -63,10 +63,16 @@ def face_in(path: Path, person: str, find: Find) -> Face | None:
     x1, y1, x2, y2 = faces[(faces[:, 3] - faces[:, 1]).argmax()].tolist()
     if y2 - y1 < LEAST_HEIGHT_PX:
         return None
+    return cut_face(padded, (x1, y1, x2, y2), person, str(path))
+
+
+def cut_face(picture: U8, box: Box, person: str, name: str) -> Face:
+    """A face of a BGR picture with what is around it; `name` is the picture's, for messages."""
+    x1, y1, x2, y2 = box
     reach, x, y = AROUND * (y2 - y1), (x1 + x2) / 2, (y1 + y2) / 2
     left, top = max(round(x - reach), 0), max(round(y - reach), 0)
-    window = padded[top : round(y + reach), left : round(x + reach)]
-    return Face(person, str(path), window, (x1 - left, y1 - top, x2 - left, y2 - top))
+    window = picture[top : round(y + reach), left : round(x + reach)]
+    return Face(person, name, window, (x1 - left, y1 - top, x2 - left, y2 - top))
 
 
 def frame_of(picture: U8, seq: int = 0) -> Frame:

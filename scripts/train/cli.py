@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from anonymizer.errors import AnonymizerError
 from scripts.train.datasets import commands as datasets
+from scripts.train.identity import commands as identity
 from scripts.train.presence import commands as presence
 
 LEARNING = ("teach", "fit", "export", "curve")  # modules of that name, which need the extra
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     datasets.add_commands(commands)
     presence.add_commands(commands)
+    identity.add_commands(commands)
     for name in LEARNING:
         try:
             module = importlib.import_module(f"scripts.train.{name}")
