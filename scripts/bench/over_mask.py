@@ -1,0 +1,178 @@
+"""What masks hide needlessly, and which part of the pipeline owes how much of it.
+
+    nice .venv/bin/python -m scripts.bench.over_mask CLIP [CLIP ...]
+
+A CLIP is a folder of a video and its gt.txt, all of one target. Detector, tracker, hindsight and policy are run as in
+the daemon, every frame looked at. Masks of each frame are painted in the order of the table, and a row is what it adds
+outside every label, as a share of all pixels. Spread is what a mask is wider for not knowing the place for sure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+
+from anonymizer.benchmark.stages import quiet_meter
+from anonymizer.errors import SourceEnded
+from anonymizer.evaluate.coverage import mask_of_plan, over_mask_share
+from anonymizer.evaluate.video.truth import ClipTruth, open_clip
+from anonymizer.policy import Evidence, Policy
+from anonymizer.ports import Detector
+from anonymizer.settings.schema import Settings, TargetName
+from anonymizer.studio import RehearsalStudio
+from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.tracker import Tracker
+from anonymizer.types import Detections, RedactionPlan, Size, Track
+
+MS = 1_000_000
+ROWS = (
+    "detections and their margin",
+    "the tracks that they support",
+    "gaps: boxes",
+    "gaps: spread",
+    "tails of tracks never seen again: boxes",
+    "tails of tracks never seen again: spread",
+    "before the first sighting: boxes",
+    "before the first sighting: spread",
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One frame of a clip."""
+
+    number: int  # from 1
+    pts_ns: int
+    size: Size
+    found: Detections
+
+
+@dataclass(frozen=True)
+class Lives:
+    """When each track was first and last seen."""
+
+    first_ns: dict[int, int]
+    last_ns: dict[int, int]
+
+
+def shares(clip: ClipTruth, frames: Sequence[Seen], settings: Settings) -> Counter[str]:
+    """Pixels added by each row, as a sum over frames of shares of a picture."""
+    target = TargetName[clip.target.name]
+    privacy = settings.privacy.model_copy(update={"targets": (target,)})
+    policy, sums = Policy(privacy, settings.redact), Counter[str]()
+    believed, lives = _followed(frames, settings)
+    for seen, tracks in zip(frames, believed, strict=True):
+        labels = clip.at(seen.number, seen.size).boxes
+        sofar: tuple[Track, ...] = ()
+        before = 0.0
+        for row, added in zip(ROWS, _rows(tracks, seen.pts_ns, lives), strict=True):
+            sofar = (*sofar, *added)
+            after = over_mask_share(mask_of_plan(_plan(policy, seen, sofar), seen.size), labels)
+            sums[row] += after - before
+            before = after
+    return sums
+
+
+def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Track, ...]], Lives]:
+    """The tracks that count in each frame, those included that only later frames tell of."""
+    hold_ns, ahead_ns = settings.privacy.hold_ms * MS, settings.privacy.lookahead_ms * MS
+    span_ns = hold_ns + ahead_ns + settings.privacy.max_wait_ms * MS
+    tracker, hindsight = Tracker(settings.track, hold_ns), Hindsight(span_ns)
+    lives = Lives({}, {})
+    waiting: list[tuple[int, tuple[Track, ...]]] = []
+    counted: list[tuple[Track, ...]] = []
+
+    def release(until_ns: int) -> None:
+        while waiting and waiting[0][0] + ahead_ns <= until_ns:
+            pts_ns, tracks = waiting.pop(0)
+            learnt = (track for track in hindsight.at(pts_ns, ahead_ns) if track.unseen_ns)
+            counted.append((*tracks, *learnt))
+
+    for seen in frames:
+        tracks = tracker.update(seen.found, seen.pts_ns)
+        hindsight.record(tracks, seen.pts_ns)
+        for track in tracks:
+            if not track.unseen_ns:
+                lives.first_ns.setdefault(track.track_id, seen.pts_ns)
+                lives.last_ns[track.track_id] = seen.pts_ns
+        waiting.append((seen.pts_ns, tracks))
+        release(seen.pts_ns)
+    release(frames[-1].pts_ns + ahead_ns)
+    return counted, lives
+
+
+def _rows(tracks: Sequence[Track], pts_ns: int, lives: Lives) -> list[list[Track]]:
+    """Which tracks each of ROWS adds."""
+    kinds = defaultdict[str, list[Track]](list)
+    for track in tracks:
+        if not track.unseen_ns:
+            kinds["supported"].append(track)
+        elif lives.first_ns[track.track_id] > pts_ns:
+            kinds["unborn"].append(track)
+        else:
+            kinds["gap" if lives.last_ns[track.track_id] > pts_ns else "tail"].append(track)
+    rows: list[list[Track]] = [[], kinds["supported"]]
+    for kind in ("gap", "tail", "unborn"):
+        rows += [[replace(track, spread_px=(0.0, 0.0)) for track in kinds[kind]], kinds[kind]]
+    return rows
+
+
+def _plan(policy: Policy, seen: Seen, tracks: tuple[Track, ...]) -> RedactionPlan:
+    return policy.decide(
+        Evidence(
+            seq=seen.found.seq,
+            size=seen.size,
+            suspect=False,
+            detections=seen.found,
+            later=None,
+            tracks=tracks,
+            detection_age_ns=0,
+            fault=None,
+        )
+    )
+
+
+def look(clip: Path, studio: RehearsalStudio, detector: Detector) -> Iterator[Seen]:
+    """Every frame of a video with its detections."""
+    with contextlib.closing(studio.source(clip)) as source:
+        source.start()
+        for number in itertools.count(1):
+            try:
+                frame = source.read()
+            except SourceEnded:
+                return
+            yield Seen(number, frame.pts_ns, frame.size, detector.detect(frame))
+
+
+def as_lines(sums: Counter[str], frames: int) -> list[str]:
+    """A Markdown table."""
+    lines = ["| over-mask | share of all pixels |", "| --- | --- |"]
+    lines += [f"| {row} | {100 * sums[row] / frames:.2f} % |" for row in ROWS]
+    return [*lines, f"| together | **{100 * sums.total() / frames:.2f} %** |"]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
+    cv2.setNumThreads(1)
+    clips = [open_clip(path, None, None) for path in parser.parse_args().clips]
+    settings, studio = Settings(), RehearsalStudio(quiet_meter())
+    sums, frames = Counter[str](), 0
+    with contextlib.closing(studio.detector(settings, clips[0].target, strict=False)) as detector:
+        detector.start()
+        for clip in clips:
+            seen = list(look(clip.clip, studio, detector))
+            sums, frames = sums + shares(clip, seen, settings), frames + len(seen)
+    print("\n".join(as_lines(sums, frames)))
+
+
+if __name__ == "__main__":
+    main()
