@@ -12,7 +12,7 @@ from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
-from anonymizer.policy import Evidence, Permit, Policy
+from anonymizer.policy import Evidence, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
@@ -74,7 +74,6 @@ class Rig:
         redactor: type[Redactor] = Redactor,
         viewpoint: type[Viewpoint] = Viewpoint,
         privacy: PrivacySettings | None = None,
-        permit: Permit | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
@@ -92,7 +91,7 @@ class Rig:
             viewpoint=viewpoint(),
             vigil=Vigil() if privacy.mode is Mode.STRICT else None,
             alarms=Alarms(hold_ns=privacy.hold_ms * MS) if privacy.mode is Mode.STRICT else None,
-            recognition=Recognition("cam", permit, self.meter),
+            recognition=Recognition("cam", None, self.meter),
             redactor=redactor(RedactSettings()),
             sinks=(self,),
             meter=self.meter,

@@ -117,6 +117,24 @@ def test_a_second_body_over_the_face_masks() -> None:
     assert doubt(decide(face(), person(), detections=found)) is Doubt.COVERED
 
 
+def test_several_boxes_of_one_body_are_spared_together() -> None:
+    upper, older = (60.0, 80.0, 220.0, 300.0), replace(person(13), unseen_ns=1, spread_px=(60.0, 60.0))
+    plan = decide(
+        face(),
+        older,
+        person(11),
+        person(12, upper),
+        detections=joined(make_detections(FACE), make_detections(BODY, upper, target=Target.PERSON)),
+    )
+    assert plan.spared
+    assert plan.regions == ()
+
+
+def test_a_box_that_may_be_the_body_of_two_masks() -> None:
+    everybody = (0.0, 60.0, 500.0, 470.0)
+    assert doubt(decide(face(), person(), person(12, everybody), face(2, (400, 120, 470, 200)))) is Doubt.COVERED
+
+
 def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
     beside = (175.0, 60.0, 300.0, 460.0)
     plan = decide(face(), person(), person(12, beside))

@@ -1,7 +1,7 @@
 """Whom a frame leaves visible: faces that votes vouch for and nothing in it speaks against, with their bodies.
 
-A body is what a person's box shows, and it is spared with the face in its upper half. Other people's masks are painted
-in full, over it as well.
+A body is what a person's box shows, and it is spared with the face in its upper half; so are further boxes that show
+the same one. Other people's masks are painted in full, over it as well.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from anonymizer.geometry import iou_matrix
 from anonymizer.policy.evidence import Box, Evidence
 from anonymizer.policy.ledger import SAME_IOU
-from anonymizer.policy.nearness import MOST_COVERED, MUCH_SMALLER, covered, near
+from anonymizer.policy.nearness import MUCH_SMALLER, covered, near
 from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Detections, Doubt, Refused, Spared, Target, Track
 
+MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
+SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
 MIDDLE_ABOVE = 0.5  # of its body's height, from the top: there a face has its middle
 
 Flags = NDArray[np.bool_]
@@ -61,7 +63,7 @@ def spare(evidence: Evidence) -> Sparing:
     for standing in evidence.standings:
         face = next(face for face in faces if face.track_id == standing.track_id)
         others = [other for other in faces if other is not face]
-        bodies = [person for person in persons if covered(face.around, person.around[None])[0] > MOST_COVERED]
+        bodies = [person for person in persons if (_covering(face, person) > MOST_HIDDEN).any()]
         doubt = standing.doubt or _doubt_of_place(face, others, bodies)
         if doubt is None:
             x1, y1, x2, y2 = face.around.tolist()
@@ -79,10 +81,27 @@ def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], bodies: Sequen
         return Doubt.NEAR_FACE
     if not bodies:
         return None
-    body = bodies[0].around
+    boxes = np.array([body.boxes[0] for body in bodies], np.float32)
+    main = boxes[np.argmax([any(flags.any() for flags in body.is_found) for body in bodies])]
     height = MUCH_SMALLER * (face.boxes[0, 3] - face.boxes[0, 1])
-    is_shared = any(other[3] - other[1] >= height and _is_within(other, body) for other in theirs)
-    return Doubt.COVERED if len(bodies) > 1 or not _is_on(face.around, body) or is_shared else None
+    rivals = [other for other in theirs if other[3] - other[1] >= height]
+    is_clear = all(
+        _is_on(face.boxes[0], box)
+        and _in_common(box, main) >= SAME_BODY
+        and not any(_is_within(o, box) for o in rivals)
+        for box in boxes
+    )
+    return None if is_clear else Doubt.COVERED
+
+
+def _covering(face: _Somebody, person: _Somebody) -> F32:
+    """Which share of a face each place of a person covers; where else they may be is masked anyway."""
+    return covered(face.around, person.boxes)
+
+
+def _in_common(one: F32, other: F32) -> float:
+    """Which share of the smaller box the larger one covers."""
+    return float(max(covered(one, other[None])[0], covered(other, one[None])[0]))
 
 
 def _is_on(face: F32, body: F32) -> bool:
