@@ -110,6 +110,15 @@ def test_a_mosaic_shows_sixteen_levels_and_full_white(box: Box, seed: int) -> No
     assert ((patch % STEP == 0) | (patch == 255)).all()
 
 
+@pytest.mark.parametrize("effect", AVERAGING)
+@pytest.mark.parametrize("level", [17, 100, 133, 250])
+def test_means_are_rounded_so_that_small_differences_vanish(effect: Effect, level: int) -> None:
+    flat = Planes(*(np.full_like(plane, level) for plane in every_plane(GREY)))
+    result = redact(make_frame(planes=flat), WHOLE, effect)
+    expected = min((level + STEP // 2) // STEP * STEP, 255)
+    assert {int(value) for plane in every_plane(result) for value in np.unique(plane)} == {expected}
+
+
 # --- fill --------------------------------------------------------------------------------------------------------
 
 
