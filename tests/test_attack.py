@@ -185,9 +185,9 @@ def test_a_rate_is_better_than_chance_when_its_interval_lies_above(low: float, c
 # --- the command -------------------------------------------------------------------------------------------------
 
 
-def test_every_effect_is_attacked() -> None:
+def test_every_effect_on_faces_is_attacked() -> None:
     effects = {look.settings.face.effect for look in default_looks() if look.settings is not None}
-    assert effects == set(Effect)
+    assert effects == set(Effect) - {Effect.SILHOUETTE}  # of persons; whatever lies in one is filled
 
 
 def test_the_command_writes_table_figures_and_a_page_with_pictures(people: Path, tmp_path: Path) -> None:
