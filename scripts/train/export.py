@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from anonymizer.types import U8, Size
 from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import load_network
 from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.training_set import TrainingSet
 from scripts.train.emit import emit
 from scripts.train.fakequant import fine_tune
 from scripts.train.fit import make_canvases, spread
@@ -88,8 +89,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise DatasetError(f"the input {size} must be a multiple of 32 both ways")
     torch.set_num_threads(1)
     network, recipe = load_network(arguments.folder)
-    canvases = make_canvases(read_sets(arguments.labels).select(recipe.classes), recipe)
-    views = [canvases.make(number, size).image for number in range(VIEWS)]
+    data = read_sets(arguments.labels).select(recipe.classes)
+    canvases = make_canvases(data, recipe)
+    views = list(_views(data, recipe, size))
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = emit(network, size, description=f"{arguments.name} of anonymizer's scripts/train")
     paths = {dtype: arguments.out / f"{arguments.name}-{dtype}.tflite" for dtype in ("float32", "int8")}
@@ -142,6 +144,12 @@ def keep_better(path: Path, tuned: bytes, judge: Judge, before: float) -> None:
     if not is_better:
         path.write_bytes(plain)
     print(f"fine-tuned for int8: {100 * after:.1f}, {'taken' if is_better else 'no better, left'}")
+
+
+def _views(data: TrainingSet, recipe: Recipe, size: Size) -> Iterator[U8]:
+    """Canvases with objects as large as the input can show: a range that never saw one would be clipped."""
+    canvases = make_canvases(data, replace(recipe, canvas_px=min(size.width, size.height)))
+    return (canvases.make(number, size).image for number in range(VIEWS))
 
 
 def compare(path: Path, network: Network, canvases: Sequence[U8]) -> Report:

@@ -17,6 +17,8 @@ from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
 from scripts.train.canvas import CanvasMaker, CanvasSettings
+from scripts.train.checkpoint import load_network
+from scripts.train.cli import main
 from scripts.train.emit import emit
 from scripts.train.libfacedetection import read
 from scripts.train.network import boxes, cells
@@ -160,3 +162,27 @@ def test_arrays_are_read_out_of_a_shared_library_by_name(tmp_path: Path) -> None
         "neck__b": [7.0],
     }
     assert np.concatenate(list(found.values())).dtype == np.float32
+
+
+def test_a_blend_lies_between_two_networks_of_one_shape(tmp_path: Path) -> None:
+    maker = CanvasMaker([], [1.0], CanvasSettings(), lambda picture, _: picture, 1)
+    for seed in (1, 2):
+        Trainer(Recipe(architecture="tiny", seed=seed), maker, tmp_path / str(seed)).save()
+    blended = tmp_path / "blended.pt"
+    assert main(["blend", str(tmp_path / "1"), str(tmp_path / "2"), "--share", "0.25", "--out", str(blended)]) == 0
+    first, second, between = (
+        load_network(place)[0].state_dict() for place in (tmp_path / "1", tmp_path / "2", blended)
+    )
+    for name, value in between.items():
+        torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
+
+
+def test_networks_of_different_shapes_are_not_blended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maker = CanvasMaker([], [1.0], CanvasSettings(), lambda picture, _: picture, 1)
+    for name in ("tiny", "small"):
+        Trainer(Recipe(architecture=name), maker, tmp_path / name).save()
+    command = ["blend", str(tmp_path / "tiny"), str(tmp_path / "small"), "--out", str(tmp_path / "out.pt")]
+    assert main(command) == 1
+    assert "different shapes" in capsys.readouterr().err
+    assert main([*command, "--share", "1.5"]) == 1
+    assert not (tmp_path / "out.pt").exists()
