@@ -356,8 +356,8 @@ def test_visible_means_that_the_votes_around_agree_and_that_there_are_enough(
         run = list(itertools.takewhile(lambda x: x in (ANA, NEARLY_ANA, None), reversed(said[:at])))
         run += itertools.takewhile(lambda x: x in (ANA, NEARLY_ANA, None), said[at:])
         assert run.count(ANA) >= VOTES_TO_BEGIN
-        assert any(each is not None for each in said[max(at - 11, 0) : at])
-        assert any(each is not None for each in said[at - 1 : at + 10])
+        assert any(each is not None for each in said[max(at - 13, 0) : at])
+        assert any(each is not None for each in said[at - 1 : at + 13])
 
 
 @settings(max_examples=40, deadline=None)

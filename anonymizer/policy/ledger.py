@@ -21,7 +21,7 @@ from anonymizer.types import F32, Detections, Doubt, FaceVote, Target, Track, Tr
 
 VOTES_TO_BEGIN = 4
 VOTES_AFTER_DOUBT = 6  # once anything spoke against it
-LONGEST_GAP_NS = 400_000_000  # between two votes with visible frames between them
+LONGEST_GAP_NS = 500_000_000  # between two votes with visible frames between them
 SURE_WITHIN_NS = 1_000_000_000  # of a frame there must be a sure vote; the others may be near ones
 CLAIM_NS = 1_000_000_000  # of a frame: within that another face's vote for the same person is a claim
 FRESH_NS = 250_000_000  # a track unseen for longer may have become somebody else
