@@ -32,11 +32,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.share <= 1:
         raise DatasetError(f"--share {arguments.share} is not between 0 and 1")
     second = load_checkpoint(find_checkpoint(arguments.second))
-    first = (
-        _began(second)
-        if arguments.first == Path(NAME)
-        else load_checkpoint(find_checkpoint(arguments.first))["average"]
-    )
+    began = arguments.first == Path(NAME)
+    first = _began(second) if began else load_network(arguments.first)[0].state_dict()
     second["average"] = blend(first, second["average"], arguments.share)
     torch.save(second, arguments.out)
     print(f"{arguments.out}: {arguments.share:.0%} of {arguments.second}; `export` takes it")

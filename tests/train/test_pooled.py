@@ -174,7 +174,7 @@ def test_a_blend_lies_between_two_networks_of_one_shape(tmp_path: Path) -> None:
         load_network(place)[0].state_dict() for place in (tmp_path / "1", tmp_path / "2", blended)
     )
     for name, value in between.items():
-        torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
+        torch.testing.assert_close(value.float(), 0.75 * first[name].float() + 0.25 * second[name].float())
 
 
 def test_networks_of_different_shapes_are_not_blended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
