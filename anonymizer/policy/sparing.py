@@ -1,6 +1,6 @@
 """Whom a frame leaves visible: faces that votes vouch for and nothing in it speaks against, with their bodies.
 
-A body is what a person's box shows, and it is spared with the face in its upper half; so are further boxes that show
+A body is what a person's box shows, and it is spared with the face in its upper part; so are further boxes that show
 the same one. Other people's masks are painted in full, over it as well.
 """
 
@@ -22,7 +22,7 @@ from anonymizer.types import F32, Detections, Doubt, Refused, Spared, Target, Tr
 
 MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
-MIDDLE_ABOVE = 0.5  # of its body's height, from the top: there a face has its middle
+MIDDLE_ABOVE = 0.6  # of its body's height, from the top: there a face has its middle
 
 Flags = NDArray[np.bool_]
 
