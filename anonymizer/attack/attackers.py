@@ -47,14 +47,15 @@ def ranks(evidence: Evidence) -> dict[str, Ranks]:
     """
     everyone = np.array(evidence.persons)
     return {
-        "a": _ranked(evidence.masked, evidence.clear, everyone),
-        "b": _ranked(evidence.masked, evidence.masked, everyone),
-        "c": _ranked(evidence.averaged, evidence.averaged, everyone),
-        "d": _ranked(_restored(evidence), evidence.clear, everyone),
+        "a": ranked(evidence.masked, evidence.clear, everyone),
+        "b": ranked(evidence.masked, evidence.masked, everyone),
+        "c": ranked(evidence.averaged, evidence.averaged, everyone),
+        "d": ranked(restored(evidence), evidence.clear, everyone),
     }
 
 
-def _ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
+def ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
+    """The place (N,) of each probe's own person among all by the nearest picture in the gallery, its own left out."""
     apart = np.linalg.norm(probes[:, None] - gallery[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     names = np.unique(everyone)
@@ -64,10 +65,10 @@ def _ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
     return places
 
 
-def _restored(evidence: Evidence) -> F32:
+def restored(evidence: Evidence) -> F32:
     """Clear embeddings (N, D) guessed from masked chips by kernel ridge regression, fitted on the other folds."""
-    restored = np.zeros_like(evidence.clear)
-    folds = _folds(evidence.persons)
+    guessed = np.zeros_like(evidence.clear)
+    folds = folds_of(evidence.persons)
     details = np.stack([[_details(chip) for chip in frames] for frames in evidence.frames])  # (N, F, features)
     per_face = details.shape[1]
     for fold in range(FOLDS):
@@ -84,11 +85,11 @@ def _restored(evidence: Evidence) -> F32:
         kernel[np.diag_indices_from(kernel)] += RIDGE * np.trace(kernel) / len(kernel) + 1e-6
         weights = np.linalg.solve(kernel, outputs)
         probe = details[probes].mean(axis=1) - mean
-        restored[probes] = probe @ inputs.T @ weights + centre
-    return restored.astype(np.float32)
+        guessed[probes] = probe @ inputs.T @ weights + centre
+    return guessed.astype(np.float32)
 
 
-def _folds(persons: Sequence[str]) -> NDArray[np.intp]:
+def folds_of(persons: Sequence[str]) -> NDArray[np.intp]:
     """Which fold each face is in; the faces of a person are dealt out in turn."""
     seen: dict[str, int] = {}
     folds = np.zeros(len(persons), np.intp)

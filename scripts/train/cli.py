@@ -12,7 +12,7 @@ from scripts.train.datasets import commands as datasets
 from scripts.train.identity import commands as identity
 from scripts.train.presence import commands as presence
 
-LEARNING = ("teach", "fit", "blend", "export", "curve")  # modules of that name, which need the extra
+LEARNING = ("teach", "fit", "blend", "export", "curve", "restore")  # modules of that name, which need the extra
 
 
 def main(argv: Sequence[str] | None = None) -> int:

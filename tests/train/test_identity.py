@@ -185,7 +185,7 @@ def test_the_command_writes_table_rows_and_chart(
     known = tuple(
         Face(f"person {person}", "", face(person).window, face(person).box) for person in (1, 2) for _ in "1234"
     )
-    monkeypatch.setattr(commands, "_people", lambda folder: known)
+    monkeypatch.setattr(commands, "read_known", lambda folder: known)
     labels = tmp_path / "labels.csv"
     rows = []
     for number in range(6):
@@ -207,4 +207,4 @@ def test_the_command_writes_table_rows_and_chart(
 
 def test_people_without_pictures_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="holds no pictures"):
-        commands._people(tmp_path)
+        commands.read_known(tmp_path)

@@ -46,7 +46,7 @@ def _identity(arguments: argparse.Namespace) -> int:
     from scripts.train.identity.study import Trial, candidates, trials
 
     torch.set_num_threads(1)
-    known = _people(arguments.people)
+    known = read_known(arguments.people)
     persons = candidates([face.person for face in known], arguments.photos)
     if not persons:
         raise DatasetError(f"{arguments.people}: nobody has {2 * arguments.photos} clear faces; try fewer --photos")
@@ -74,7 +74,7 @@ def _identity(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _people(folder: Path) -> tuple[Face, ...]:
+def read_known(folder: Path) -> tuple[Face, ...]:
     """As the attack on masks reads them: the largest face of each picture."""
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
     meter = PrometheusMeter(version=__version__, runtime="")
