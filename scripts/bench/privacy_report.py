@@ -223,8 +223,8 @@ def as_markdown(
         "",
         "What gets out in video, as measured; made by `python -m scripts.bench.privacy_report`, never by hand.",
         "",
-        f"anonymizer {__version__} on {_processor()}, one thread. Faces: {detect.face_model} at "
-        f"{detect.face_threshold:g}, persons: {detect.person_model} at {detect.person_threshold:g}; look-ahead "
+        f"anonymizer {__version__} on {_processor()}, one thread. Faces: {detect.face_model}, persons: "
+        f"{detect.person_model}, each at its own threshold; look-ahead "
         f"{privacy.lookahead_ms} ms, tracks held for {privacy.hold_ms} ms. Every frame is looked at.",
         "",
         "A face leaks in a frame when masks cover less than 90 % of its box, a person when they cover less than 80 %;",
