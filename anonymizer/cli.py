@@ -284,7 +284,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         reaches = {CAMERA_ID: reach} if reach else {}
         return make_detector(detect, frozenset({name}), reaches=reaches, clock=SystemClock(), meter=meter)
 
-    print(evaluate(request_of(arguments), settings, make))
+    def own_threshold(model: str) -> float:
+        return Zoo(settings.detect.models_dir).spec(model).threshold
+
+    print(evaluate(request_of(arguments), settings, make, own_threshold))
     return 0
 
 

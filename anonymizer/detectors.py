@@ -51,7 +51,8 @@ def make_detector(
     for target in needed:
         name, threshold = wanted[target]
         spec = zoo.verify(name)
-        limits = Limits(threshold=threshold, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
+        least = spec.threshold if threshold is None else threshold
+        limits = Limits(threshold=least, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
         if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from anonymizer.settings.schema import Settings
 from anonymizer.types import Target
 from anonymizer.zoo import Zoo
 from scripts.bench import tables
@@ -68,14 +67,6 @@ def test_what_was_measured_is_not_measured_again_unless_wished_or_changed(
     (tmp_path / "faces.json").write_text("[1]")  # other labels
     list(bench.rows(FACES))
     assert len(asked) == 4 * count
-
-
-def test_a_model_of_another_kind_keeps_its_own_threshold() -> None:
-    settings = Settings()
-    default = Zoo().spec(settings.detect.face_model)
-    assert tables._threshold(default, settings) == settings.detect.face_threshold
-    other = default.model_copy(update={"family": "other", "threshold": 0.77})
-    assert tables._threshold(other, settings) == 0.77
 
 
 def test_a_table_has_a_caption_and_a_line_a_row() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_settings_that_cannot_work_fail_in_start_with_a_plain_message(url: str, 
 
 def test_a_file_that_is_no_film_and_a_film_without_pictures_are_told_apart(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp4"
-    noise.write_bytes(os.urandom(2000))
+    noise.write_bytes(random.Random(1).randbytes(2000))
     sound = tmp_path / "sound.wav"
     with wave.open(str(sound), "wb") as out:
         out.setparams((1, 2, 8000, 0, "NONE", ""))

