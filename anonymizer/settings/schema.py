@@ -212,7 +212,7 @@ class DelegateName(enum.StrEnum):
 class DetectSettings(Section):
     """Models and how to run them."""
 
-    face_model: str = "anonymizer-face-far-int8"
+    face_model: str = "centerface-int8"
     person_model: str = "nanodet-g-int8"
     models_dir: Path | None = None  # None: the models that came with the program
     face_threshold: float | None = Field(default=None, gt=0, lt=1)  # least score; None: the model's own
