@@ -124,9 +124,10 @@ def enroll(
         )
     gallery.put(person)
     used = len(photos) - len(complaints)
+    photos_text = "1 photo" if used == 1 else f"{used} photos"
     lines = (
         *complaints,
-        f"{name} is enrolled until {until}: {len(person.templates)} templates of photos, {used}; no photo was kept",
+        f"{name} is enrolled until {until}: {len(person.templates)} templates from {photos_text}; no photo was kept",
         f"name a camera where they may be seen:\n  identities:\n    keep_visible: [{name}]",
     )
     return "\n".join(lines)
