@@ -212,6 +212,11 @@ def test_it_stops_within_five_seconds_even_while_a_camera_does_not_answer(tmp_pa
             assert daemon.stop(timeout_s=5) == 0
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_a_reload_that_fails_half_way_is_made_good_by_the_next_one(tmp_path: Path) -> None:
     with (
         RtspCamera() as camera,
@@ -228,6 +233,7 @@ def test_a_reload_that_fails_half_way_is_made_good_by_the_next_one(tmp_path: Pat
         daemon.write([{"id": "two", "url": camera.url}])
         daemon.reload()
         eventually("only the second camera", lambda: daemon.camera_ids() == ["two"], 10)
+        eventually("the server at its port", lambda: _listens(own_port), 10)
         with av.open(daemon.url("two"), options={"rtsp_transport": "tcp"}, timeout=(10, 5)) as viewer:
             next(viewer.demux(video=0))
         assert daemon.stop(timeout_s=5) == 0
