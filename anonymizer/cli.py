@@ -87,21 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--username", help="user of the camera, if it wants one")
     probe.add_argument("--password-file", type=Path, help="file with the password alone")
 
-    enroll = command("enroll", _enroll, "let cameras know somebody who agreed, from photos, which are not kept")
-    enroll.usage = (
-        "anonymizer enroll NAME PHOTO... --consent DATE [--pseudonym TEXT] [--config FILE]\n"
-        "       anonymizer enroll list [--config FILE]\n"
-        "       anonymizer enroll remove NAME [--config FILE]"
-    )
-    enroll.add_argument("name", help="as cameras name them under identities; or: list, remove")
-    enroll.add_argument(
-        "photos", nargs="*", metavar="PHOTO", help="each shows the face once, from the front; or: a name"
-    )
-    enroll.add_argument(
-        "--consent", type=_day, metavar="DATE", help="last day on which they may be recognised: 2027-06-30"
-    )
-    enroll.add_argument("--pseudonym", help="what logs call them (default: the name)")
-    enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)")
+    _add_enroll(command("enroll", _enroll, "let cameras know somebody who agreed, from photos, which are not kept"))
 
     models = command("models", _models, "list, verify, fetch or add models")
     actions = models.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
@@ -141,6 +127,23 @@ def _parser() -> argparse.ArgumentParser:
 
     command("version", _version, "print the versions of the program and of what it runs on")
     return parser
+
+
+def _add_enroll(enroll: argparse.ArgumentParser) -> None:
+    enroll.usage = (
+        "anonymizer enroll NAME PHOTO... --consent DATE [--pseudonym TEXT] [--config FILE]\n"
+        "       anonymizer enroll list [--config FILE]\n"
+        "       anonymizer enroll remove NAME [--config FILE]"
+    )
+    enroll.add_argument("name", help="as cameras name them under identities; or: list, remove")
+    enroll.add_argument(
+        "photos", nargs="*", metavar="PHOTO", help="each shows the face once, from the front; or: a name"
+    )
+    enroll.add_argument(
+        "--consent", type=_day, metavar="DATE", help="last day on which they may be recognised: 2027-06-30"
+    )
+    enroll.add_argument("--pseudonym", help="what logs call them (default: the name)")
+    enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)")
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymizer.types import F32, Region
+from anonymizer.types import F32, Detections, Region, Target
 
 LEAST_MASKED = 0.5  # share of a box: a redacted face that a model still takes for one lies under its mask
-
 SPARED_MARGIN = 0.25  # of a face's sides
 
 Box = tuple[float, float, float, float]
+
+
+def bare_faces(found: Detections, regions: Sequence[Region], spared: Sequence[Box]) -> tuple[Box, ...]:
+    """The faces found in a redacted picture that are `exposed`."""
+    bare = exposed(found.boxes[found.class_ids == Target.FACE], regions, spared)
+    return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
 
 
 def exposed(boxes: F32, regions: Sequence[Region], spared: Sequence[Box] = ()) -> F32:

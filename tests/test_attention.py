@@ -10,9 +10,10 @@ import pytest
 
 from anonymizer.clock import FakeClock, SystemClock
 from anonymizer.detect.attention import Attention, AttentionModel, AttentionTest, read_heat
-from anonymizer.detect.attentive import RETRY_NS, AttentiveDetector
+from anonymizer.detect.attentive import AttentiveDetector
 from anonymizer.detect.detector import CompositeDetector
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.optional import RETRY_NS
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detectors import attention_model, check_models, make_detector, strict_of

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from anonymizer.check import check
 from anonymizer.clock import FakeClock, SystemClock
+from anonymizer.detect.optional import RETRY_NS
 from anonymizer.detect.shape import Rectangle, trace
 from anonymizer.detect.silhouette import SilhouetteModel, SilhouetteTest, Silhouettist
-from anonymizer.detect.tracing import RETRY_NS, TracingDetector
+from anonymizer.detect.tracing import TracingDetector
 from anonymizer.detectors import check_models
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import (

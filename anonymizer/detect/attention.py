@@ -11,6 +11,7 @@ import numpy as np
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.letterbox import Fit, Letterboxer
+from anonymizer.detect.loading import load
 from anonymizer.detect.self_test import read_picture
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.lifecycle import Resource
@@ -57,21 +58,7 @@ class Attention(Resource):
 
     def start(self) -> None:
         """Load the model and try it on a picture whose answer is known, else on a black one; raises ModelError."""
-        self._engine.start()
-        try:
-            if self._engine.input_size != self._model.size:
-                raise ModelError(
-                    f"{self._model.path} takes {self._engine.input_size} pictures, the manifest says {self._model.size}"
-                )
-            self._try_out()
-        except InvalidOutputError as error:
-            self.close()
-            raise ModelError(f"model {self.name} is not usable: {error}") from error
-        except ModelError:
-            self.close()
-            raise
-        engine = self._engine
-        self._meter.detector_model(self.name, engine.precision, engine.runtime, engine.delegate)
+        load(self._engine, name=self.name, size=self._model.size, try_out=self._try_out, meter=self._meter)
 
     def look(self, planes: Planes, colour: Colour) -> Heat:
         """The heat of a picture.

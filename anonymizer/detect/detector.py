@@ -15,10 +15,11 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import Candidates, Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
+from anonymizer.detect.loading import load
 from anonymizer.detect.scout import Scout
 from anonymizer.detect.self_test import SelfTest, read_picture
 from anonymizer.detect.tiles import Sighting, Tile, merged, sighted
-from anonymizer.errors import InvalidOutputError, ModelError
+from anonymizer.errors import ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, Size, Target
@@ -91,22 +92,10 @@ class TfliteDetector(Resource):
     def start(self) -> None:
         """Load the model and try it on a picture whose answer is known, else on a black one; raises ModelError."""
         family = make_family(self._model.family, self._model.size, self._model.targets)
-        self._engine.start()
-        try:
-            if self._engine.input_size != self._model.size:
-                raise ModelError(
-                    f"{self._model.path} takes {self._engine.input_size} pictures, the manifest says {self._model.size}"
-                )
-            self._try_out(family)
-        except InvalidOutputError as error:
-            self.close()
-            raise ModelError(f"model {self._model.name} is not usable: {error}") from error
-        except ModelError:
-            self.close()
-            raise
+        engine, model = self._engine, self._model
+        self._family = None
+        load(engine, name=model.name, size=model.size, try_out=lambda: self._try_out(family), meter=self._meter)
         self._family = family
-        engine = self._engine
-        self._meter.detector_model(self._model.name, engine.precision, engine.runtime, engine.delegate)
         if engine.delegate_fault is not None:
             self._meter.delegate_fallback(self._model.name, self._delegate.name)
             log.warning("model %s runs on the CPU: %s", self._model.name, engine.delegate_fault)

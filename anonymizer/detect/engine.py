@@ -65,6 +65,11 @@ class Engine(Resource):
         self._bgr = bgr
         self._loaded: _Loaded | None = None
 
+    @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
     def start(self) -> None:
         """Load the file.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.letterbox import Fit, Letterboxer
+from anonymizer.detect.loading import load
 from anonymizer.detect.self_test import read_picture
 from anonymizer.detect.shape import Polygon, Rectangle, trace
 from anonymizer.detect.tiles import Tile
@@ -59,21 +60,7 @@ class Silhouettist(Resource):
 
     def start(self) -> None:
         """Load the model and try it on a picture whose answer is about known; raises ModelError."""
-        self._engine.start()
-        try:
-            if self._engine.input_size != self._model.size:
-                raise ModelError(
-                    f"{self._model.path} takes {self._engine.input_size} pictures, the manifest says {self._model.size}"
-                )
-            self._try_out()
-        except InvalidOutputError as error:
-            self.close()
-            raise ModelError(f"model {self.name} is not usable: {error}") from error
-        except ModelError:
-            self.close()
-            raise
-        engine = self._engine
-        self._meter.detector_model(self.name, engine.precision, engine.runtime, engine.delegate)
+        load(self._engine, name=self.name, size=self._model.size, try_out=self._try_out, meter=self._meter)
 
     def outline(self, planes: Planes, colour: Colour, box: Box) -> Polygon | None:
         """The outline, in source pixels, of the person in a box of a picture; None where the mask is unsure.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Iterator
 
 import numpy as np
 
 from anonymizer.clock import Clock
+from anonymizer.detect.optional import OptionalModel
 from anonymizer.detect.silhouette import Silhouettist
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
 from anonymizer.types import F32, Detections, Frame, Silhouette, Target
 
-log = logging.getLogger(__name__)
-
-RETRY_NS = 15_000_000_000  # between attempts to load a model that does not work
+COMPLAINT = "silhouettes cannot be drawn: %s; persons are masked by their boxes"
 LEAST_HEIGHT_PX = 64  # of a person; smaller ones have no shape worth the time
 APART = 0.05  # of a box's sides: so far apart are persons whose shapes a model can tell apart
 
@@ -46,31 +44,26 @@ class TracingDetector(Resource):
         self._budget_ns = budget_ms * 1_000_000
         self._clock = clock
         self._meter = meter
-        self._is_loaded = False
-        self._failing = False
-        self._retry_ns: int | None = None  # when to try loading again; None: at once
+        self._model = OptionalModel(silhouettist, COMPLAINT, clock)
 
     def start(self) -> None:
         """Load the detector's models; raises ModelError for those, never for the silhouettes'."""
         self._detector.start()
-        self._load()
+        self._model.start()
 
     def detect(self, frame: Frame) -> Detections:
         """What the detector finds, with the silhouettes of persons; raises what the detector raises."""
         found = self._detector.detect(frame)
         if frame.camera_id not in self._cameras:
             return found
-        if not self._is_loaded and (self._retry_ns is None or self._clock.now_ns() >= self._retry_ns):
-            self._load()
-        silhouettes = tuple(self._draw(frame, found)) if self._is_loaded else ()
+        silhouettes = tuple(self._draw(frame, found)) if self._model.is_ready() else ()
         persons = int((found.class_ids == Target.PERSON).sum())
         self._meter.silhouettes(frame.camera_id, drawn=len(silhouettes), boxes=persons - len(silhouettes))
         return dataclasses.replace(found, silhouettes=silhouettes)
 
     def close(self) -> None:
         """Free all models; idempotent."""
-        self._is_loaded = False
-        self._silhouettist.close()
+        self._model.close()
         self._detector.close()
 
     def _draw(self, frame: Frame, found: Detections) -> Iterator[Silhouette]:
@@ -83,36 +76,13 @@ class TracingDetector(Resource):
             box = (x1, y1, x2, y2)
             try:
                 outline = self._silhouettist.outline(frame.planes, frame.colour, box)
-            except InvalidOutputError as error:
-                self._failed(error)
+            except (InvalidOutputError, ModelError) as error:
+                self._model.failed(error)
                 return
-            except ModelError as error:
-                self._unload(error)
-                return
-            self._failing = False
+            self._model.worked()
             longest_ns = max(longest_ns, self._clock.now_ns() - before_ns)
             if outline is not None:
                 yield Silhouette(box, outline)
-
-    def _load(self) -> None:
-        try:
-            self._silhouettist.start()
-        except ModelError as error:
-            self._unload(error)
-        else:
-            self._is_loaded = True
-
-    def _unload(self, error: ModelError) -> None:
-        """Give the model up until the next attempt."""
-        self._is_loaded = False
-        self._silhouettist.close()
-        self._retry_ns = self._clock.now_ns() + RETRY_NS
-        self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        if not self._failing:
-            self._failing = True
-            log.warning("silhouettes cannot be drawn: %s; persons are masked by their boxes", error)
 
 
 def _alone(boxes: F32) -> F32:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from anonymizer.clock import Clock
-from anonymizer.exposure import exposed
+from anonymizer.exposure import bare_faces
 from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.stage import StageThread
 from anonymizer.ports import Detector, Meter, PacketSink
@@ -23,7 +23,6 @@ from anonymizer.types import (
     RedactedFrame,
     Region,
     Size,
-    Target,
 )
 
 log = logging.getLogger(__name__)
@@ -223,10 +222,9 @@ class Auditor(Resource):
             colour=shown.colour,
         )
         found = detector.detect(frame)
-        bare = exposed(found.boxes[found.class_ids == Target.FACE], shown.regions, shown.spared)
-        self._meter.audited(packet.camera_id, len(bare))
-        if len(bare):
-            boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
+        boxes = bare_faces(found, shown.regions, shown.spared)
+        self._meter.audited(packet.camera_id, len(boxes))
+        if boxes:
             finding = AuditFinding(packet.camera_id, packet.captured_ns, shown.wall_ns, shown.size, boxes)
             job.on_finding(finding)
             self._report(finding)

@@ -23,6 +23,9 @@ def drawn(regions: Sequence[Region], evidence: Evidence, margin: float) -> Itera
     or expected, whatever the mask missed of them. Shapes of other frames and tracks without a detection stay boxes.
     """
     own = _own(evidence.detections)
+    if not own:
+        yield from regions
+        return
     grown = np.array([_grown(each.box, margin) for each in own], np.float32).reshape(-1, 4)
     stale = {track.track_id for track in evidence.tracks if track.unseen_ns}
     for region in regions:
@@ -39,7 +42,7 @@ def drawn(regions: Sequence[Region], evidence: Evidence, margin: float) -> Itera
 
 def _own(found: Detections | None) -> list[Silhouette]:
     """The silhouettes of persons as they were found, not of boxes that have been changed since."""
-    if found is None:
+    if found is None or not found.silhouettes:
         return []
     persons = {tuple(box) for box in found.boxes[found.class_ids == Target.PERSON].tolist()}
     return [silhouette for silhouette in found.silhouettes if silhouette.box in persons]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,11 +44,7 @@ def rebuild(zoo: Zoo, cache: Path, record_path: Path, output: Path, *, recalibra
     (output / spec.path.name).write_bytes(model)
     pictures = sources.pictures(sources.PARITY, cache)
     good = _is_like_source(archive, values, pictures) and _is_like_float(model, floating, pictures, width, height)
-    digest = hashlib.sha256(model).hexdigest()
-    if digest == spec.sha256:
-        print(f"{NAME}: the same file as in the manifest")
-    else:
-        print(f"{NAME}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+    sources.tell_difference(NAME, model, spec.sha256)
     return good
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,11 +49,7 @@ def rebuild(zoo: Zoo, cache: Path, record_path: Path, output: Path, *, recalibra
     good = bool(far.max() <= GREATEST_DISTANCE)
     verdict = "good" if good else "TOO FAR FROM THE SOURCE"
     print(f"{NAME}: {len(far)} chips, distance from the source {far.mean():.3f}, at most {far.max():.3f}: {verdict}")
-    digest = hashlib.sha256(model).hexdigest()
-    if digest == spec.sha256:
-        print(f"{NAME}: the same file as in the manifest")
-    else:
-        print(f"{NAME}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+    sources.tell_difference(NAME, model, spec.sha256)
     return good
 
 

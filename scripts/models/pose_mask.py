@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,11 +31,7 @@ def rebuild(zoo: Zoo, cache: Path, output: Path) -> bool:
     (output / spec.path.name).write_bytes(model)
     good = _is_like_source(model, weights, sources.pictures(sources.PARITY, cache), spec.input.width)
     print(f"{NAME}: {'the masks of the source' if good else 'OTHER MASKS THAN THE SOURCE'}")
-    digest = hashlib.sha256(model).hexdigest()
-    if digest == spec.sha256:
-        print(f"{NAME}: the same file as in the manifest")
-    else:
-        print(f"{NAME}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+    sources.tell_difference(NAME, model, spec.sha256)
     return good
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -160,11 +159,7 @@ def _judge(recipe: Recipe, spec: ModelSpec, model: bytes, source: bytes) -> bool
     found = parity.compare(spec, model, recipe.reference(source), inputs)
     good = found.iou >= LEAST_IOU[spec.input.dtype] and found.kept >= LEAST_KEPT
     print(f"{spec.name}: {found}: {'good' if good else 'TOO FAR FROM THE SOURCE'}")
-    digest = hashlib.sha256(model).hexdigest()
-    if digest == spec.sha256:
-        print(f"{spec.name}: the same file as in the manifest")
-    else:
-        print(f"{spec.name}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+    sources.tell_difference(spec.name, model, spec.sha256)
     return good
 
 

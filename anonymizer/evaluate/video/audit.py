@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from anonymizer.exposure import exposed
+from anonymizer.exposure import bare_faces
 from anonymizer.ports import Detector
-from anonymizer.types import AuditFinding, Frame, RedactedFrame, Target
+from anonymizer.types import AuditFinding, Frame, RedactedFrame
 
 
 class Audit:
@@ -36,9 +36,8 @@ class Audit:
             colour=shown.colour,
         )
         found = self._detector.detect(frame)
-        bare = exposed(found.boxes[found.class_ids == Target.FACE], shown.regions)
-        if not len(bare):
+        boxes = bare_faces(found, shown.regions, shown.spared)
+        if not boxes:
             return None
         self.findings += 1
-        boxes = tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
         return AuditFinding(shown.camera_id, shown.captured_ns, shown.wall_ns, shown.size, boxes)

@@ -1,0 +1,29 @@
+"""Loads a model and has it prove itself, before anybody relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anonymizer.detect.engine import Engine
+from anonymizer.errors import InvalidOutputError, ModelError
+from anonymizer.ports import Meter
+from anonymizer.types import Size
+
+
+def load(engine: Engine, *, name: str, size: Size, try_out: Callable[[], object], meter: Meter) -> None:
+    """Start the engine, compare its input with what the manifest says, and try it out; report the model then.
+
+    An engine that is not usable is closed again. Raises ModelError; `try_out` raises that or InvalidOutputError.
+    """
+    engine.start()
+    try:
+        if engine.input_size != size:
+            raise ModelError(f"{engine.path} takes {engine.input_size} pictures, the manifest says {size}")
+        try_out()
+    except InvalidOutputError as error:
+        engine.close()
+        raise ModelError(f"model {name} is not usable: {error}") from error
+    except ModelError:
+        engine.close()
+        raise
+    meter.detector_model(name, engine.precision, engine.runtime, engine.delegate)
