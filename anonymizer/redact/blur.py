@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anonymizer.redact.effect import Patch
+from anonymizer.redact.effect import Cover, Patch
 from anonymizer.redact.grid import average, make_grid, rounded
-from anonymizer.types import U8, Planes
+from anonymizer.types import U8
 
 
 class Blur:
@@ -19,18 +19,24 @@ class Blur:
     def __init__(self, cells: int) -> None:
         self._cells = cells
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Paint the blend."""
-        for cells, target in zip(self._blended(patch), (out.y, out.u, out.v), strict=True):
-            height, width = target.shape
-            cv2.resize(cells, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    def cover(self, patch: Patch) -> Cover:
+        """The blend; in luma every second row is enough, for nothing in it is fine."""
+        y, u, v = self._blended(patch)
+        height, width = patch.area.height, patch.area.width
+        return Cover(_enlarged(y, 2 * width, height), _enlarged(u, width, height), _enlarged(v, width, height))
 
     def _blended(self, patch: Patch) -> U8:
         """The means after a small blur, rounded (3, rows, columns); all planes at once, their outer rows doubled."""
-        means = average(patch.planes, make_grid(patch.area, self._cells))
-        planes, rows, columns = means.shape
-        stack = np.empty((planes, rows + 2, columns), np.uint8)
-        stack[:, 1:-1], stack[:, 0], stack[:, -1] = means, means[:, 0], means[:, -1]
-        flat = stack.reshape(-1, columns)
+        grid = make_grid(patch.area, self._cells)
+        stack = np.empty((3, grid.rows + 2, grid.columns), np.uint8)
+        average(patch.planes, grid, stack[:, 1:-1])
+        stack[:, 0], stack[:, -1] = stack[:, 1], stack[:, -2]
+        flat = stack.reshape(-1, grid.columns)
         cv2.GaussianBlur(flat, (3, 3), 0, dst=flat, borderType=cv2.BORDER_REPLICATE)
         return rounded(stack)[:, 1:-1]
+
+
+def _enlarged(cells: U8, width: int, height: int) -> U8:
+    enlarged = np.empty((height, width), np.uint8)
+    cv2.resize(cells, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)
+    return enlarged

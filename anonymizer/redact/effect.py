@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from anonymizer.redact.area import Area
-from anonymizer.types import Colour, Planes
+from anonymizer.types import U8, Colour, Planes
 
 
 class Patch(NamedTuple):
@@ -22,11 +24,31 @@ class Patch(NamedTuple):
         return cut(picture, self.area)
 
 
+class Cover(NamedTuple):
+    """What hides a patch, as large as it; luma may come in half the rows, each of which then stands for two."""
+
+    y: U8
+    u: U8
+    v: U8
+
+    @property
+    def luma_rows(self) -> tuple[U8, U8]:
+        """What hides the even rows of luma, and what the odd ones."""
+        halved = self.y.shape[0] == self.u.shape[0]
+        return (self.y, self.y) if halved else (self.y[0::2], self.y[1::2])
+
+    def planes(self) -> Planes:
+        """A copy with all rows of luma."""
+        even, odd = self.luma_rows
+        luma = np.stack((even, odd), axis=1).reshape(-1, even.shape[1])
+        return Planes(luma, self.u.copy(), self.v.copy())
+
+
 class PatchEffect(Protocol):
     """Turns a patch into a picture that tells no more than a few coarse, rounded means of it."""
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Write every pixel of `out`, which has the size of the patch and may be the patch itself."""
+    def cover(self, patch: Patch) -> Cover:
+        """What to lay over the patch, which stays as it is."""
         ...
 
 

@@ -9,15 +9,29 @@ import numpy as np
 from anonymizer.redact.area import Area
 from anonymizer.types import F32, U8
 
+REMEMBERED = 1024
+REMEMBERED_PX = 8192  # chroma pixels: faces of 180 px and less; 8 MiB at most
+
 
 def ellipse_stencil(area: Area) -> U8:
     """The visible part of the ellipse inscribed in an area, as chroma pixels: 1 inside, 0 outside.
 
-    A luma pixel is inside exactly when its chroma pixel is.
+    A luma pixel is inside exactly when its chroma pixel is. Small ones are remembered, for sizes come back.
     """
-    across = _distance(area.x1 - area.full_x1, area.width, area.full_width)
-    inside: U8 = (across < _room(area.y1 - area.full_y1, area.height, area.full_height)).view(np.uint8)
+    draw = _remembered if area.width * area.height <= REMEMBERED_PX else _draw
+    return draw(
+        area.x1 - area.full_x1, area.y1 - area.full_y1, area.width, area.height, area.full_width, area.full_height
+    )
+
+
+def _draw(left: int, top: int, width: int, height: int, full_width: int, full_height: int) -> U8:
+    across = _distance(left, width, full_width)
+    inside: U8 = (across < 1 - _distance(top, height, full_height)[:, None]).view(np.uint8)
+    inside.flags.writeable = False
     return inside
+
+
+_remembered = functools.lru_cache(maxsize=REMEMBERED)(_draw)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -30,11 +44,3 @@ def _distance(start: int, count: int, full_count: int) -> F32:
     nearest *= nearest
     nearest.flags.writeable = False
     return nearest
-
-
-@functools.lru_cache(maxsize=1024)
-def _room(start: int, count: int, full_count: int) -> F32:
-    """What the distances down leave for those across (count, 1)."""
-    room: F32 = 1 - _distance(start, count, full_count)[:, None]
-    room.flags.writeable = False
-    return room

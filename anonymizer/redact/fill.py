@@ -6,7 +6,7 @@ import numpy as np
 
 from anonymizer.redact.area import Area
 from anonymizer.redact.colour import levels_of
-from anonymizer.redact.effect import Patch
+from anonymizer.redact.effect import Cover, Patch
 from anonymizer.redact.grid import rounded
 from anonymizer.types import U8, Planes
 
@@ -15,18 +15,19 @@ BLACK = (0, 0, 0)
 
 
 class Fill:
-    """Paints one colour, or without one the mean of what is just outside the region's box."""
+    """One colour, or without one the mean of what is just outside the region's box."""
 
     def __init__(self, rgb: tuple[int, int, int] | None) -> None:
         self._rgb = rgb
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Set every pixel to the colour; a region without a surround becomes black."""
+    def cover(self, patch: Patch) -> Cover:
+        """The colour in every pixel; a region without a surround becomes black."""
         levels = _surround(patch.picture, patch.area) if self._rgb is None else None
         y, u, v = levels or levels_of(self._rgb or BLACK, patch.colour)
-        out.y.fill(y)
-        out.u.fill(u)
-        out.v.fill(v)
+        height, width = patch.area.height, patch.area.width
+        chroma = np.empty((2, height, width), np.uint8)
+        chroma[0], chroma[1] = u, v
+        return Cover(np.full((height, 2 * width), y, np.uint8), chroma[0], chroma[1])
 
 
 def _surround(picture: Planes, area: Area) -> tuple[int, int, int] | None:

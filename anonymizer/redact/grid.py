@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
+from anonymizer.redact.effect import Cover
 from anonymizer.types import U8, Planes
 
 MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
@@ -21,7 +22,7 @@ _LEVELS = np.clip((np.arange(256) + STEP // 2) // STEP * STEP, 0, 255).astype(np
 
 
 class Grid(NamedTuple):
-    """Cells inside a patch of one plane, in its pixels; the outermost ones also colour what is left at the edges."""
+    """Cells inside a patch, in chroma pixels; the outermost ones also colour what is left at the edges."""
 
     columns: int
     rows: int
@@ -29,66 +30,68 @@ class Grid(NamedTuple):
     cell_height: int
     left: int  # where the first cell starts
     top: int
-    step: int  # every n-th row is sampled; divides cell_height
-
-    def doubled(self) -> Grid:
-        """The same cells on the luma plane; of its many rows no more are sampled than of chroma."""
-        return Grid(
-            self.columns,
-            self.rows,
-            2 * self.cell_width,
-            2 * self.cell_height,
-            2 * self.left,
-            2 * self.top,
-            2 * self.step if self.cell_height >= SAMPLE_ROWS else self.step,
-        )
+    step: int  # every n-th row of chroma is sampled; divides cell_height
+    luma_step: int  # the same of luma, of whose many rows no more are sampled
 
 
 def make_grid(area: Area, cells: int) -> Grid:
-    """Cells for the visible part of an area on the chroma planes.
+    """Cells for the visible part of an area.
 
     Their size follows from the whole area, so that what the frame's edge leaves of a face is no sharper than the face
     would have been. The shorter side gets at most `cells` cells, the longer one twice that: a face that the detector
     saw cut to a strip by the frame's edge must not be sampled finely along the strip.
     """
-    short, long = sorted((area.full_width, area.full_height))
+    return _grid(area.width, area.height, area.full_width, area.full_height, cells)
+
+
+@functools.lru_cache(maxsize=1024)
+def _grid(width: int, height: int, full_width: int, full_height: int, cells: int) -> Grid:
+    short, long = sorted((full_width, full_height))
     cell = max(-(-short // cells), -(-long // (LONG_SIDE * cells)), MIN_CELL)
     while 1 / (1 / cell) != cell:  # 49, 98, 103...: OpenCV takes the scale for fractional and is 70 times slower
         cell += 1
-    cell_width, cell_height = min(cell, area.width), min(cell, area.height)
-    columns, rows = area.width // cell_width, area.height // cell_height
+    cell_width, cell_height = min(cell, width), min(cell, height)
+    columns, rows = width // cell_width, height // cell_height
     step = max(cell_height // SAMPLE_ROWS, 1)
     cell_height -= cell_height % step
-    left, top = (area.width - columns * cell_width) // 2, (area.height - rows * cell_height) // 2
-    return Grid(columns, rows, cell_width, cell_height, left, top, step)
+    left, top = (width - columns * cell_width) // 2, (height - rows * cell_height) // 2
+    luma_step = 2 * step if cell_height >= SAMPLE_ROWS else step
+    return Grid(columns, rows, cell_width, cell_height, left, top, step, luma_step)
 
 
-def average(planes: Planes, grid: Grid) -> U8:
-    """The mean of each cell of a patch: Y, U, V (3, rows, columns)."""
-    means = np.empty((3, grid.rows, grid.columns), np.uint8)
-    _average(planes.y, grid.doubled(), means[0])
-    _average(planes.u, grid, means[1])
-    _average(planes.v, grid, means[2])
-    return means
+def average(planes: Planes, grid: Grid, means: U8) -> None:
+    """Write the mean of each cell of a patch: Y, U, V (3, rows, columns)."""
+    left, right = grid.left, grid.left + grid.columns * grid.cell_width
+    top, bottom = grid.top, grid.top + grid.rows * grid.cell_height
+    size = grid.columns, grid.rows
+    luma = planes.y[2 * top : 2 * bottom : grid.luma_step, 2 * left : 2 * right]
+    cv2.resize(luma, size, dst=means[0], interpolation=cv2.INTER_AREA)
+    for plane, mean in ((planes.u, means[1]), (planes.v, means[2])):
+        cv2.resize(plane[top : bottom : grid.step, left:right], size, dst=mean, interpolation=cv2.INTER_AREA)
 
 
-def _average(plane: U8, grid: Grid, means: U8) -> None:
-    bottom, right = grid.top + grid.rows * grid.cell_height, grid.left + grid.columns * grid.cell_width
-    sampled = plane[grid.top : bottom : grid.step, grid.left : right]
-    cv2.resize(sampled, (grid.columns, grid.rows), dst=means, interpolation=cv2.INTER_AREA)
-
-
-def spread(cells: U8, out: U8) -> None:
-    """Paint cells (rows, columns) over a patch (H, W), all of about the same size."""
-    height, width = out.shape
-    lines = cells.take(_owners(width, cells.shape[1]), axis=1)
-    lines.take(_owners(height, cells.shape[0]), axis=0, out=out, mode="clip")
+def spread(cells: U8, area: Area) -> Cover:
+    """Cells (rows, 3, columns) of Y, U and V all over a patch; all of about the same size."""
+    rows, planes, columns = cells.shape
+    width = area.width
+    lines = cells.reshape(rows, planes * columns).take(_owners_of_line(width, columns), axis=1)
+    packed = lines.take(_owners(area.height, rows), axis=0)
+    return Cover(packed[:, : 2 * width], packed[:, 2 * width : 3 * width], packed[:, 3 * width :])
 
 
 @functools.lru_cache(maxsize=1024)
 def _owners(pixels: int, cells: int) -> NDArray[np.intp]:
     """Which cell each pixel of a side belongs to."""
     owners: NDArray[np.intp] = np.arange(pixels, dtype=np.intp) * cells // pixels
+    owners.flags.writeable = False
+    return owners
+
+
+@functools.lru_cache(maxsize=1024)
+def _owners_of_line(width: int, columns: int) -> NDArray[np.intp]:
+    """Which of the cells of Y, U and V, side by side, each pixel of the three belongs to; luma is twice as wide."""
+    luma, chroma = _owners(2 * width, columns), _owners(width, columns)
+    owners = np.concatenate((luma, columns + chroma, 2 * columns + chroma))
     owners.flags.writeable = False
     return owners
 

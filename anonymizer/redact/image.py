@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
 from anonymizer.redact.colour import yuv_of
-from anonymizer.redact.effect import Patch, PatchEffect
-from anonymizer.types import F32, U8, Colour, Planes
+from anonymizer.redact.effect import Cover, Patch, PatchEffect
+from anonymizer.types import F32, U8, Colour
 
 F64 = NDArray[np.float64]
 
@@ -52,15 +52,16 @@ class Image:
         self._ground = ground
         self._sizes = functools.lru_cache(maxsize=4)(self._draw)
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Paint the ground, then the picture."""
-        self._ground.paint(patch, out)
+    def cover(self, patch: Patch) -> Cover:
+        """The picture on the ground."""
+        out = self._ground.cover(patch).planes()
         sizes, area = self._sizes(patch.colour), patch.area
         for index, (target, scale) in enumerate(((out.y, 2), (out.u, 1), (out.v, 1))):
             drawing, fit = _fitting(sizes, area, scale)
             opacity = _placed(drawing.opacity, fit, target)
             levels = _placed(drawing.yuv[index], fit, target)
             target[...] = cv2.blendLinear(levels, target, *_weights(opacity))
+        return Cover(out.y, out.u, out.v)
 
     def _draw(self, colour: Colour) -> tuple[_Drawing, ...]:
         """The picture at its size, at half of it, at a quarter, and so on."""

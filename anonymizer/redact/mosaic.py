@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from anonymizer.redact.effect import Patch
+import numpy as np
+
+from anonymizer.redact.effect import Cover, Patch
 from anonymizer.redact.grid import average, make_grid, rounded, spread
-from anonymizer.types import U8, Planes
+from anonymizer.types import U8
 
 REMEMBERED_TRACKS = 512
 
@@ -39,17 +41,21 @@ class Mosaic:
         self._cells = cells
         self._frozen = FrozenCells() if frozen else None
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Paint the cells over the whole patch; those of a frozen track are stretched to it."""
+    def cover(self, patch: Patch) -> Cover:
+        """Cells all over the patch; those of a frozen track are stretched to it."""
+        return spread(self._shown(patch), patch.area)
+
+    def _shown(self, patch: Patch) -> U8:
         if self._frozen is None or patch.track is None:
-            cells = self._average(patch)
-        else:
-            kept = self._frozen.recall(patch.track)
-            cells = self._average(patch) if kept is None else kept
-            if kept is None:
-                self._frozen.keep(patch.track, cells)
-        for plane, target in zip(cells, (out.y, out.u, out.v), strict=True):
-            spread(plane, target)
+            return self._average(patch)
+        kept = self._frozen.recall(patch.track)
+        if kept is None:
+            kept = self._average(patch)
+            self._frozen.keep(patch.track, kept)
+        return kept
 
     def _average(self, patch: Patch) -> U8:
-        return rounded(average(patch.planes, make_grid(patch.area, self._cells)))
+        grid = make_grid(patch.area, self._cells)
+        means = np.empty((grid.rows, 3, grid.columns), np.uint8)
+        average(patch.planes, grid, means.swapaxes(0, 1))
+        return rounded(means)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from anonymizer.redact.effect import Patch
+from anonymizer.redact.effect import Cover, Patch
 from anonymizer.types import U8, Planes
 
 LUMA = (16, 236)  # from, up to but not including
@@ -13,7 +13,7 @@ CHROMA = (96, 160)
 
 
 class Noise:
-    """Paints one sheet of noise, drawn anew by every process, that stands still behind all regions.
+    """One sheet of noise, drawn anew by every process, that stands still behind all regions.
 
     Still noise costs the encoder little, and a mask shows a part of it wherever it moves. The sheet owes nothing to any
     picture, so there is nothing to undo; its seed comes from the operating system all the same.
@@ -23,12 +23,12 @@ class Noise:
         self._rng = np.random.default_rng()  # without a seed it asks the operating system
         self._sheet: Planes | None = None
 
-    def paint(self, patch: Patch, out: Planes) -> None:
-        """Show the sheet."""
+    def cover(self, patch: Patch) -> Cover:
+        """A part of the sheet."""
         if self._sheet is None or self._sheet.size != patch.picture.size:
             self._sheet = self._draw(*patch.picture.u.shape)
         source = patch.cut(self._sheet)
-        out.y[...], out.u[...], out.v[...] = source.y, source.u, source.v
+        return Cover(source.y, source.u, source.v)
 
     def _draw(self, height: int, width: int) -> Planes:
         def plane(span: tuple[int, int]) -> U8:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from anonymizer.redact.area import Area, grown, make_area, whole_area
 from anonymizer.redact.blur import Blur
 from anonymizer.redact.colour import rgb_of
-from anonymizer.redact.effect import Patch, PatchEffect, cut
+from anonymizer.redact.effect import Cover, Patch, PatchEffect, cut
 from anonymizer.redact.fill import Fill
 from anonymizer.redact.image import Image
 from anonymizer.redact.mosaic import Mosaic
@@ -105,36 +105,33 @@ class Redactor:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
         i420, planes = _allocate(frame.size)
         raw = Patch(frame.planes, frame.planes, whole_area(frame.size), frame.colour, None)
-        self._whole.paint(raw, planes)
+        _lay(self._whole.cover(raw), None, planes)
         return _seal(frame, i420, reason, ())
 
     def _paint(self, planes: Planes, frame: Frame, region: Region, area: Area) -> None:
-        effect = self._effects[region.effect]
         outer = grown(area, self._edge, frame.size) if self._edge else area
         track = None if region.track_id is None else (frame.epoch, region.track_id)
         patch = Patch(cut(planes, outer), planes, outer, frame.colour, track)
-        stencil = stencil_of(region, area)
+        cover, stencil = self._effects[region.effect].cover(patch), stencil_of(region, area)
         if self._edge:
-            blend(_painted(effect, patch), fade(area, outer, stencil, self._edge), patch.planes)
-        elif stencil is not None:
-            _copy(_painted(effect, patch), stencil, patch.planes)
+            blend(cover.planes(), fade(area, outer, stencil, self._edge), patch.planes)
         else:
-            effect.paint(patch, patch.planes)
+            _lay(cover, stencil, patch.planes)
 
 
-def _painted(effect: PatchEffect, patch: Patch) -> Planes:
-    """What the effect makes of the patch, which stays as it is."""
-    out = Planes(np.empty_like(patch.planes.y), np.empty_like(patch.planes.u), np.empty_like(patch.planes.v))
-    effect.paint(patch, out)
-    return out
-
-
-def _copy(changed: Planes, stencil: U8, patch: Planes) -> None:
-    """Copy the pixels within a stencil of chroma pixels; ten times as fast as `np.copyto(..., where=)`."""
-    for row in (0, 1):  # pairs of luma pixels fit the stencil as well
-        cv2.copyTo(_pairs(changed.y[row::2]), stencil, _pairs(patch.y[row::2]))
-    cv2.copyTo(changed.u, stencil, patch.u)
-    cv2.copyTo(changed.v, stencil, patch.v)
+def _lay(cover: Cover, stencil: U8 | None, patch: Planes) -> None:
+    """Lay a cover over the pixels within a stencil of chroma pixels (None: all), much faster than numpy's `where`."""
+    even, odd = cover.luma_rows  # pairs of luma pixels fit the stencil as well
+    for source, target in (
+        (_pairs(even), _pairs(patch.y[0::2])),
+        (_pairs(odd), _pairs(patch.y[1::2])),
+        (cover.u, patch.u),
+        (cover.v, patch.v),
+    ):
+        if stencil is None:
+            target[...] = source
+        else:
+            cv2.copyTo(source, stencil, target)
 
 
 def _pairs(plane: U8) -> NDArray[np.uint16]:
