@@ -15,7 +15,7 @@ from anonymizer.identify.gallery import Gallery, unknown
 from anonymizer.identify.portrait import SURE_SCORE
 from anonymizer.identify.recogniser import Demands, RecognisingDetector
 from anonymizer.models import make_embedder
-from anonymizer.policy import Permit
+from anonymizer.policy import STAYS, Permit
 from anonymizer.ports import Detector, Meter
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings, checked_name
 from anonymizer.settings.schema import Settings, TargetName
@@ -50,7 +50,7 @@ def recognising(detector: Detector, settings: Settings, *, clock: Clock, meter: 
         gallery_of(identify),
         model=MODEL,
         cameras=cameras,
-        demands=Demands(identify.min_face_px, identify.interval_ms * 1_000_000),
+        demands=Demands(identify.min_face_px, STAYS * identify.min_face_px, identify.interval_ms * 1_000_000),
         clock=clock,
         meter=meter,
     )

@@ -149,7 +149,7 @@ class FaceVote:
 
     index: int  # of the face in the detections
     likenesses: tuple[Likeness, ...]  # everybody enrolled whose consent lasts; none: the face could not be embedded
-    is_frontal: bool = True  # False: seen a little from the side, where people are more alike
+    is_clear: bool = True  # False: small, or seen a little from the side, where people are more alike
 
 
 @dataclass(frozen=True, slots=True)

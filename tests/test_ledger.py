@@ -232,7 +232,7 @@ def test_every_place_of_a_track_must_be_large_and_sure() -> None:
     scene = Scene()
     for _ in range(9):
         scene.see(ANA)
-    small = face(box=(100, 100, 150, 159))
+    small = face(box=(100, 100, 150, 153))
     assert scene.doubt([face(), small]) is Doubt.SMALL
     assert scene.doubt([face(), face(unseen_ns=FRESH_NS + 1)]) is Doubt.STALE_TRACK
     assert scene.doubt([replace(face(), state=TrackState.TENTATIVE)]) is Doubt.STALE_TRACK

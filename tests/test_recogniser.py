@@ -78,7 +78,7 @@ class Desk:
             self.gallery,
             model="m",
             cameras={"cam": ("ana",)},
-            demands=Demands(60, 100 * MS),
+            demands=Demands(60, 54, 100 * MS),
             clock=self.clock,
             meter=self.meter,
         )
@@ -121,7 +121,7 @@ def test_other_cameras_are_left_alone(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        make_detections((100, 100, 150, 159)),  # too small
+        make_detections((100, 100, 150, 153)),  # too small
         make_detections((1, 100, 81, 200)),  # at the edge
         make_detections((560, 100, 639, 200)),
         make_detections(BOX, score=0.4),  # half hidden, or no face
@@ -133,6 +133,12 @@ def test_a_face_that_is_not_clear_gets_no_vote(desk: Desk, found: Detections) ->
     desk.eyes.found = found
     assert desk.look().votes == ()
     assert desk.model.runs == 0
+
+
+def test_a_small_face_gets_a_vote_that_is_not_clear(desk: Desk) -> None:
+    desk.eyes.found = make_detections((100, 100, 150, 159))
+    (vote,) = desk.look().votes
+    assert not vote.is_clear
 
 
 def test_a_blurred_face_gets_no_vote(desk: Desk) -> None:

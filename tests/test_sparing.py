@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anonymizer.exposure import exposed
 from anonymizer.policy import Evidence, Policy, Standing
 from anonymizer.settings.schema import MaskSettings, PrivacySettings, RedactSettings, TargetName
 from anonymizer.types import Detections, Doubt, Reason, RedactionPlan, Refused, Size, Spared, Target, Track, TrackState
@@ -130,9 +131,27 @@ def test_several_boxes_of_one_body_are_spared_together() -> None:
     assert plan.regions == ()
 
 
-def test_a_box_that_may_be_the_body_of_two_masks() -> None:
-    everybody = (0.0, 60.0, 500.0, 470.0)
-    assert doubt(decide(face(), person(), person(12, everybody), face(2, (400, 120, 470, 200)))) is Doubt.COVERED
+def test_of_a_box_that_shows_two_people_nothing_but_the_face_is_open() -> None:
+    x1, y1, x2, y2 = everybody = (0.0, 60.0, 500.0, 470.0)
+    other = (400.0, 120.0, 470.0, 200.0)
+    plan = decide(face(), person(), person(12, everybody), face(2, other))
+    assert [spared.box for spared in plan.spared] == [FACE]
+    assert other in [region.box for region in decide(face(), face(2, other)).regions]
+    left, top, right, bottom = FACE
+    assert {region.box for region in plan.regions} == {
+        (x1, y1, x2, top),
+        (x1, bottom, x2, y2),
+        (x1, top, left, bottom),
+        (right, top, x2, bottom),
+    }
+
+
+def test_two_people_who_both_stay_visible_in_one_box_are_both_open() -> None:
+    ben = Standing(2, "ben", 9, None)
+    both = (0.0, 60.0, 500.0, 470.0)
+    plan = decide(face(), face(2, (400, 120, 470, 200)), person(12, both), standings=(ANA, ben))
+    assert len(plan.spared) == 2
+    assert len(exposed(np.array([spared.box for spared in plan.spared], np.float32), plan.regions)) == 2
 
 
 def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
@@ -142,9 +161,20 @@ def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
     assert [region.box for region in plan.regions] == [beside]
 
 
-@pytest.mark.parametrize("body", [(60, -300, 220, 220), (150, 80, 400, 460), (60, 160, 220, 460)])
-def test_a_face_where_no_body_has_its_own_masks(body: Box) -> None:
+@pytest.mark.parametrize("body", [(60, 60, 220, 180), (150, 80, 400, 460), (60, 160, 220, 460)])
+def test_a_face_where_no_body_has_its_own_but_may_have_its_head_masks(body: Box) -> None:
     assert doubt(decide(face(), person(box=body))) is Doubt.COVERED
+
+
+def test_a_face_before_the_legs_of_somebody_is_open_and_they_are_masked() -> None:
+    plan = decide(face(), person(box=(60, -300, 220, 220)))
+    assert plan.spared
+    assert sorted(region.box for region in plan.regions) == [
+        (60.0, -300.0, 220.0, 100.0),
+        (60.0, 100.0, 100.0, 200.0),
+        (60.0, 200.0, 220.0, 220.0),
+        (180.0, 100.0, 220.0, 200.0),
+    ]
 
 
 def test_another_face_in_the_body_masks() -> None:

@@ -37,7 +37,8 @@ EDGE_PX = 2.0  # a face so near the frame's edge may be cut off
 class Demands:
     """What a face must be to be looked at."""
 
-    least_face_px: float  # height
+    least_face_px: float  # height of a face that is seen clearly
+    smallest_px: float  # of one whose votes go on with what clear ones began
     interval_ns: int  # between two votes about it
 
 
@@ -130,7 +131,7 @@ class RecognisingDetector(Resource):
         """Which detections are faces that are large, sure and wholly in the frame."""
         x1, y1, x2, y2 = found.boxes.T
         is_inside = (x1 >= EDGE_PX) & (y1 >= EDGE_PX) & (x2 <= size.width - EDGE_PX) & (y2 <= size.height - EDGE_PX)
-        is_large = y2 - y1 >= self._demands.least_face_px
+        is_large = y2 - y1 >= self._demands.smallest_px
         return np.asarray(
             is_inside & is_large & (found.class_ids == Target.FACE) & (found.scores >= SURE_SCORE), np.bool_
         )
@@ -151,7 +152,8 @@ class RecognisingDetector(Resource):
         if look.asymmetry > MOST_ASYMMETRY:
             return None
         likenesses = tuple(_likeness(look.embedding, person) for person in people)
-        return FaceVote(index, likenesses, look.asymmetry <= ASYMMETRY)
+        is_large = y2 - y1 >= self._demands.least_face_px
+        return FaceVote(index, likenesses, is_large and look.asymmetry <= ASYMMETRY)
 
     def _consenting(self, camera_id: str, wanted: Sequence[str]) -> tuple[Person, ...]:
         """Everybody who may be looked for today; whoever is wanted and missing is counted."""

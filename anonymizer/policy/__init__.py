@@ -2,7 +2,7 @@
 
 from anonymizer.policy.decision import Policy
 from anonymizer.policy.evidence import Evidence
-from anonymizer.policy.ledger import Ledger, Permit, Standing
+from anonymizer.policy.ledger import STAYS, Ledger, Permit, Standing
 from anonymizer.policy.people import SPREAD_SIGMAS
 
-__all__ = ["SPREAD_SIGMAS", "Evidence", "Ledger", "Permit", "Policy", "Standing"]
+__all__ = ["SPREAD_SIGMAS", "STAYS", "Evidence", "Ledger", "Permit", "Policy", "Standing"]

@@ -70,7 +70,7 @@ class Policy:
             refused = [Refused(each.track_id, each.who, each.doubt or Doubt.WHOLE_FRAME) for each in evidence.standings]
             return RedactionPlan(evidence.seq, whole_frame=reason, refused=tuple(refused))
         sparing = spare(evidence)
-        regions = [region for rule in self._rules for region in _of(rule, sparing.rest)]
+        regions = list(sparing.over(region for rule in self._rules for region in _of(rule, sparing.rest)))
         regions += [_region(box, self._somebody, Reason.ATTENTION, None, None) for box in evidence.unexplained]
         visible = _on_frame(regions, evidence.size)
         if self._areas:

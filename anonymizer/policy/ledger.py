@@ -26,6 +26,7 @@ SURE_WITHIN_NS = 1_000_000_000  # of a frame there must be a sure vote; the othe
 CLAIM_NS = 1_000_000_000  # of a frame: within that another face's vote for the same person is a claim
 FRESH_NS = 250_000_000  # a track unseen for longer may have become somebody else
 LIKE_ANOTHER = 0.04  # by which the next enrolled person must be further away
+STAYS = 0.9  # of the least height: boxes shrink and grow by a tenth from frame to frame
 SAME_IOU = 0.5  # of a track and the detection that supports it
 KEPT_NS = 5_000_000_000  # longer than any frame is held
 MOST_MARKS = 128  # of one track
@@ -42,7 +43,7 @@ class Permit:
     same_distance: float  # up to which a vote is sure
     near_distance: float  # up to which it does not speak against somebody who has sure votes
     other_distance: float  # from which on it says: not that person
-    least_face_px: float  # height
+    least_face_px: float  # height; somebody who is visible stays so down to STAYS of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class Ledger:
         doubt = _doubt_of_votes(before, after, pts_ns)
         if any(track.state is TrackState.TENTATIVE or track.unseen_ns > FRESH_NS for track in places):
             doubt = Doubt.STALE_TRACK
-        elif any(track.box[3] - track.box[1] < self._permit.least_face_px for track in places):
+        elif any(track.box[3] - track.box[1] < STAYS * self._permit.least_face_px for track in places):
             doubt = Doubt.SMALL
         elif doubt is None and votes < record.needed:
             doubt = Doubt.FEW_VOTES
@@ -216,7 +217,7 @@ def _opinion(vote: FaceVote, permit: Permit) -> _Opinion:
     if nearest.name not in permit.names or nearest.distance > permit.near_distance:
         return _Opinion()
     is_alone = all(other.distance - nearest.distance >= LIKE_ANOTHER for other in others)
-    is_sure = vote.is_frontal and is_alone and nearest.distance <= permit.same_distance
+    is_sure = vote.is_clear and is_alone and nearest.distance <= permit.same_distance
     return _Opinion(nearest.alias, is_sure, VOTES_TO_BEGIN)
 
 
@@ -227,7 +228,7 @@ def _opinion_of_others(vote: FaceVote, distances: dict[str, float], permit: Perm
     nearest = min(distances[name] for name in permit.names)
     if nearest >= permit.other_distance:
         aliases = sorted(likeness.alias for likeness in vote.likenesses if likeness.name in permit.names)
-        return _Opinion(f"none of {', '.join(aliases)}", vote.is_frontal)
+        return _Opinion(f"none of {', '.join(aliases)}", vote.is_clear)
     return _Opinion(needed=_NEVER if nearest <= permit.near_distance else VOTES_AFTER_DOUBT)
 
 

@@ -1,7 +1,8 @@
 """Whom a frame leaves visible: faces that votes vouch for and nothing in it speaks against, with their bodies.
 
 A body is what a person's box shows, and it is spared with the face in its upper part; so are further boxes that show
-the same one. Other people's masks are painted in full, over it as well.
+the same one. Where it is unclear whose body a box shows the face alone stays visible, and that only if the head of
+whoever else it may be is known to be elsewhere. Other people's masks are painted over it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from anonymizer.geometry import iou_matrix
 from anonymizer.policy.evidence import Box, Evidence
 from anonymizer.policy.ledger import SAME_IOU
 from anonymizer.policy.nearness import MUCH_SMALLER, covered, near
+from anonymizer.policy.openings import as_box, has_head_elsewhere, is_on, opened
 from anonymizer.policy.people import SPREAD_SIGMAS
-from anonymizer.types import F32, Detections, Doubt, Refused, Spared, Target, Track
+from anonymizer.types import F32, Detections, Doubt, Refused, Region, Spared, Target, Track
 
 MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
-MIDDLE_ABOVE = 0.6  # of its body's height, from the top: there a face has its middle
 
 Flags = NDArray[np.bool_]
 
@@ -34,6 +35,14 @@ class Sparing:
     rest: Evidence
     spared: tuple[Spared, ...] = ()
     refused: tuple[Refused, ...] = ()
+
+    def over(self, regions: Iterable[Region]) -> Iterable[Region]:
+        """The masks of everybody else, with openings for those who stay visible where nothing speaks against it."""
+        if not self.spared:
+            return regions
+        faces = [as_box(box) for found in self.rest.found for box in found.boxes[found.class_ids == Target.FACE]]
+        faces += [track.box for track in self.rest.tracks if track.target is Target.FACE]
+        return opened(regions, [face.box for face in self.spared], faces, self.rest.tracks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,34 +73,41 @@ def spare(evidence: Evidence) -> Sparing:
         face = next(face for face in faces if face.track_id == standing.track_id)
         others = [other for other in faces if other is not face]
         bodies = [person for person in persons if (_covering(face, person) > MOST_HIDDEN).any()]
-        doubt = standing.doubt or _doubt_of_place(face, others, bodies)
+        unclear = _unclear(face, others, bodies)
+        doubt = standing.doubt or _doubt_of_place(face, others, unclear)
         if doubt is None:
             x1, y1, x2, y2 = face.around.tolist()
             spared.append(Spared(standing.track_id, standing.who, standing.votes, (x1, y1, x2, y2)))
-            gone += [face, *bodies]
+            gone += [face, *(body for body in bodies if body not in unclear)]
         else:
             refused.append(Refused(standing.track_id, standing.who, doubt))
     return Sparing(_without(evidence, gone), tuple(spared), tuple(refused))
 
 
-def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], bodies: Sequence[_Somebody]) -> Doubt | None:
+def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], unclear: Sequence[_Somebody]) -> Doubt | None:
     theirs = np.array([other.boxes[0] for other in others], np.float32).reshape(-1, 4)
     around = np.array([other.around for other in others], np.float32).reshape(-1, 4)
     if near(face.around[None], theirs, around).any():
         return Doubt.NEAR_FACE
+    here, elsewhere = as_box(face.around), [as_box(box) for box in theirs]
+    boxes = [as_box(body.boxes[0]) for body in unclear]
+    return None if all(has_head_elsewhere(box, here, elsewhere) for box in boxes) else Doubt.COVERED
+
+
+def _unclear(face: _Somebody, others: Sequence[_Somebody], bodies: Sequence[_Somebody]) -> list[_Somebody]:
+    """The bodies over a face that may be somebody else's."""
     if not bodies:
-        return None
-    boxes = np.array([body.boxes[0] for body in bodies], np.float32)
-    main = boxes[np.argmax([any(flags.any() for flags in body.is_found) for body in bodies])]
-    height = MUCH_SMALLER * (face.boxes[0, 3] - face.boxes[0, 1])
-    rivals = [other for other in theirs if other[3] - other[1] >= height]
-    is_clear = all(
-        _is_on(face.boxes[0], box)
-        and _in_common(box, main) >= SAME_BODY
-        and not any(_is_within(o, box) for o in rivals)
-        for box in boxes
-    )
-    return None if is_clear else Doubt.COVERED
+        return []
+    mine = as_box(face.boxes[0])
+    main = max(bodies, key=lambda body: any(flags.any() for flags in body.is_found)).boxes[0]
+    height = MUCH_SMALLER * (mine[3] - mine[1])
+    rivals = [other.boxes[0] for other in others if other.boxes[0, 3] - other.boxes[0, 1] >= height]
+
+    def is_clear(box: F32) -> bool:
+        is_same = is_on(mine, as_box(box)) and _in_common(box, main) >= SAME_BODY
+        return is_same and not any(_is_within(rival, box) for rival in rivals)
+
+    return [body for body in bodies if not is_clear(body.boxes[0])]
 
 
 def _covering(face: _Somebody, person: _Somebody) -> F32:
@@ -102,12 +118,6 @@ def _covering(face: _Somebody, person: _Somebody) -> F32:
 def _in_common(one: F32, other: F32) -> float:
     """Which share of the smaller box the larger one covers."""
     return float(max(covered(one, other[None])[0], covered(other, one[None])[0]))
-
-
-def _is_on(face: F32, body: F32) -> bool:
-    """Whether a face is where a body has its own."""
-    x, y = (face[:2] + face[2:]) / 2
-    return bool(body[0] <= x <= body[2] and body[1] <= y <= body[1] + MIDDLE_ABOVE * (body[3] - body[1]))
 
 
 def _is_within(face: F32, body: F32) -> bool:
