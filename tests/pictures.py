@@ -1,9 +1,11 @@
-"""Small pictures as files in memory, for the effect `image`."""
+"""Small pictures as files in memory, and how like two pictures are."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+
+from anonymizer.types import U8
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -20,3 +22,15 @@ def disc(side: int = 32) -> np.ndarray:
 
 
 LOGO = png(disc())
+
+
+def likeness(before: U8, after: U8) -> float:
+    """Correlation of the fine structure (finer than an eighth of the width) of two (H, W) pictures, -1 to 1.
+
+    0 where one of them is flat, as filled masks are.
+    """
+    kernel = max(3, before.shape[1] // 8 | 1)
+    fine = [luma - cv2.blur(luma, (kernel, kernel)) for luma in (before.astype(np.float32), after.astype(np.float32))]
+    if min(each.std() for each in fine) == 0:
+        return 0.0
+    return float(np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1])

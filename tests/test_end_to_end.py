@@ -22,6 +22,7 @@ from anonymizer.types import F32, U8, Target
 from tests.daemon import RunningDaemon, eventually
 from tests.fakes import RecordingMeter, make_frame, to_planes
 from tests.numbered_clip import BLOCK_PX, read_number, write_numbered
+from tests.pictures import likeness
 from tests.rtsp_camera import RtspCamera
 
 pytestmark = pytest.mark.e2e
@@ -82,18 +83,6 @@ def record(url: str, transport: str, out: Path) -> list[U8]:
     subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
     with av.open(str(out)) as container:
         return [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
-
-
-def likeness(before: U8, after: U8) -> float:
-    """Correlation of the fine structure (finer than an eighth of the width) of two (H, W) pictures, -1 to 1.
-
-    0 where one of them is flat, as filled masks are.
-    """
-    kernel = max(3, before.shape[1] // 8 | 1)
-    fine = [luma - cv2.blur(luma, (kernel, kernel)) for luma in (before.astype(np.float32), after.astype(np.float32))]
-    if min(each.std() for each in fine) == 0:
-        return 0.0
-    return float(np.corrcoef(fine[0].ravel(), fine[1].ravel())[0, 1])
 
 
 def background(people: list[F32], number: int, shape: tuple[int, int]) -> U8:

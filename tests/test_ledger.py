@@ -189,8 +189,9 @@ def test_a_claim_of_a_track_that_is_lost_does_not_count() -> None:
         scene.see(ANA, tracks=[face(2, THERE)])
     for _ in range(9):
         scene.see(ANA)
-    lost = face(2, THERE, unseen_ns=9 * STEP_NS)
+    lost = face(2, THERE, unseen_ns=LONGEST_GAP_NS + 1)
     assert scene.visible((face(), lost)) == ["ANA"]
+    assert scene.visible((face(), face(2, THERE, unseen_ns=LONGEST_GAP_NS))) == []
 
 
 def test_a_gap_between_votes_masks_what_lies_in_it_and_the_count_begins_anew() -> None:
@@ -220,12 +221,21 @@ def test_a_track_that_was_lost_must_be_recognised_anew() -> None:
     scene = Scene()
     for _ in range(9):
         scene.see(ANA)
-    gone = face(unseen_ns=FRESH_NS + 1)
-    scene.see(tracks=[gone])
-    assert scene.doubt([gone], at=9) is Doubt.STALE_TRACK
+    scene.see(tracks=[face(unseen_ns=FRESH_NS + 1)])
+    assert scene.doubt(at=9.5) is Doubt.DISAGREEMENT
     for _ in range(VOTES_AFTER_DOUBT - 1):
         scene.see(ANA)
     assert scene.doubt() is Doubt.FEW_VOTES
+
+
+def test_with_few_looks_a_second_somebody_stays_visible_between_them() -> None:
+    scene = Scene()
+    for _ in range(VOTES_TO_BEGIN):
+        for _ in range(8):
+            scene.see(None)  # on the way to the next look, 360 ms later
+        scene.see(ANA)
+    between = face(unseen_ns=7 * STEP_NS)
+    assert scene.doubt([between], at=scene.at - 3) is None
 
 
 def test_every_place_of_a_track_must_be_large_and_sure() -> None:
@@ -234,7 +244,7 @@ def test_every_place_of_a_track_must_be_large_and_sure() -> None:
         scene.see(ANA)
     small = face(box=(100, 100, 150, 153))
     assert scene.doubt([face(), small]) is Doubt.SMALL
-    assert scene.doubt([face(), face(unseen_ns=FRESH_NS + 1)]) is Doubt.STALE_TRACK
+    assert scene.doubt([face(), face(unseen_ns=LONGEST_GAP_NS + 1)]) is Doubt.STALE_TRACK
     assert scene.doubt([replace(face(), state=TrackState.TENTATIVE)]) is Doubt.STALE_TRACK
 
 

@@ -24,7 +24,7 @@ VOTES_AFTER_DOUBT = 6  # once anything spoke against it
 LONGEST_GAP_NS = 500_000_000  # between two votes with visible frames between them
 SURE_WITHIN_NS = 1_000_000_000  # of a frame there must be a sure vote; the others may be near ones
 CLAIM_NS = 1_000_000_000  # of a frame: within that another face's vote for the same person is a claim
-FRESH_NS = 250_000_000  # a track unseen for longer may have become somebody else
+FRESH_NS = 250_000_000  # whom a look at the frame does not find for longer may come back as somebody else
 LIKE_ANOTHER = 0.04  # by which the next enrolled person must be further away
 STAYS = 0.9  # of the least height: boxes shrink and grow by a tenth from frame to frame
 SAME_IOU = 0.5  # of a track and the detection that supports it
@@ -168,7 +168,7 @@ class Ledger:
         """Which tracks have a vote for whom at about that time; several may well be somebody else than those named."""
         claims: dict[str, set[int]] = {}
         for track_id, places in faces.items() if not self._permit.inverted else ():
-            if all(track.unseen_ns <= FRESH_NS for track in places):
+            if all(track.unseen_ns <= LONGEST_GAP_NS for track in places):
                 for mark in self._records[track_id].marks:
                     if mark.who and abs(mark.pts_ns - pts_ns) <= CLAIM_NS:
                         claims.setdefault(mark.who, set()).add(track_id)
@@ -184,7 +184,7 @@ class Ledger:
             return
         votes = 0 if after is None else record.votes_from(after)
         doubt = _doubt_of_votes(before, after, pts_ns)
-        if any(track.state is TrackState.TENTATIVE or track.unseen_ns > FRESH_NS for track in places):
+        if any(track.state is TrackState.TENTATIVE or track.unseen_ns > LONGEST_GAP_NS for track in places):
             doubt = Doubt.STALE_TRACK
         elif any(track.box[3] - track.box[1] < STAYS * self._permit.least_face_px for track in places):
             doubt = Doubt.SMALL

@@ -51,6 +51,6 @@ class IdentifySettings(Section):
 
     gallery: Path = Path("/var/lib/anonymizer/identities")  # file with the encrypted templates of `anonymizer enroll`
     key_file: Path = Path("/var/lib/anonymizer/identities.key")
-    min_face_px: int = Field(default=60, ge=48, le=1000)  # height of the smallest face that may stay visible
+    min_face_px: int = Field(default=56, ge=48, le=1000)  # height of the smallest face that may stay visible
     false_accept_rate: float = Field(default=0.0001, ge=0.00001, le=0.01)  # of one vote for one person
     interval_ms: int = Field(default=120, ge=0, le=300)  # between two votes about a face

@@ -1,6 +1,6 @@
 """How near strangers come to an enrolled person: the distance up to which a given share of them is taken for that one.
 
-    nice .venv/bin/python -m scripts.bench.false_accepts FACES.json
+    nice .venv/bin/python -m scripts.bench.false_accepts FACES.json [--least-px 60]
 
 Each clear face that is seen from the front is enrolled as `anonymizer enroll` does from a single photo; every other one
 is a stranger to it, unless it is in the same picture. Prints, for each rate, the distance that this share of strangers
@@ -25,7 +25,6 @@ from anonymizer.identify.portrait import Portrait, look_of, templates_of
 from anonymizer.types import F32
 from anonymizer.zoo import Zoo
 
-LEAST_PX = 60  # height of a face that counts
 FLAWS = ("ignore", "blur", "occlusion", "pose")  # of WIDER FACE; 0: none
 
 
@@ -37,13 +36,13 @@ class Labelled:
     box: tuple[float, float, float, float]
 
 
-def clear_faces(labels: Path) -> list[Labelled]:
-    """The large faces without any flaw of a JSON list of pictures, which are in images/ beside it."""
+def clear_faces(labels: Path, least_px: float) -> list[Labelled]:
+    """The faces of that height or more without any flaw of a JSON list of pictures, which are in images/ beside it."""
     faces = []
     for entry in json.loads(labels.read_bytes()):
         for box in entry["boxes"]:
             x, y, width, height = box["xywh"]
-            if height >= LEAST_PX and not any(box[flaw] for flaw in FLAWS):
+            if height >= least_px and not any(box[flaw] for flaw in FLAWS):
                 faces.append(Labelled(labels.parent / "images" / entry["file"], (x, y, x + width, y + height)))
     return faces
 
@@ -74,10 +73,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
+    parser.add_argument("--least-px", type=float, default=60.0, help="height of the smallest face that counts")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     spec = Zoo().verify_embedder(MODEL)
-    faces = clear_faces(options.labels)
+    faces = clear_faces(options.labels, options.least_px)
     with FaceEmbedder(Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale)) as embedder:
         people, found = strangers(faces, embedder)
     print(f"{len(faces)} clear faces, {people} of them from the front, {len(found)} pairs of strangers")
