@@ -19,6 +19,7 @@ from anonymizer.policy.vigil import Vigil
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
     AuditFinding,
@@ -81,11 +82,13 @@ class Rig:
         self.out: list[RedactedFrame] = []
         self.status = StatusCell("cam", self.clock)
         privacy = privacy or PrivacySettings(lookahead_ms=0)
+        hindsight = Hindsight(span_ns=2000 * MS)
         self.core = CameraCore(
             "cam",
             submit=lambda frame: self.asked.append(frame.seq),
             tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
-            hindsight=Hindsight(span_ns=2000 * MS),
+            hindsight=hindsight,
+            pursuit=Pursuit(hindsight, tail_ns=privacy.hold_ms * MS),
             policy=policy(privacy, RedactSettings()),
             governor=Governor(max_age_ns=privacy.max_detection_age_ms * MS, max_lag_ns=privacy.max_wait_ms * MS),
             viewpoint=viewpoint(),

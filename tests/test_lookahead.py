@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from anonymizer.types import (
     InferenceFailed,
     LinkChange,
     LinkState,
+    Planes,
     Reason,
     RedactedFrame,
     Size,
@@ -31,6 +34,7 @@ MS = 1_000_000
 STEP_MS = 40
 SIZE = Size(320, 240)
 PLANES = make_planes(SIZE.width, SIZE.height, seed=5)
+WALL = make_planes(SIZE.width, SIZE.height)
 FACE = (100.0, 80.0, 130.0, 120.0)
 Box = tuple[float, float, float, float]
 
@@ -60,11 +64,18 @@ class Rig:
     def offer(self, frame: RedactedFrame) -> None:
         self.out.append((self.clock.now_ns() // MS, frame))
 
-    def play(self, seq: int, found: Detections | InferenceFailed | None, *, suspect: bool = False) -> None:
+    def play(
+        self,
+        seq: int,
+        found: Detections | InferenceFailed | None,
+        *,
+        suspect: bool = False,
+        planes: Planes = PLANES,
+    ) -> None:
         """The next frame, and what the detector will say of it; None: it passes it over."""
         self._run_until(seq * STEP_MS)
         now_ns = self.clock.now_ns()
-        self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=now_ns, planes=PLANES, suspect=suspect))
+        self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=now_ns, planes=planes, suspect=suspect))
         if found is not None:
             self._answers.append((seq * STEP_MS + self._answer_ms, found))
 
@@ -315,21 +326,43 @@ def walkers(draw: st.DrawFn, row: int) -> Walker:
     )
 
 
+def nobody_to_see(_people: tuple[Walker, ...], _seq: int) -> Planes:
+    """A wall: nothing in it tells where somebody is."""
+    return WALL
+
+
+def everybody(people: tuple[Walker, ...], seq: int) -> Planes:
+    """Each with a look of his own, before something that does not move."""
+    luma = PLANES.y.copy()
+    for row, walker in enumerate(people):
+        x1, y1, x2, y2 = walker.at(seq)
+        look = np.random.default_rng(row).integers(17, 256, (8, 6), dtype=np.uint8)
+        across, down = (x2 - x1) / 6, (y2 - y1) / 8
+        matrix = np.array([[across, 0, x1 - 0.5 + across / 2], [0, down, y1 - 0.5 + down / 2]])
+        edge = cv2.BORDER_TRANSPARENT
+        cv2.warpAffine(look, matrix, (SIZE.width, SIZE.height), luma, flags=cv2.INTER_LINEAR, borderMode=edge)
+    return Planes(luma, PLANES.u, PLANES.v)
+
+
+@pytest.mark.parametrize("scene", [nobody_to_see, everybody])
 @settings(max_examples=60, deadline=None)
 @given(
-    st.tuples(walkers(row=0), walkers(row=1), walkers(row=2)),
-    st.lists(st.integers(1, LENGTH), max_size=20, unique=True),
-    st.sampled_from([5, 30, 120]),
+    people=st.tuples(walkers(row=0), walkers(row=1), walkers(row=2)),
+    passed_over=st.lists(st.integers(1, LENGTH), max_size=20, unique=True),
+    answer_ms=st.sampled_from([5, 30, 120]),
 )
 def test_nobody_shows_whatever_the_detector_misses_within_look_ahead_and_hold(
-    people: tuple[Walker, ...], passed_over: list[int], answer_ms: int
+    scene: Callable[[tuple[Walker, ...], int], Planes],
+    people: tuple[Walker, ...],
+    passed_over: list[int],
+    answer_ms: int,
 ) -> None:
     rig = Rig(answer_ms=answer_ms)
     last_chance = {each.born + LOOKAHEAD_FRAMES for each in people}  # passed over, it would be a miss too many
     for seq in range(LENGTH):
         boxes = [each.at(seq) for each in people if seq >= each.born and each.seen[seq - each.born]]
         is_busy = seq in passed_over and seq - 1 not in passed_over and seq not in last_chance
-        rig.play(seq, None if is_busy else make_detections(*boxes, seq=seq))
+        rig.play(seq, None if is_busy else make_detections(*boxes, seq=seq), planes=scene(people, seq))
     rig.finish()
     assert [frame.seq for frame in rig.frames()] == list(range(LENGTH))
     last_seen = {each: max(n for n in range(LENGTH) if n >= each.born and each.seen[n - each.born]) for each in people}

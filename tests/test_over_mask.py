@@ -8,11 +8,12 @@ import pytest
 
 from anonymizer.evaluate.video.truth import ClipTruth
 from anonymizer.settings.schema import Settings
-from anonymizer.types import Size, Target
+from anonymizer.types import Target
 from scripts.bench.over_mask import ROWS, Seen, as_lines, shares
-from tests.fakes import make_detections
+from tests.fakes import make_detections, make_frame, make_planes
 
 BOX = (40.0, 40.0, 60.0, 60.0)
+BLANK = make_planes(320, 240)  # nobody is found by their looks
 NOWHERE = ClipTruth(Path("clip"), Target.FACE, {})
 
 
@@ -22,7 +23,7 @@ def table(*found_in: int, count: int = 60) -> dict[str, float]:
     for number in range(1, count + 1):
         boxes = (BOX,) if number in found_in else ()
         found = make_detections(*boxes, target=Target.FACE, seq=number)
-        frames.append(Seen(number, number * 40_000_000, Size(320, 240), found))
+        frames.append(Seen(number, make_frame(number, pts_ns=number * 40_000_000, planes=BLANK), found))
     return shares(NOWHERE, frames, Settings())
 
 

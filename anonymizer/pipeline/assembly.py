@@ -17,6 +17,7 @@ from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Frame
 
@@ -40,17 +41,22 @@ def make_core(
 
     `permit` says who may stay visible, None: nobody.
     """
+    # Whoever the look-ahead does not show again will be away for that much longer: no gap of up to hold_ms is bare.
+    tail_ms = max(privacy.hold_ms - privacy.effective_lookahead_ms, privacy.hold_ms // 2)
+    is_strict = privacy.mode is Mode.STRICT
     remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
+    hindsight = Hindsight(span_ns=remembered_ms * _MS)
     return CameraCore(
         camera_id,
         submit=submit,
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
-        hindsight=Hindsight(span_ns=remembered_ms * _MS),
+        hindsight=hindsight,
+        pursuit=None if is_strict else Pursuit(hindsight, tail_ns=tail_ms * _MS),
         policy=Policy(privacy, redact),
         governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
         viewpoint=Viewpoint(),
-        vigil=Vigil() if privacy.mode is Mode.STRICT else None,
-        alarms=Alarms(hold_ns=privacy.hold_ms * _MS) if privacy.mode is Mode.STRICT else None,
+        vigil=Vigil() if is_strict else None,
+        alarms=Alarms(hold_ns=privacy.hold_ms * _MS) if is_strict else None,
         recognition=Recognition(camera_id, permit, meter),
         redactor=Redactor(redact),
         sinks=sinks,

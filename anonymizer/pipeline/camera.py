@@ -6,11 +6,10 @@ import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from anonymizer.clock import Clock
 from anonymizer.pipeline.governor import Governor
-from anonymizer.pipeline.lookahead import Basis, Held, HoldRing
+from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
@@ -23,6 +22,7 @@ from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
 from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
     AuditFinding,
@@ -53,14 +53,6 @@ _PLACEHOLDER_PAUSE_NS = 500_000_000  # between placeholders
 _PLACEHOLDER_SIZE = Size(1280, 720)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """When a frame that went to the detector was taken."""
-
-    pts_ns: int
-    captured_ns: int
-
-
 class CameraCore:
     """Decides the fate of every frame, in order; used by one thread.
 
@@ -77,6 +69,7 @@ class CameraCore:
         submit: Callable[[Frame], None],
         tracker: Tracker,
         hindsight: Hindsight,
+        pursuit: Pursuit | None,
         policy: Policy,
         governor: Governor,
         viewpoint: Viewpoint,
@@ -93,12 +86,14 @@ class CameraCore:
     ) -> None:
         """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together.
 
-        `vigil` watches what attention sees, `alarms` keeps what the audit found; None: it counts for nothing here.
+        `pursuit` finds whoever is not detected, `vigil` watches what attention sees, `alarms` keeps what the audit
+        found; None: it counts for nothing here.
         """
         self._camera_id = camera_id
         self._submit = submit
         self._tracker = tracker
         self._hindsight = hindsight
+        self._pursuit = pursuit
         self._policy = policy
         self._governor = governor
         self._viewpoint = viewpoint
@@ -114,7 +109,7 @@ class CameraCore:
         self._playout = Playout(lookahead_ns, max_wait_ns)
         self._timeline = Timeline()
         self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
-        self._asked: OrderedDict[int, _Asked] = OrderedDict()
+        self._asked: OrderedDict[int, Asked] = OrderedDict()
         self._epoch: int | None = None
         self._applied_ns: int | None = None  # capture time of the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame
@@ -143,7 +138,7 @@ class CameraCore:
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
         if not frame.suspect and not has_moved:
-            self._asked[frame.seq] = _Asked(frame.pts_ns, frame.captured_ns)
+            self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
             while len(self._asked) > _ASKED_BOUND:
                 self._asked.popitem(last=False)
             self._submit(frame)
@@ -174,7 +169,9 @@ class CameraCore:
         if self._fault is None:
             log.warning("camera %s: %s; masking whole frames", self._camera_id, failure.detail)
         self._fault = failure.reason
-        self._doom_unknown(failure.reason)
+        for held in self._ring:
+            if held.basis is None:
+                held.basis = Basis(fault=failure.reason)
         self._release_ready()
 
     def on_finding(self, finding: AuditFinding) -> None:
@@ -252,12 +249,7 @@ class CameraCore:
         self._missing = frozenset()
         self._applied_ns = None
 
-    def _doom_unknown(self, fault: Reason) -> None:
-        for held in self._ring:
-            if held.basis is None:
-                held.basis = Basis(fault=fault)
-
-    def _taken_in(self, found: Detections, asked: _Asked) -> Basis:
+    def _taken_in(self, found: Detections, asked: Asked) -> Basis:
         """Update the tracks; what the frame itself rests on."""
         try:
             tracks = self._tracker.update(found, asked.pts_ns)
@@ -275,7 +267,7 @@ class CameraCore:
         self._applied_ns = asked.captured_ns
         return Basis(detections=found, tracks=tracks, age_ns=0)
 
-    def _expected(self, frame: Frame, later: Detections | None = None, asked: _Asked | None = None) -> Basis:
+    def _expected(self, frame: Frame, later: Detections | None = None, asked: Asked | None = None) -> Basis:
         """What a frame rests on that the detector did not look at; `later` and `asked`: the frame it took instead."""
         try:
             tracks = self._tracker.predict(frame.pts_ns)
@@ -285,7 +277,7 @@ class CameraCore:
             return Basis(fault=Reason.POLICY_FAILED)
         return Basis(later=later, tracks=tracks, age_ns=self._age_ns(frame, asked))
 
-    def _age_ns(self, frame: Frame, asked: _Asked | None) -> int | None:
+    def _age_ns(self, frame: Frame, asked: Asked | None) -> int | None:
         """Time between a frame and the nearest one with detections; None before the first detection."""
         if self._applied_ns is None:
             return None
@@ -323,8 +315,9 @@ class CameraCore:
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
         for target in Target:
-            followed = {track.track_id for track in tracks if track.target is target}
-            self._meter.tracks(self._camera_id, target, len(followed))
+            self._meter.tracks(
+                self._camera_id, target, len({each.track_id for each in tracks if each.target is target})
+            )
         self._status.redacted(len({track.track_id for track in tracks}))
         try:
             redacted = self._redactor.redact(frame, plan)
@@ -354,6 +347,8 @@ class CameraCore:
         try:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
+            if self._pursuit is not None:
+                tracks = self._pursuit.placed(frame, (held.frame for held in self._ring), basis.tracks, learnt)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
             if self._alarms is not None:

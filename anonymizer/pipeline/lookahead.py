@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from anonymizer.types import Detections, Frame, Reason, Track
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """When a frame that went to the detector was taken."""
+
+    pts_ns: int
+    captured_ns: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
     """What a frame's mask rests on, but for what only later frames tell."""

@@ -119,6 +119,10 @@ class Hindsight:
                 unborn.append(seen)
         return (*exact, *between(missed, pts_ns), *backwards(unborn, pts_ns))
 
+    def sightings(self, track_id: int) -> Sequence[Sighting]:
+        """Those of one track that are remembered, oldest first."""
+        return self._sightings.get(track_id, ())
+
     def reset(self) -> None:
         """Forget everybody."""
         self._sightings.clear()

@@ -2,9 +2,10 @@
 
     nice .venv/bin/python -m scripts.bench.over_mask CLIP [CLIP ...]
 
-A CLIP is a folder of a video and its gt.txt, all of one target. Detector, tracker, hindsight and policy are run as in
-the daemon, every frame looked at. Masks of each frame are painted in the order of the table, and a row is what it adds
-outside every label, as a share of all pixels. Spread is what a mask is wider for not knowing the place for sure.
+A CLIP is a folder of a video and its gt.txt, all of one target. Detector, tracker, hindsight, pursuit and policy are
+run as in the daemon, every frame looked at. Masks of each frame are painted in the order of the table, and a row is
+what it adds outside every label, as a share of all pixels. Spread is what a mask is wider for not knowing the place for
+sure; a box is one around both places of somebody found elsewhere than expected.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from anonymizer.ports import Detector
 from anonymizer.settings.schema import Settings, TargetName
 from anonymizer.studio import RehearsalStudio
 from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
-from anonymizer.types import Detections, RedactionPlan, Size, Track
+from anonymizer.types import Detections, Frame, RedactionPlan, Track
 
 MS = 1_000_000
 ROWS = (
@@ -49,8 +51,7 @@ class Seen:
     """One frame of a clip."""
 
     number: int  # from 1
-    pts_ns: int
-    size: Size
+    frame: Frame
     found: Detections
 
 
@@ -69,12 +70,12 @@ def shares(clip: ClipTruth, frames: Sequence[Seen], settings: Settings) -> Count
     policy, sums = Policy(privacy, settings.redact), Counter[str]()
     believed, lives = _followed(frames, settings)
     for seen, tracks in zip(frames, believed, strict=True):
-        labels = clip.at(seen.number, seen.size).boxes
+        labels = clip.at(seen.number, seen.frame.size).boxes
         sofar: tuple[Track, ...] = ()
         before = 0.0
-        for row, added in zip(ROWS, _rows(tracks, seen.pts_ns, lives), strict=True):
+        for row, added in zip(ROWS, _rows(tracks, seen.frame.pts_ns, lives), strict=True):
             sofar = (*sofar, *added)
-            after = over_mask_share(mask_of_plan(_plan(policy, seen, sofar), seen.size), labels)
+            after = over_mask_share(mask_of_plan(_plan(policy, seen, sofar), seen.frame.size), labels)
             sums[row] += after - before
             before = after
     return sums
@@ -85,26 +86,27 @@ def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Tr
     hold_ns, ahead_ns = settings.privacy.hold_ms * MS, settings.privacy.lookahead_ms * MS
     span_ns = hold_ns + ahead_ns + settings.privacy.max_wait_ms * MS
     tracker, hindsight = Tracker(settings.track, hold_ns), Hindsight(span_ns)
+    pursuit = Pursuit(hindsight, tail_ns=max(hold_ns - ahead_ns, hold_ns // 2))
     lives = Lives({}, {})
-    waiting: list[tuple[int, tuple[Track, ...]]] = []
+    waiting: list[tuple[Frame, tuple[Track, ...]]] = []
     counted: list[tuple[Track, ...]] = []
 
     def release(until_ns: int) -> None:
-        while waiting and waiting[0][0] + ahead_ns <= until_ns:
-            pts_ns, tracks = waiting.pop(0)
-            learnt = (track for track in hindsight.at(pts_ns, ahead_ns) if track.unseen_ns)
-            counted.append((*tracks, *learnt))
+        while waiting and waiting[0][0].pts_ns + ahead_ns <= until_ns:
+            frame, tracks = waiting.pop(0)
+            learnt = [track for track in hindsight.at(frame.pts_ns, ahead_ns) if track.unseen_ns]
+            counted.append(pursuit.placed(frame, (later for later, _ in waiting), tracks, learnt))
 
     for seen in frames:
-        tracks = tracker.update(seen.found, seen.pts_ns)
-        hindsight.record(tracks, seen.pts_ns)
+        tracks = tracker.update(seen.found, seen.frame.pts_ns)
+        hindsight.record(tracks, seen.frame.pts_ns)
         for track in tracks:
             if not track.unseen_ns:
-                lives.first_ns.setdefault(track.track_id, seen.pts_ns)
-                lives.last_ns[track.track_id] = seen.pts_ns
-        waiting.append((seen.pts_ns, tracks))
-        release(seen.pts_ns)
-    release(frames[-1].pts_ns + ahead_ns)
+                lives.first_ns.setdefault(track.track_id, seen.frame.pts_ns)
+                lives.last_ns[track.track_id] = seen.frame.pts_ns
+        waiting.append((seen.frame, tracks))
+        release(seen.frame.pts_ns)
+    release(frames[-1].frame.pts_ns + ahead_ns)
     return counted, lives
 
 
@@ -128,7 +130,7 @@ def _plan(policy: Policy, seen: Seen, tracks: tuple[Track, ...]) -> RedactionPla
     return policy.decide(
         Evidence(
             seq=seen.found.seq,
-            size=seen.size,
+            size=seen.frame.size,
             suspect=False,
             detections=seen.found,
             later=None,
@@ -148,7 +150,7 @@ def look(clip: Path, studio: RehearsalStudio, detector: Detector) -> Iterator[Se
                 frame = source.read()
             except SourceEnded:
                 return
-            yield Seen(number, frame.pts_ns, frame.size, detector.detect(frame))
+            yield Seen(number, frame, detector.detect(frame))
 
 
 def as_lines(sums: Counter[str], frames: int) -> list[str]:

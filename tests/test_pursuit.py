@@ -1,0 +1,158 @@
+"""Whoever is not detected is looked for by how they looked, and masked wide where that does not find them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from anonymizer.track.hindsight import Hindsight
+from anonymizer.track.pursuit import MOST, Pursuit, begin, follow
+from anonymizer.types import U8, Frame, Planes, Target, Track, TrackState
+from tests.fakes import make_frame, make_planes
+
+Box = tuple[float, float, float, float]
+STEP_NS = 40_000_000
+TAIL_NS = 12 * STEP_NS
+WIDE = (30.0, 30.0)
+BACK = np.random.default_rng(1).integers(0, 256, (240, 320), dtype=np.uint8)
+LOOK = cv2.resize(np.random.default_rng(2).integers(0, 256, (8, 8), dtype=np.uint8), (32, 32))
+
+
+def at(x: float, y: float = 100.0) -> Box:
+    return x, y, x + 32, y + 32
+
+
+def scene(x: int | None, y: int = 100) -> U8:
+    """Somebody at a place, or nobody."""
+    luma = BACK.copy()
+    if x is not None:
+        luma[y : y + 32, x : x + 32] = LOOK
+    return luma
+
+
+def frame(seq: int, luma: U8) -> Frame:
+    planes = make_planes(luma.shape[1], luma.shape[0])
+    return make_frame(seq, planes=Planes(luma, planes.u, planes.v))
+
+
+def track(box: Box, *, unseen: int = 0, track_id: int = 1, state: TrackState = TrackState.TENTATIVE) -> Track:
+    """Expected there, `unseen` frames after the last sighting."""
+    return Track(track_id, Target.FACE, box, 0.9, state, unseen * STEP_NS, WIDE if unseen else (0.0, 0.0))
+
+
+def played(pursuit: Pursuit, places: list[int | None], expected: Box, state: TrackState) -> list[Track]:
+    """Seen in the first frame, then expected at a place but not detected."""
+    tracks = []
+    for seq, x in enumerate(places):
+        box = at(float(places[0] or 0)) if not seq else expected
+        tracks += pursuit.placed(frame(seq, scene(x)), [], [track(box, unseen=seq, state=state)], [])
+    return tracks
+
+
+def test_whoever_moves_on_undetected_is_found_and_masked_tightly() -> None:
+    places: list[int | None] = [60, 66, 74, 84, 94, 100]
+    tracks = played(Pursuit(Hindsight(0), TAIL_NS), places, at(60), TrackState.TENTATIVE)
+    assert [each.box[0] for each in tracks] == pytest.approx(places, abs=1.5)
+    assert all(each.spread_px[0] < 5 for each in tracks)
+
+
+def test_of_whoever_was_detected_twice_the_expected_place_is_masked_as_well() -> None:
+    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 66, 72], at(50), TrackState.COASTING)
+    assert last.box[0] == 50
+    assert last.box[2] == pytest.approx(72 + 32, abs=1.5)
+
+
+def test_whoever_is_lost_is_masked_wide_and_stays_lost() -> None:
+    tracks = played(Pursuit(Hindsight(0), TAIL_NS), [60, 60, None, 60], at(60), TrackState.TENTATIVE)
+    assert tracks[1].spread_px[0] < 5
+    assert tracks[2:] == [track(at(60), unseen=2), track(at(60), unseen=3)]
+
+
+def test_a_look_older_than_the_last_sighting_does_not_count() -> None:
+    """The frame of that sighting was left out under load."""
+    pursuit = Pursuit(Hindsight(0), TAIL_NS)
+    pursuit.placed(frame(0, scene(60)), [], [track(at(60))], [])
+    assert pursuit.placed(frame(4, scene(60)), [], [track(at(60), unseen=2)], []) == (track(at(60), unseen=2),)
+
+
+def test_after_the_tail_nobody_is_expected_any_more() -> None:
+    pursuit = Pursuit(Hindsight(0), TAIL_NS)
+    assert len(pursuit.placed(frame(0, BACK), [], [track(at(60), unseen=12)], [])) == 1
+    assert pursuit.placed(frame(0, BACK), [], [track(at(60), unseen=13)], []) == ()
+
+
+def test_a_place_between_two_sightings_replaces_the_expected_one() -> None:
+    hindsight = Hindsight(10**10)
+    for seq in (0, 4):
+        hindsight.record([track(at(60))], seq * STEP_NS)
+    learnt = hindsight.at(2 * STEP_NS, 0)
+    expected = [track(at(90), unseen=2), track(at(200), track_id=2)]
+    placed = Pursuit(hindsight, TAIL_NS).placed(frame(2, BACK), [], expected, learnt)
+    assert [(each.track_id, each.box[0]) for each in placed] == [(2, 200), (1, 60)]
+
+
+@pytest.mark.parametrize("sightings", [1, 2])
+def test_whoever_is_first_seen_later_is_found_in_the_frames_before(sightings: int) -> None:
+    """They come from the left; of two sightings the motion is known, and leads back to 72 as well."""
+    places = [72, 78, 84, 90, 96, 102]
+    frames = [frame(seq, scene(x)) for seq, x in enumerate(places)]
+    hindsight = Hindsight(10**10)
+    for seq in range(4, 4 + sightings):
+        hindsight.record([track(at(places[seq]))], seq * STEP_NS)
+    pursuit = Pursuit(hindsight, TAIL_NS)
+    for seq in range(4):
+        (placed,) = pursuit.placed(frames[seq], frames[seq + 1 :], [], hindsight.at(seq * STEP_NS, 10**10))
+        assert placed.box[0] <= places[seq] + 1.5
+        assert placed.box[2] >= places[seq] + 32 - 1.5
+        assert placed.spread_px[0] < 6
+
+
+def test_before_the_frame_in_which_they_are_hidden_nobody_is_found() -> None:
+    frames = [frame(seq, scene(x)) for seq, x in enumerate([60, 60, None, 60, 60])]
+    hindsight = Hindsight(10**10)
+    hindsight.record([track(at(60))], 4 * STEP_NS)
+    pursuit = Pursuit(hindsight, TAIL_NS)
+    spreads = []
+    for seq in range(4):
+        (placed,) = pursuit.placed(frames[seq], frames[seq + 1 :], [], hindsight.at(seq * STEP_NS, 10**10))
+        spreads.append(placed.spread_px[0] < 5)
+    assert spreads == [False, False, False, True]
+
+
+def test_more_people_than_can_be_looked_for_are_masked_wide() -> None:
+    pursuit, many = Pursuit(Hindsight(0), TAIL_NS), range(MOST + 5)
+    pursuit.placed(frame(0, scene(60)), [], [track(at(60), track_id=who) for who in many], [])
+    placed = pursuit.placed(frame(1, scene(60)), [], [track(at(60), unseen=1, track_id=who) for who in many], [])
+    assert sum(each.spread_px == WIDE for each in placed) == 5
+
+
+@pytest.mark.parametrize("box", [(400.0, 10.0, 430.0, 40.0), (-90.0, 10.0, -50.0, 40.0)], ids=["right", "left"])
+def test_nobody_is_looked_for_outside_the_picture(box: Box) -> None:
+    assert begin(BACK, box, 0) is None
+    chase = begin(scene(60), at(60), 0)
+    assert chase is not None
+    assert follow(replace(chase, box=box), BACK) is None
+
+
+def test_a_wall_has_no_look() -> None:
+    assert begin(np.full((240, 320), 128, np.uint8), at(60), 0) is None
+
+
+@pytest.mark.parametrize("side", [6, 16, 32, 90, 180])
+def test_any_size_is_found_to_a_fraction_of_its_side(side: int) -> None:
+    look = cv2.resize(np.random.default_rng(3).integers(0, 256, (7, 7), dtype=np.uint8), (side, side))
+    shift = max(1, side // 5)
+
+    def picture(x: int) -> U8:
+        luma = np.full((240, 320), 128, np.uint8)
+        luma[20 : 20 + side, x : x + side] = look
+        return luma
+
+    chase = begin(picture(40), (40, 20, 40 + side, 20 + side), 0)
+    assert chase is not None
+    found = follow(chase, picture(40 + shift))
+    assert found is not None
+    assert found.box == pytest.approx((40 + shift, 20, 40 + shift + side, 20 + side), abs=max(0.5, 0.04 * side))
