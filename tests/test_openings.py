@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,6 +68,20 @@ def test_masks_of_what_may_be_in_front_are_whole(track: Track) -> None:
 def test_a_guess_about_a_far_body_is_open_too() -> None:
     track = guess((185.0, 190.0, 230.0, 320.0), target=Target.PERSON)
     assert not is_masked(list(opened([mask(target=Target.PERSON)], [FACE], [], [track])), 140, 150)
+
+
+def test_a_body_that_nobody_saw_beside_the_face_is_masked_where_it_was_and_open_where_it_may_have_gone() -> None:
+    beside = guess((160.0, 90.0, 260.0, 330.0), target=Target.PERSON)
+    regions = list(opened([mask(target=Target.PERSON)], [FACE], [], [beside]))
+    assert not is_masked(regions, 120, 150)
+    assert is_masked(regions, 170, 150)
+    assert is_masked(list(opened([mask(target=Target.PERSON)], [FACE], [], [replace(beside, unseen_ns=0)])), 120, 150)
+
+
+def test_a_guess_whose_head_is_elsewhere_is_open_all_over_the_face() -> None:
+    beside = guess((160.0, 90.0, 500.0, 330.0), target=Target.PERSON)
+    regions = list(opened([mask((60, 80, 540, 340), Target.PERSON)], [FACE], [FAR], [beside]))
+    assert not is_masked(regions, 170, 150)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from anonymizer.types import F32
 NEIGHBOUR = 0.25  # of a face's sides: within that around it there must be no other face of its size
 MUCH_SMALLER = 0.67  # of the height of a face: a smaller one counts only where it lies on it
 MOST_COVERED = 0.1  # of a face
+MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
 
 
 def near(faces: F32, others: F32, reach: F32) -> NDArray[np.bool_]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
 from anonymizer.policy.evidence import Box
-from anonymizer.policy.nearness import MUCH_SMALLER
+from anonymizer.policy.nearness import MOST_HIDDEN, MUCH_SMALLER, covered
 from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Region, Shape, Target, Track
 
@@ -43,15 +45,26 @@ def opened(
 ) -> Iterator[Region]:
     """The regions with openings for the spared faces; `faces` and `tracks` are those of everybody else."""
     for region in regions:
+        if region.outline is not None:
+            yield region
+            continue
         places = [track for track in tracks if track.track_id == region.track_id and _meet(region.box, track.box)]
-        holes = [face for face in spared if _may_open(region, places, face, [*faces, *spared])]
+        touched = [face for face in spared if _meet(region.box, face)]
+        free = [face for face in touched if _is_elsewhere(region, places, face, [*faces, *spared])]
+        guessed = [face for face in touched if face not in free and places and all(_is_guess(t, face) for t in places)]
         parts = [region]
-        for hole in holes:
+        for hole in (*free, *guessed):
             parts = [part for whole in parts for part in _around(whole, hole)]
         yield from parts
-        if holes:  # where a guess begins stays masked, over the opening as well
-            guesses = [track for track in places if any(_is_far_guess(track, hole) for hole in holes)]
-            yield from (dataclasses.replace(region, box=_scaled(track, region.box)) for track in guesses)
+        if guessed:  # where a guess begins stays masked, over the opening as well
+            yield from (dataclasses.replace(region, box=_scaled(track, region.box)) for track in places)
+
+
+def _is_elsewhere(region: Region, places: Sequence[Track], face: Box, faces: Sequence[Box]) -> bool:
+    """Whether a region is of a body, a track's or a mere detection, that has its head elsewhere."""
+    others = [other for other in faces if other != face]
+    boxes = [track.box for track in places] or [region.box]
+    return region.target is Target.PERSON and all(has_head_elsewhere(box, face, others) for box in boxes)
 
 
 def _belongs(face: Box, body: Box) -> bool:
@@ -61,20 +74,12 @@ def _belongs(face: Box, body: Box) -> bool:
     return is_on(face, body) or (is_large and body[1] <= y <= body[3])
 
 
-def _may_open(region: Region, places: Sequence[Track], face: Box, faces: Sequence[Box]) -> bool:
-    """Whether what a region hides, the places of a track or a mere detection, is certainly not where a face is."""
-    if region.outline is not None or not _meet(region.box, face):
-        return False
-    if places and all(_is_far_guess(track, face) for track in places):
-        return True
-    others = [other for other in faces if other != face]
-    boxes = [track.box for track in places] or [region.box]
-    return region.target is Target.PERSON and all(has_head_elsewhere(box, face, others) for box in boxes)
-
-
-def _is_far_guess(track: Track, face: Box) -> bool:
-    """Whether nobody saw a track in this frame, and it is too far away to be in front of a face."""
-    share = FACE_OF_BODY if track.target is Target.PERSON else 1.0
+def _is_guess(track: Track, face: Box) -> bool:
+    """Whether nobody saw a track in this frame, and it is too far away or too far aside to be in front of a face."""
+    is_body = track.target is Target.PERSON
+    if is_body and covered(np.array(face, np.float32), np.array([track.box], np.float32))[0] <= MOST_HIDDEN:
+        return bool(track.unseen_ns)
+    share = FACE_OF_BODY if is_body else 1.0
     return bool(track.unseen_ns) and share * _height(track.box) < MUCH_SMALLER * _height(face)
 
 

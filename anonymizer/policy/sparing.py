@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from anonymizer.geometry import iou_matrix
 from anonymizer.policy.evidence import Box, Evidence
 from anonymizer.policy.ledger import SAME_IOU
-from anonymizer.policy.nearness import MUCH_SMALLER, covered, near
+from anonymizer.policy.nearness import MOST_HIDDEN, MUCH_SMALLER, covered, near
 from anonymizer.policy.openings import as_box, has_head_elsewhere, is_on, opened
 from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Detections, Doubt, Refused, Region, Spared, Target, Track
 
-MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
 
 Flags = NDArray[np.bool_]
