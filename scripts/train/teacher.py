@@ -65,20 +65,25 @@ class OnnxTeacher:
             raise ModelError(f"{path}: not a usable ONNX file: {error}") from error
         self._path = path
         self._classes = classes
+        self._family = ""  # found with the first picture
 
     def find(self, rgb: U8, least: float = LEAST_SCORE) -> Candidates:
         """The whole picture at once; `least` replaces the score from which candidates are told."""
         height, width = (-(-side // MULTIPLE_PX) * MULTIPLE_PX for side in rgb.shape[:2])
         padded = np.zeros((height, width, 3), np.uint8)
         padded[: rgb.shape[0], : rgb.shape[1]] = rgb
-        outputs = self._run(padded)
         size = Size(width, height)
-        name = next((name for name, maker in FAMILIES.items() if maker.columns(size, shapes_of(outputs))), None)
-        if name is None:
-            raise ModelError(f"{self._path}: no known family has the outputs {', '.join(outputs)}")
-        if name in BLUE_FIRST:
-            outputs = self._run(np.ascontiguousarray(padded[..., ::-1]))
-        return make_family(name, size, self._classes).decode(outputs, least)
+        if not self._family:
+            self._family = self._recognise(padded, size)
+        outputs = self._run(np.ascontiguousarray(padded[..., ::-1]) if self._family in BLUE_FIRST else padded)
+        return make_family(self._family, size, self._classes).decode(outputs, least)
+
+    def _recognise(self, padded: U8, size: Size) -> str:
+        outputs = self._run(padded)
+        for name, maker in FAMILIES.items():
+            if maker.columns(size, shapes_of(outputs)):
+                return name
+        raise ModelError(f"{self._path}: no known family has the outputs {', '.join(outputs)}")
 
     def _run(self, picture: U8) -> Mapping[str, F32]:
         names = [each.name for each in self._session.get_outputs()]
