@@ -359,13 +359,15 @@ def test_nobody_shows_whatever_the_detector_misses_within_look_ahead_and_hold(
 ) -> None:
     rig = Rig(answer_ms=answer_ms)
     last_chance = {each.born + LOOKAHEAD_FRAMES for each in people}  # passed over, it would be a miss too many
+    looked_at: list[int] = []
     for seq in range(LENGTH):
         boxes = [each.at(seq) for each in people if seq >= each.born and each.seen[seq - each.born]]
         is_busy = seq in passed_over and seq - 1 not in passed_over and seq not in last_chance
+        looked_at += [] if is_busy else [seq]
         rig.play(seq, None if is_busy else make_detections(*boxes, seq=seq), planes=scene(people, seq))
     rig.finish()
     assert [frame.seq for frame in rig.frames()] == list(range(LENGTH))
-    last_seen = {each: max(n for n in range(LENGTH) if n >= each.born and each.seen[n - each.born]) for each in people}
+    last_seen = {each: max(n for n in looked_at if n >= each.born and each.seen[n - each.born]) for each in people}
     exposed = [
         (frame.seq, each)
         for frame in rig.frames()

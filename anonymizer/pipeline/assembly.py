@@ -41,8 +41,6 @@ def make_core(
 
     `permit` says who may stay visible, None: nobody.
     """
-    # Whoever the look-ahead does not show again will be away for that much longer: no gap of up to hold_ms is bare.
-    tail_ms = max(privacy.hold_ms - privacy.effective_lookahead_ms, privacy.hold_ms // 2)
     is_strict = privacy.mode is Mode.STRICT
     remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
     hindsight = Hindsight(span_ns=remembered_ms * _MS)
@@ -51,7 +49,7 @@ def make_core(
         submit=submit,
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,
-        pursuit=None if is_strict else Pursuit(hindsight, tail_ns=tail_ms * _MS),
+        pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),
         policy=Policy(privacy, redact),
         governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
         viewpoint=Viewpoint(),

@@ -347,7 +347,7 @@ class CameraCore:
         try:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
-            if self._pursuit is not None:
+            if self._pursuit is not None and basis.detections is not None:  # else nothing vouches for who is gone
                 tracks = self._pursuit.placed(frame, (held.frame for held in self._ring), basis.tracks, learnt)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()

@@ -172,6 +172,15 @@ class PrivacySettings(Section):
         """How long frames are held in this mode."""
         return 0 if self.mode is Mode.LIVE else self.lookahead_ms
 
+    @property
+    def tail_ms(self) -> int:
+        """How long somebody counts whom the look-ahead does not show again.
+
+        The look-ahead is masked before a next sighting: together no gap of up to hold_ms is bare, passed over frames at
+        its ends included.
+        """
+        return min(self.hold_ms, max(self.hold_ms - self.effective_lookahead_ms, self.hold_ms // 2) + self.max_wait_ms)
+
 
 class CameraSettings(Section):
     """One camera and its outputs."""

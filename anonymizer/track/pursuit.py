@@ -70,7 +70,9 @@ class Pursuit:
         for track in tracks:
             chase = self._ahead.get(track.track_id)
             if not track.unseen_ns:
-                chase = begin(luma, track.box, pts_ns) if len(chased) < MOST else None
+                known = self._hindsight.sightings(track.track_id)
+                is_last = not known or known[-1].pts_ns <= pts_ns  # or the way to the next one is known
+                chase = begin(luma, track.box, pts_ns) if is_last and len(chased) < MOST else None
             elif chase is not None:
                 chase = follow(chase, luma) if chase.seen_ns == pts_ns - track.unseen_ns else None
             if chase is not None:

@@ -86,7 +86,7 @@ def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Tr
     hold_ns, ahead_ns = settings.privacy.hold_ms * MS, settings.privacy.lookahead_ms * MS
     span_ns = hold_ns + ahead_ns + settings.privacy.max_wait_ms * MS
     tracker, hindsight = Tracker(settings.track, hold_ns), Hindsight(span_ns)
-    pursuit = Pursuit(hindsight, tail_ns=max(hold_ns - ahead_ns, hold_ns // 2))
+    pursuit = Pursuit(hindsight, tail_ns=settings.privacy.tail_ms * MS)
     lives = Lives({}, {})
     waiting: list[tuple[Frame, tuple[Track, ...]]] = []
     counted: list[tuple[Track, ...]] = []
