@@ -357,8 +357,8 @@ def test_the_command_measures_a_committed_model_whole_and_tiled(
     assert main(["evaluate", "detect", str(faces), "--limit", "1", *models]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("1 pictures, 1 faces")
-    assert lines[4].startswith("| centerface-float32    | 0.2 |")
-    assert lines[5].startswith("| centerface-float32@16 | 0.2 |")
+    assert lines[4].startswith("| centerface-float32    | 0.15 |")
+    assert lines[5].startswith("| centerface-float32@16 | 0.15 |")
     assert lines[-1].startswith("| centerface-float32@16, leak |")
 
 

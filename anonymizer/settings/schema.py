@@ -144,7 +144,7 @@ class PrivacySettings(Section):
     max_detection_age_ms: int = Field(default=400, ge=0, le=5000)
     lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held for what later ones tell
     max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection beyond that
-    hold_ms: int = Field(default=1000, ge=0, le=10000)  # how long a track masks while unseen
+    hold_ms: int = Field(default=1000, ge=0, le=10000)  # longest gap between two sightings that stays masked
 
     @field_validator("targets")
     @classmethod

@@ -53,10 +53,10 @@ class Pursuit:
         """Everybody who counts in this frame, where it shows them.
 
         `later`: the frames held after it, in order; `expected`: the tracker's tracks; `learnt`: the hindsight's.
-        A place between two sightings is surer than the one expected, and replaces it.
+        Between two sightings the place expected counts beside the one between them: a sighting may be somebody else's.
         """
         told = {track.track_id for track in learnt}
-        born = [track for track in expected if track.track_id not in told and track.unseen_ns <= self._tail_ns]
+        born = [track for track in expected if track.track_id in told or track.unseen_ns <= self._tail_ns]
         histories = [(track, self._hindsight.sightings(track.track_id)) for track in learnt]
         missed = [track for track, sightings in histories if sightings[0].pts_ns <= frame.pts_ns]
         unborn = [(track, sightings) for track, sightings in histories if sightings[0].pts_ns > frame.pts_ns]
