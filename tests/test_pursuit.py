@@ -141,7 +141,12 @@ def test_a_wall_has_no_look() -> None:
     assert begin(np.full((240, 320), 128, np.uint8), at(60), 0) is None
 
 
-@pytest.mark.parametrize("side", [6, 16, 32, 90, 180])
+def test_whoever_is_small_is_masked_wide() -> None:
+    assert begin(scene(60), (60, 100, 60 + 20, 100 + 28), 0) is None  # 23.7 px
+    assert begin(scene(60), (60, 100, 60 + 21, 100 + 28), 0) is not None
+
+
+@pytest.mark.parametrize("side", [24, 32, 90, 180])
 def test_any_size_is_found_to_a_fraction_of_its_side(side: int) -> None:
     look = cv2.resize(np.random.default_rng(3).integers(0, 256, (7, 7), dtype=np.uint8), (side, side))
     shift = max(1, side // 5)

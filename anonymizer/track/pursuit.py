@@ -2,7 +2,8 @@
 
 Normalised cross-correlation (Lewis, "Fast normalized cross-correlation", 1995) with the patch of the sighting, frame by
 frame, in a window that moves along. What it finds is not believed alone: of whoever was detected twice or more, the
-place where the motion leads is masked as well. Whoever is lost keeps the wide mask of somebody whose place is unknown.
+place where the motion leads is masked as well. Whoever is lost keeps the wide mask of somebody whose place is unknown,
+and so does whoever is small: little tells them from their surroundings, and their wide mask hides little.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Box = tuple[float, float, float, float]
 
 PATCH = 16.0  # pixels of a patch, the geometric mean of its sides; a window has REACH more on each side
 REACH = 8  # so far somebody may move within it from one frame to the next, beside moving on as before
+LEAST_PX = 24.0  # of whoever is looked for, the geometric mean of the sides; with smaller ones more leaks
 LIKENESS = 0.7  # least correlation with the patch; 1: the same picture but for brightness and contrast
 LEAST_CONTRAST = 4.0  # standard deviation of luma in a patch that can be told from its surroundings
 SPREAD = 0.07  # one sigma of a found place, of the longer side
@@ -106,9 +108,11 @@ class Pursuit:
 
 
 def begin(luma: U8, box: Box, seen_ns: int) -> _Chase | None:
-    """What somebody in the box looks like; None if there is nothing to tell it by."""
+    """What somebody in the box looks like; None if there is too little to tell it by."""
     x1, y1, x2, y2 = box
     scale = float(np.sqrt(max(x2 - x1, 1.0) * max(y2 - y1, 1.0))) / PATCH
+    if scale < LEAST_PX / PATCH:
+        return None
     width, height = (max(4, round(side / scale)) for side in (x2 - x1, y2 - y1))
     patch = _cut(luma, ((x1 + x2) / 2, (y1 + y2) / 2), scale, (width, height))
     if patch is None or patch.std() < LEAST_CONTRAST:
