@@ -8,7 +8,7 @@ and so does whoever is small: little tells them from their surroundings, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import cv2
@@ -39,6 +39,18 @@ class _Chase:
     step_px: tuple[float, float] = (0.0, 0.0)  # from the frame before to this one
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A frame and whoever was detected in it: what they look like is asked only of those who are missed in the next."""
+
+    frame: Frame
+    tracks: Mapping[int, Track]
+
+    def chase(self, track_id: int) -> _Chase | None:
+        track = self.tracks.get(track_id)
+        return None if track is None else begin(self.frame.planes.y, track.box, self.frame.pts_ns)
+
+
 class Pursuit:
     """One camera's; used by one thread, which hands over each frame that it releases, in order."""
 
@@ -46,7 +58,8 @@ class Pursuit:
         """`tail_ns`: how long after the last sighting somebody counts whom the look-ahead does not show again."""
         self._hindsight = hindsight
         self._tail_ns = tail_ns
-        self._ahead: dict[int, _Chase] = {}  # by track, as of the newest frame released
+        self._newest: _Seen | None = None  # the newest frame released
+        self._ahead: dict[int, _Chase] = {}  # by track, as of that frame
         self._behind: dict[int, dict[int, Box]] = {}  # by track and PTS, in frames before its first sighting
 
     def placed(
@@ -62,26 +75,28 @@ class Pursuit:
         histories = [(track, self._hindsight.sightings(track.track_id)) for track in learnt]
         missed = [track for track, sightings in histories if sightings[0].pts_ns <= frame.pts_ns]
         unborn = [(track, sightings) for track, sightings in histories if sightings[0].pts_ns > frame.pts_ns]
-        return (*self._onwards(frame, born), *missed, *self._backwards(frame, later, unborn))
+        return (*self._onwards(frame, born, told), *missed, *self._backwards(frame, later, unborn))
 
-    def _onwards(self, frame: Frame, tracks: Sequence[Track]) -> list[Track]:
-        """Those unseen since an earlier frame where they are found."""
-        pts_ns, luma = frame.pts_ns, frame.planes.y
+    def _onwards(self, frame: Frame, tracks: Sequence[Track], told: Set[int]) -> list[Track]:
+        """Those unseen since an earlier frame where they are found; nobody begins to be looked for who is `told` of."""
+        before, self._newest = (
+            self._newest,
+            _Seen(frame, {each.track_id: each for each in tracks if not each.unseen_ns}),
+        )
         chased: dict[int, _Chase] = {}
         placed = []
         for track in tracks:
-            chase = self._ahead.get(track.track_id)
-            if not track.unseen_ns:
-                known = self._hindsight.sightings(track.track_id)
-                is_last = not known or known[-1].pts_ns <= pts_ns  # or the way to the next one is known
-                chase = begin(luma, track.box, pts_ns) if is_last and len(chased) < MOST else None
-            elif chase is not None:
-                chase = follow(chase, luma) if chase.seen_ns == pts_ns - track.unseen_ns else None
-            if chase is not None:
-                chased[track.track_id] = chase
-            if chase is None or not track.unseen_ns:
+            chase = None
+            if track.unseen_ns and len(chased) < MOST:
+                chase = self._ahead.get(track.track_id)
+                if chase is None and track.track_id not in told:
+                    chase = before.chase(track.track_id) if before is not None else None
+                if chase is not None:
+                    chase = follow(chase, frame.planes.y) if chase.seen_ns == frame.pts_ns - track.unseen_ns else None
+            if chase is None:
                 placed.append(track)
             else:
+                chased[track.track_id] = chase
                 placed.append(_at(track, chase.box, is_known=track.state is not TrackState.TENTATIVE))
         self._ahead = chased
         return placed
