@@ -22,6 +22,7 @@ LAYERS = {
     "anonymizer.errors": LEAF,
     "anonymizer.clock": LEAF,
     "anonymizer.backoff": LEAF,
+    "anonymizer.rate": LEAF,
     "anonymizer.lifecycle": LEAF,
     "anonymizer.ports": LEAF,
     "anonymizer.gstreamer": LEAF,

@@ -16,6 +16,7 @@ from anonymizer.policy import Evidence, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
+from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
@@ -75,6 +76,7 @@ class Rig:
         redactor: type[Redactor] = Redactor,
         viewpoint: type[Viewpoint] = Viewpoint,
         privacy: PrivacySettings | None = None,
+        looks_per_s: float | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
@@ -86,6 +88,7 @@ class Rig:
         self.core = CameraCore(
             "cam",
             submit=lambda frame: self.asked.append(frame.seq),
+            looks=RateLimit(looks_per_s),
             tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
             hindsight=hindsight,
             pursuit=Pursuit(hindsight, tail_ns=privacy.hold_ms * MS),
@@ -164,6 +167,17 @@ def test_a_frame_that_was_passed_over_is_masked_where_the_next_detection_saw_som
     rig.found(2, FACE)
     assert rig.story() == [(0, None), (1, None), (2, None)]
     assert masked(rig.out[1], (45, 40, 75, 70))
+
+
+def test_frames_beyond_the_looks_a_second_are_never_asked_about_and_masked_as_passed_over() -> None:
+    rig = Rig(looks_per_s=12.5)
+    for seq in range(5):
+        rig.frame(seq)
+    assert rig.asked == [0, 2, 4]
+    for seq, boxes in ((0, ()), (2, (FACE,)), (4, ())):
+        rig.found(seq, *boxes)
+    assert [reason for _, reason in rig.story()] == [None] * 5
+    assert [masked(frame, (45, 40, 75, 70)) for frame in rig.out] == [False, True, True, True, True]
 
 
 def test_frames_that_were_passed_over_before_the_first_detection_are_masked_whole() -> None:

@@ -21,11 +21,12 @@ from pydantic import SecretStr
 from anonymizer.capture.faults import explain, silent
 from anonymizer.capture.planes import PlaneReader
 from anonymizer.capture.suspicion import Cadence, SuspicionGate
-from anonymizer.capture.timeline import RateLimit, Timeline
+from anonymizer.capture.timeline import Timeline
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded, SourceError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
+from anonymizer.rate import RateLimit
 from anonymizer.types import Frame, Outcome, Size, Stage
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Timestamps that always grow, whatever the camera sends, and a rate that never exceeds a limit."""
+"""Timestamps that always grow, whatever the camera sends."""
 
 from __future__ import annotations
 
@@ -38,24 +38,3 @@ class Timeline:
             self._offset_ns = guessed_ns - pts_ns
             return guessed_ns
         return placed_ns
-
-
-class RateLimit:
-    """Lets at most `max_fps` pictures a second of stream time pass, evenly."""
-
-    _SLACK_NS = 2_000_000  # timestamps are rounded to ticks of the stream
-
-    def __init__(self, max_fps: float | None) -> None:
-        self._interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
-        self._due_ns: int | None = None
-
-    def passes(self, pts_ns: int) -> bool:
-        """True when the picture shall be delivered; timestamps must grow."""
-        if self._due_ns is None:
-            self._due_ns = pts_ns
-        if pts_ns + self._SLACK_NS < self._due_ns:
-            return False
-        self._due_ns += self._interval_ns
-        if self._due_ns <= pts_ns:
-            self._due_ns = pts_ns + self._interval_ns
-        return True

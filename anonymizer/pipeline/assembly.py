@@ -14,6 +14,7 @@ from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
+from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.track.hindsight import Hindsight
@@ -47,6 +48,7 @@ def make_core(
     return CameraCore(
         camera_id,
         submit=submit,
+        looks=RateLimit(track.looks_per_s),
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,
         pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),

@@ -20,6 +20,7 @@ from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
+from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
@@ -67,6 +68,7 @@ class CameraCore:
         camera_id: str,
         *,
         submit: Callable[[Frame], None],
+        looks: RateLimit,
         tracker: Tracker,
         hindsight: Hindsight,
         pursuit: Pursuit | None,
@@ -86,11 +88,12 @@ class CameraCore:
     ) -> None:
         """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together.
 
-        `pursuit` finds whoever is not detected, `vigil` watches what attention sees, `alarms` keeps what the audit
-        found; None: it counts for nothing here.
+        `looks` chooses the frames that the models are asked about. `pursuit` finds whoever is not detected, `vigil`
+        watches what attention sees, `alarms` keeps what the audit found; None: it counts for nothing here.
         """
         self._camera_id = camera_id
         self._submit = submit
+        self._looks = looks
         self._tracker = tracker
         self._hindsight = hindsight
         self._pursuit = pursuit
@@ -137,7 +140,7 @@ class CameraCore:
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
-        if not frame.suspect and not has_moved:
+        if not frame.suspect and not has_moved and self._looks.passes(frame.pts_ns):
             self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
             while len(self._asked) > _ASKED_BOUND:
                 self._asked.popitem(last=False)
