@@ -47,7 +47,7 @@ def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None
     Raises ValueError if the box is not finite or is inside out: nobody knows then what it was meant to hide.
     """
     x1, y1, x2, y2 = box
-    if not all(map(math.isfinite, box)) or x2 < x1 or y2 < y1:
+    if not (0 <= x2 - x1 < math.inf and 0 <= y2 - y1 < math.inf):  # so it is with NaN, and with infinite sides
         raise ValueError(f"a region has the impossible box {box}")
     left, top = math.floor(x1 / 2), math.floor(y1 / 2)
     right, bottom = max(math.ceil(x2 / 2), left + 1), max(math.ceil(y2 / 2), top + 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
-from anonymizer.redact.effect import Cover, Patch
+from anonymizer.redact.effect import Cover, Patch, cover_of
 from anonymizer.redact.grid import average, make_grid, rounded
 from anonymizer.types import U8
 
@@ -21,22 +23,17 @@ class Blur:
 
     def cover(self, patch: Patch) -> Cover:
         """The blend; in luma every second row is enough, for nothing in it is fine."""
-        y, u, v = self._blended(patch)
         height, width = patch.area.height, patch.area.width
-        return Cover(_enlarged(y, 2 * width, height), _enlarged(u, width, height), _enlarged(v, width, height))
+        lines = np.empty((height, 4 * width), np.uint8)
+        planes = lines[:, : 2 * width], lines[:, 2 * width : 3 * width], lines[:, 3 * width :]
+        for cells, plane in zip(self._blended(patch), planes, strict=True):
+            cv2.resize(cells, plane.shape[::-1], plane, 0, 0, cv2.INTER_LINEAR)
+        return cover_of(lines)
 
     def _blended(self, patch: Patch) -> U8:
-        """The means after a small blur, rounded (3, rows, columns); all planes at once, their outer rows doubled."""
+        """The means after a small blur, rounded: Y, U, V (3, rows, columns)."""
         grid = make_grid(patch.area, self._cells)
-        stack = np.empty((3, grid.rows + 2, grid.columns), np.uint8)
-        average(patch.planes, grid, stack[:, 1:-1])
-        stack[:, 0], stack[:, -1] = stack[:, 1], stack[:, -2]
-        flat = stack.reshape(-1, grid.columns)
-        cv2.GaussianBlur(flat, (3, 3), 0, dst=flat, borderType=cv2.BORDER_REPLICATE)
-        return rounded(stack)[:, 1:-1]
-
-
-def _enlarged(cells: U8, width: int, height: int) -> U8:
-    enlarged = np.empty((height, width), np.uint8)
-    cv2.resize(cells, (width, height), dst=enlarged, interpolation=cv2.INTER_LINEAR)
-    return enlarged
+        means = average(patch.picture, patch.area, grid)
+        cells = cast(U8, cv2.merge(means))  # planes as channels, so that none blurs into another
+        cv2.GaussianBlur(cells, (3, 3), 0, cells, 0, cv2.BORDER_REPLICATE)
+        return rounded(cells.transpose(2, 0, 1))

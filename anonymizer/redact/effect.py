@@ -5,43 +5,46 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
 from anonymizer.types import U8, Colour, Planes
+
+Pairs = NDArray[np.uint16]
 
 
 class Patch(NamedTuple):
     """The visible part of one region, and what lies around it."""
 
-    planes: Planes  # the region's own pixels: views of `picture`
     picture: Planes  # the whole picture as it is by now
-    area: Area
+    area: Area  # of the patch
     colour: Colour
     track: tuple[int, int] | None  # epoch and number of the track that the region follows
 
-    def cut(self, picture: Planes) -> Planes:
-        """The same part of another picture of this size."""
-        return cut(picture, self.area)
-
 
 class Cover(NamedTuple):
-    """What hides a patch, as large as it; luma may come in half the rows, each of which then stands for two."""
+    """What hides a patch: four arrays of its size in chroma pixels; two pixels of luma, side by side, are as one."""
 
-    y: U8
+    even: Pairs  # every second row of luma, from the first
+    odd: Pairs  # and those between
     u: U8
     v: U8
 
-    @property
-    def luma_rows(self) -> tuple[U8, U8]:
-        """What hides the even rows of luma, and what the odd ones."""
-        halved = self.y.shape[0] == self.u.shape[0]
-        return (self.y, self.y) if halved else (self.y[0::2], self.y[1::2])
+    def cut(self, area: Area) -> Cover:
+        """Views of the visible part of an area of what hides a whole picture."""
+        x1, y1, x2, y2 = area.x1, area.y1, area.x2, area.y2
+        return Cover(
+            self.even[y1:y2, x1:x2],
+            self.odd[y1:y2, x1:x2],
+            self.u[y1:y2, x1:x2],
+            self.v[y1:y2, x1:x2],
+        )
 
     def planes(self) -> Planes:
-        """A copy with all rows of luma."""
-        even, odd = self.luma_rows
-        luma = np.stack((even, odd), axis=1).reshape(-1, even.shape[1])
-        return Planes(luma, self.u.copy(), self.v.copy())
+        """A copy in planes."""
+        height, width = self.u.shape
+        luma = np.stack((self.even, self.odd), axis=1).view(np.uint8)
+        return Planes(luma.reshape(2 * height, 2 * width), self.u.copy(), self.v.copy())
 
 
 class PatchEffect(Protocol):
@@ -50,6 +53,18 @@ class PatchEffect(Protocol):
     def cover(self, patch: Patch) -> Cover:
         """What to lay over the patch, which stays as it is."""
         ...
+
+
+def cover_of(lines: U8) -> Cover:
+    """The cover whose Y, U and V lie side by side (height, 2 + 1 + 1 widths); each row of luma stands for two."""
+    width = lines.shape[1] // 4
+    luma = pairs(lines)[:, :width]
+    return Cover(luma, luma, lines[:, 2 * width : 3 * width], lines[:, 3 * width :])
+
+
+def pairs(plane: U8) -> Pairs:
+    """A view in which two pixels are one."""
+    return plane.view(np.uint16)
 
 
 def cut(picture: Planes, area: Area) -> Planes:

@@ -9,8 +9,8 @@ import numpy as np
 from anonymizer.redact.area import Area
 from anonymizer.types import F32, U8
 
-REMEMBERED = 1024
-REMEMBERED_PX = 8192  # chroma pixels: faces of 180 px and less; 8 MiB at most
+REMEMBERED = 2048
+REMEMBERED_PX = 8192  # chroma pixels: faces of 180 px and less; 16 MiB at most
 
 
 def ellipse_stencil(area: Area) -> U8:
@@ -25,8 +25,7 @@ def ellipse_stencil(area: Area) -> U8:
 
 
 def _draw(left: int, top: int, width: int, height: int, full_width: int, full_height: int) -> U8:
-    across = _distance(left, width, full_width)
-    inside: U8 = (across < 1 - _distance(top, height, full_height)[:, None]).view(np.uint8)
+    inside: U8 = (_distance(left, width, full_width) < _room(top, height, full_height)).view(np.uint8)
     inside.flags.writeable = False
     return inside
 
@@ -44,3 +43,11 @@ def _distance(start: int, count: int, full_count: int) -> F32:
     nearest *= nearest
     nearest.flags.writeable = False
     return nearest
+
+
+@functools.lru_cache(maxsize=1024)
+def _room(start: int, count: int, full_count: int) -> F32:
+    """What the other direction's squared distance must stay below, (count, 1)."""
+    room = 1 - _distance(start, count, full_count)[:, None]
+    room.flags.writeable = False
+    return room

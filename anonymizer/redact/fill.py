@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from anonymizer.redact.area import Area
 from anonymizer.redact.colour import levels_of
-from anonymizer.redact.effect import Cover, Patch
+from anonymizer.redact.effect import Cover, Patch, cover_of
 from anonymizer.redact.grid import rounded
 from anonymizer.types import U8, Planes
 
@@ -25,9 +26,9 @@ class Fill:
         levels = _surround(patch.picture, patch.area) if self._rgb is None else None
         y, u, v = levels or levels_of(self._rgb or BLACK, patch.colour)
         height, width = patch.area.height, patch.area.width
-        chroma = np.empty((2, height, width), np.uint8)
-        chroma[0], chroma[1] = u, v
-        return Cover(np.full((height, 2 * width), y, np.uint8), chroma[0], chroma[1])
+        lines = np.empty((height, 4 * width), np.uint8)
+        lines[:, : 2 * width], lines[:, 2 * width : 3 * width], lines[:, 3 * width :] = y, u, v
+        return cover_of(lines)
 
 
 def _surround(picture: Planes, area: Area) -> tuple[int, int, int] | None:
@@ -40,6 +41,6 @@ def _surround(picture: Planes, area: Area) -> tuple[int, int, int] | None:
 def _rim_mean(plane: U8, area: Area, scale: int) -> int:
     x1, y1, x2, y2 = (scale * side for side in (area.x1, area.y1, area.x2, area.y2))
     left, top, right, bottom = max(x1 - RIM, 0), max(y1 - RIM, 0), x2 + RIM, y2 + RIM
-    strips = (plane[top:y1, left:right], plane[y2:bottom, left:right], plane[y1:y2, left:x1], plane[y1:y2, x2:right])
-    total = sum(int(strip.sum(dtype=np.int64)) for strip in strips)
-    return int(rounded(np.uint8(total // sum(strip.size for strip in strips))))
+    outer, inner = plane[top:bottom, left:right], plane[y1:y2, x1:x2]
+    total = int(cv2.sumElems(outer)[0] - cv2.sumElems(inner)[0])  # whole numbers: nothing of the inner ones is left
+    return int(rounded(np.uint8(total // (outer.size - inner.size))))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
-from anonymizer.redact.effect import Cover
+from anonymizer.redact.effect import Cover, cover_of
 from anonymizer.types import U8, Planes
 
 MIN_CELL = 2  # chroma pixels, 4 luma pixels: in a smaller cell single pixels would survive
@@ -26,11 +26,11 @@ class Grid(NamedTuple):
 
     columns: int
     rows: int
-    cell_width: int
-    cell_height: int
     left: int  # where the first cell starts
     top: int
-    step: int  # every n-th row of chroma is sampled; divides cell_height
+    right: int  # where the last cell ends
+    bottom: int
+    step: int  # every n-th row of chroma is sampled; divides the height of a cell
     luma_step: int  # the same of luma, of whose many rows no more are sampled
 
 
@@ -56,27 +56,30 @@ def _grid(width: int, height: int, full_width: int, full_height: int, cells: int
     cell_height -= cell_height % step
     left, top = (width - columns * cell_width) // 2, (height - rows * cell_height) // 2
     luma_step = 2 * step if cell_height >= SAMPLE_ROWS else step
-    return Grid(columns, rows, cell_width, cell_height, left, top, step, luma_step)
+    right, bottom = left + columns * cell_width, top + rows * cell_height
+    return Grid(columns, rows, left, top, right, bottom, step, luma_step)
 
 
-def average(planes: Planes, grid: Grid, means: U8) -> None:
-    """Write the mean of each cell of a patch: Y, U, V (3, rows, columns)."""
-    left, right = grid.left, grid.left + grid.columns * grid.cell_width
-    top, bottom = grid.top, grid.top + grid.rows * grid.cell_height
-    size = grid.columns, grid.rows
-    luma = planes.y[2 * top : 2 * bottom : grid.luma_step, 2 * left : 2 * right]
-    cv2.resize(luma, size, dst=means[0], interpolation=cv2.INTER_AREA)
-    for plane, mean in ((planes.u, means[1]), (planes.v, means[2])):
-        cv2.resize(plane[top : bottom : grid.step, left:right], size, dst=mean, interpolation=cv2.INTER_AREA)
+def average(picture: Planes, area: Area, grid: Grid) -> tuple[U8, U8, U8]:
+    """The mean of each cell of an area of a picture: Y, U and V, each (rows, columns)."""
+    columns, rows, left, top, right, bottom, step, luma_step = grid
+    left, top, right, bottom = area.x1 + left, area.y1 + top, area.x1 + right, area.y1 + bottom
+    return (
+        _means(picture.y[2 * top : 2 * bottom : luma_step, 2 * left : 2 * right], columns, rows),
+        _means(picture.u[top:bottom:step, left:right], columns, rows),
+        _means(picture.v[top:bottom:step, left:right], columns, rows),
+    )
+
+
+def _means(plane: U8, columns: int, rows: int) -> U8:
+    return cast(U8, cv2.resize(plane, (columns, rows), None, 0, 0, cv2.INTER_AREA))
 
 
 def spread(cells: U8, area: Area) -> Cover:
-    """Cells (rows, 3, columns) of Y, U and V all over a patch; all of about the same size."""
-    rows, planes, columns = cells.shape
-    width = area.width
-    lines = cells.reshape(rows, planes * columns).take(_owners_of_line(width, columns), axis=1)
-    packed = lines.take(_owners(area.height, rows), axis=0)
-    return Cover(packed[:, : 2 * width], packed[:, 2 * width : 3 * width], packed[:, 3 * width :])
+    """Cells of Y, U and V, side by side (rows, 3 * columns), all over a patch; all of about the same size."""
+    rows, columns = cells.shape
+    lines = cells.take(_owners_of_line(area.width, columns // 3), axis=1)
+    return cover_of(lines.take(_owners(area.height, rows), axis=0))
 
 
 @functools.lru_cache(maxsize=1024)

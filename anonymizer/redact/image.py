@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area
 from anonymizer.redact.colour import yuv_of
-from anonymizer.redact.effect import Cover, Patch, PatchEffect
+from anonymizer.redact.effect import Cover, Patch, PatchEffect, pairs
 from anonymizer.types import F32, U8, Colour
 
 F64 = NDArray[np.float64]
@@ -56,12 +56,13 @@ class Image:
         """The picture on the ground."""
         out = self._ground.cover(patch).planes()
         sizes, area = self._sizes(patch.colour), patch.area
-        for index, (target, scale) in enumerate(((out.y, 2), (out.u, 1), (out.v, 1))):
+        for scale, indices, targets in ((2, (0,), (out.y,)), (1, (1, 2), (out.u, out.v))):
             drawing, fit = _fitting(sizes, area, scale)
-            opacity = _placed(drawing.opacity, fit, target)
-            levels = _placed(drawing.yuv[index], fit, target)
-            target[...] = cv2.blendLinear(levels, target, *_weights(opacity))
-        return Cover(out.y, out.u, out.v)
+            weights = _weights(_placed(drawing.opacity, fit, targets[0]))
+            for index, target in zip(indices, targets, strict=True):
+                target[...] = cv2.blendLinear(_placed(drawing.yuv[index], fit, target), target, *weights)
+        luma = pairs(out.y)
+        return Cover(luma[0::2], luma[1::2], out.u, out.v)
 
     def _draw(self, colour: Colour) -> tuple[_Drawing, ...]:
         """The picture at its size, at half of it, at a quarter, and so on."""

@@ -56,6 +56,4 @@ class Mosaic:
 
     def _average(self, patch: Patch) -> U8:
         grid = make_grid(patch.area, self._cells)
-        means = np.empty((grid.rows, 3, grid.columns), np.uint8)
-        average(patch.planes, grid, means.swapaxes(0, 1))
-        return rounded(means)
+        return rounded(np.concatenate(average(patch.picture, patch.area, grid), axis=1))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from anonymizer.redact.effect import Cover, Patch
-from anonymizer.types import U8, Planes
+from anonymizer.redact.effect import Cover, Patch, pairs
+from anonymizer.types import U8
 
 LUMA = (16, 236)  # from, up to but not including
 CHROMA = (96, 160)
@@ -21,18 +20,17 @@ class Noise:
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng()  # without a seed it asks the operating system
-        self._sheet: Planes | None = None
+        self._sheet: Cover | None = None
 
     def cover(self, patch: Patch) -> Cover:
         """A part of the sheet."""
-        if self._sheet is None or self._sheet.size != patch.picture.size:
+        if self._sheet is None or self._sheet.u.shape != patch.picture.u.shape:
             self._sheet = self._draw(*patch.picture.u.shape)
-        source = patch.cut(self._sheet)
-        return Cover(source.y, source.u, source.v)
+        return self._sheet.cut(patch.area)
 
-    def _draw(self, height: int, width: int) -> Planes:
+    def _draw(self, height: int, width: int) -> Cover:
         def plane(span: tuple[int, int]) -> U8:
             return self._rng.integers(*span, (height, width), dtype=np.uint8)
 
-        luma = cv2.resize(plane(LUMA), (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
-        return Planes(np.asarray(luma, np.uint8), plane(CHROMA), plane(CHROMA))
+        luma = pairs(plane(LUMA).repeat(2, axis=1))
+        return Cover(luma, luma, plane(CHROMA), plane(CHROMA))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from anonymizer.redact.area import Area, grown, make_area, whole_area
 from anonymizer.redact.blur import Blur
+from anonymizer.redact.canvas import Canvas
 from anonymizer.redact.colour import rgb_of
-from anonymizer.redact.effect import Cover, Patch, PatchEffect, cut
+from anonymizer.redact.effect import Patch, PatchEffect, cut
 from anonymizer.redact.fill import Fill
 from anonymizer.redact.image import Image
 from anonymizer.redact.mosaic import Mosaic
@@ -68,13 +67,13 @@ class Redactor:
         nothing else changes. A plan that was made for another frame, or has a box that is not finite or inside out,
         masks the whole frame. Raises ValueError if the planes are not 4:2:0 with even sides.
         """
-        _check(frame.planes)
+        size = _checked(frame.planes)
         if plan.whole_frame is not None:
             return self._redact_whole(frame, plan.whole_frame)
         if plan.seq != frame.seq:
             return self._redact_whole(frame, Reason.POLICY_FAILED)
         try:
-            areas = [(region, make_area(region.box, frame.size)) for region in plan.regions]
+            areas = [(region, make_area(region.box, size)) for region in plan.regions]
         except ValueError:
             return self._redact_whole(frame, Reason.POLICY_FAILED)
         # Then large before small, so that a face's own mask shows on its person's. No order can reveal anything:
@@ -83,96 +82,67 @@ class Redactor:
             ((region, area) for region, area in areas if area is not None),
             key=lambda item: (_STRENGTH[item[0].effect], -item[1].width * item[1].height),
         )
-        i420, planes = _allocate(frame.size)
-        planes.y[...], planes.u[...], planes.v[...] = frame.planes.y, frame.planes.u, frame.planes.v
+        canvas = Canvas(size)
+        canvas.copy(frame.planes)
         for region, area in visible:
-            self._paint(planes, frame, region, area)
+            self._paint(canvas, frame, region, area, size)
         regions, spared = tuple(region for region, _ in visible), tuple(face.box for face in plan.spared)
-        return _seal(frame, i420, None, regions, spared)
+        return _seal(frame, canvas, None, regions, spared)
 
     def placeholder(
         self, camera_id: str, seq: int, size: Size, pts_ns: int, captured_ns: int, wall_ns: int, text: str
     ) -> RedactedFrame:
         """A dark picture with one line of text, for a camera that is away; raises ValueError for odd sides."""
-        i420, planes = _allocate(size)
+        canvas = Canvas(size)
+        i420, luma = canvas.i420, canvas.planes.y
         i420.fill(NEUTRAL_CHROMA)
-        planes.y.fill(PLACEHOLDER_LUMA)
-        _write(planes.y, text)
+        luma.fill(PLACEHOLDER_LUMA)
+        _write(luma, text)
         i420.flags.writeable = False
         return RedactedFrame(camera_id, seq, pts_ns, captured_ns, wall_ns, i420, Colour(), Reason.NO_SIGNAL, ())
 
     def _redact_whole(self, frame: Frame, reason: Reason) -> RedactedFrame:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
-        i420, planes = _allocate(frame.size)
-        raw = Patch(frame.planes, frame.planes, whole_area(frame.size), frame.colour, None)
-        _lay(self._whole.cover(raw), None, planes)
-        return _seal(frame, i420, reason, ())
+        canvas, area = Canvas(frame.size), whole_area(frame.size)
+        canvas.lay(self._whole.cover(Patch(frame.planes, area, frame.colour, None)), area, None)
+        return _seal(frame, canvas, reason, ())
 
-    def _paint(self, planes: Planes, frame: Frame, region: Region, area: Area) -> None:
-        outer = grown(area, self._edge, frame.size) if self._edge else area
+    def _paint(self, canvas: Canvas, frame: Frame, region: Region, area: Area, size: Size) -> None:
+        outer = grown(area, self._edge, size) if self._edge else area
         track = None if region.track_id is None else (frame.epoch, region.track_id)
-        patch = Patch(cut(planes, outer), planes, outer, frame.colour, track)
-        cover, stencil = self._effects[region.effect].cover(patch), stencil_of(region, area)
+        cover = self._effects[region.effect].cover(Patch(canvas.planes, outer, frame.colour, track))
+        stencil = stencil_of(region, area)
         if self._edge:
-            blend(cover.planes(), fade(area, outer, stencil, self._edge), patch.planes)
+            blend(cover.planes(), fade(area, outer, stencil, self._edge), cut(canvas.planes, outer))
         else:
-            _lay(cover, stencil, patch.planes)
+            canvas.lay(cover, area, stencil)
 
 
-def _lay(cover: Cover, stencil: U8 | None, patch: Planes) -> None:
-    """Lay a cover over the pixels within a stencil of chroma pixels (None: all), much faster than numpy's `where`."""
-    even, odd = cover.luma_rows  # pairs of luma pixels fit the stencil as well
-    for source, target in (
-        (_pairs(even), _pairs(patch.y[0::2])),
-        (_pairs(odd), _pairs(patch.y[1::2])),
-        (cover.u, patch.u),
-        (cover.v, patch.v),
-    ):
-        if stencil is None:
-            target[...] = source
-        else:
-            cv2.copyTo(source, stencil, target)
-
-
-def _pairs(plane: U8) -> NDArray[np.uint16]:
-    """Two pixels as one."""
-    return plane.view(np.uint16)
-
-
-def _check(planes: Planes) -> None:
+def _checked(planes: Planes) -> Size:
     height, width = planes.y.shape
     if planes.u.shape != (height // 2, width // 2) or planes.v.shape != planes.u.shape:
         raise ValueError(
             f"planes of {planes.y.shape}, {planes.u.shape} and {planes.v.shape} are not 4:2:0; "
             "convert the picture where it is decoded"
         )
-
-
-def _allocate(size: Size) -> tuple[U8, Planes]:
-    """A fresh I420 array and its planes. A pool would save nothing: malloc hands the same pages out again."""
-    height, width = size.height, size.width
-    if height < 2 or width < 2 or height % 2 or width % 2:
-        raise ValueError(f"a 4:2:0 picture needs even sides, not {size}")
-    i420 = np.empty((height + height // 2, width), np.uint8)
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
-    return i420, Planes(i420[:height], chroma[0], chroma[1])
+    return Size(width, height)
 
 
 def _seal(
     frame: Frame,
-    i420: U8,
+    canvas: Canvas,
     whole_frame: Reason | None,
     regions: tuple[Region, ...],
     spared: tuple[tuple[float, float, float, float], ...] = (),
 ) -> RedactedFrame:
-    i420.flags.writeable = False
+    canvas.i420.flags.writeable = False
     return RedactedFrame(
         camera_id=frame.camera_id,
         seq=frame.seq,
         pts_ns=frame.pts_ns,
         captured_ns=frame.captured_ns,
         wall_ns=frame.wall_ns,
-        i420=i420,
+        i420=canvas.i420,
         colour=frame.colour,
         whole_frame=whole_frame,
         regions=regions,
