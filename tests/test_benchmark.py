@@ -122,11 +122,16 @@ def test_face_and_person_model_share_one_number_of_threads() -> None:
     assert recommend(device(*models), WISH).plan is None
 
 
-def test_a_tight_device_saves_first_bytes_then_pictures_then_cameras() -> None:
-    found = [recommend(device(cores=2, frame_ms=frame_ms), WISH) for frame_ms in (5.0, 64.0, 70.0, 150.0)]
+def test_a_tight_device_saves_first_bytes_then_looks_then_pictures_then_cameras() -> None:
+    found = [recommend(device(cores=2, frame_ms=frame_ms), WISH) for frame_ms in (5.0, 64.0, 70.0, 90.0, 150.0)]
     plans = [advice.plan for advice in found if advice.plan is not None]
-    assert [(plan.fps, plan.preset) for plan in plans[:2]] == [(15.0, Preset.VERYFAST), (15.0, Preset.ULTRAFAST)]
-    assert all(plan.fps < 15 for plan in plans[2:])
+    assert [(plan.fps, plan.looks_per_s, plan.preset) for plan in plans[:4]] == [
+        (15.0, None, Preset.VERYFAST),
+        (15.0, None, Preset.ULTRAFAST),
+        (15.0, 12, Preset.ULTRAFAST),
+        (12.0, None, Preset.ULTRAFAST),
+    ]
+    assert all(plan.fps < 12 for plan in plans[4:])
     two = recommend(device(cores=1, frame_ms=60.0), replace(WISH, cameras=2))
     assert two.cameras == 1
 
@@ -204,8 +209,10 @@ def test_the_report_has_a_row_a_model_and_names_those_that_do_not_run() -> None:
 def test_the_snippet_is_valid_yaml() -> None:
     assert yaml.safe_load(snippet(PLAN)) == {
         "detect": {"face_model": "f-int8", "person_model": "p-int8", "threads": 2, "reach_px": None},
+        "track": {"looks_per_s": None},
         "encode": {"preset": "ultrafast"},
     }
+    assert yaml.safe_load(snippet(replace(PLAN, looks_per_s=8)))["track"] == {"looks_per_s": 8}
 
 
 def test_only_the_keys_of_the_plan_change_in_the_shipped_file_and_every_comment_stays() -> None:
@@ -217,6 +224,7 @@ def test_only_the_keys_of_the_plan_change_in_the_shipped_file_and_every_comment_
         "person_model",
         "threads",
         "reach_px",
+        "looks_per_s",
         "preset",
     ]
     assert all(old.partition("#")[2] == new.partition("#")[2] for old, new in changed)

@@ -32,6 +32,7 @@ def sections(plan: Plan) -> Sections:
             "threads": str(plan.threads),
             "reach_px": str(plan.reach_px) if plan.tiles else "null",  # null: the whole picture alone
         },
+        "track": {"looks_per_s": "null" if plan.looks_per_s is None else f"{plan.looks_per_s:g}"},
         "encode": {"preset": str(plan.preset)},
     }
 
