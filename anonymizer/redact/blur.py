@@ -7,7 +7,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from anonymizer.redact.effect import Cover, Patch, cover_of
+from anonymizer.redact.effect import Cover, Patch, pairs
 from anonymizer.redact.grid import average, make_grid, rounded
 from anonymizer.types import U8
 
@@ -25,10 +25,13 @@ class Blur:
         """The blend; in luma every second row is enough, for nothing in it is fine."""
         height, width = patch.area.height, patch.area.width
         lines = np.empty((height, 4 * width), np.uint8)
-        planes = lines[:, : 2 * width], lines[:, 2 * width : 3 * width], lines[:, 3 * width :]
-        for cells, plane in zip(self._blended(patch), planes, strict=True):
-            cv2.resize(cells, plane.shape[::-1], plane, 0, 0, cv2.INTER_LINEAR)
-        return cover_of(lines)
+        y, u, v = lines[:, : 2 * width], lines[:, 2 * width : 3 * width], lines[:, 3 * width :]
+        cells = self._blended(patch)
+        cv2.resize(cells[0], (2 * width, height), y, 0, 0, cv2.INTER_LINEAR)
+        cv2.resize(cells[1], (width, height), u, 0, 0, cv2.INTER_LINEAR)
+        cv2.resize(cells[2], (width, height), v, 0, 0, cv2.INTER_LINEAR)
+        luma = pairs(y)
+        return Cover(luma, luma, u, v)
 
     def _blended(self, patch: Patch) -> U8:
         """The means after a small blur, rounded: Y, U, V (3, rows, columns)."""

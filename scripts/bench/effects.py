@@ -5,7 +5,8 @@
 The picture is noise, which no effect finds easier than a street. Regions lie anywhere, in each round elsewhere, so that
 caches help as little as they do with people who walk; their sides vary by 30 %. The median of the rounds counts, each
 timed by the CPU time of its thread. Neighbours on the same core make that time longer, too: on a busy machine take the
-quickest round (`--rank 0`). Last comes what it costs to find out one person's shape for the effect silhouette.
+quickest round (`--rank 0`). Last come the copy alone, and what it costs to find out one person's shape for the effect
+silhouette.
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ def main() -> None:
             ]
             costs.append(cost_ms(partial(_redact, redactor, frame, plans), options))
         print(f"{name:26s}" + "".join(f"{cost:18.2f}" for cost in costs))
+    nothing = [RedactionPlan(0)] * options.rounds
+    print(f"a frame without regions: {cost_ms(partial(_redact, redactor, frame, nothing), options):.2f} CPU-ms")
     print(f"the shape of one person: {shape_ms(frame, options):.1f} CPU-ms")
 
 
