@@ -18,10 +18,10 @@ def ellipse_stencil(area: Area) -> U8:
 
     A luma pixel is inside exactly when its chroma pixel is. Small ones are remembered, for sizes come back.
     """
-    draw = _remembered if area.width * area.height <= REMEMBERED_PX else _draw
-    return draw(
-        area.x1 - area.full_x1, area.y1 - area.full_y1, area.width, area.height, area.full_width, area.full_height
-    )
+    x1, y1, x2, y2, full_x1, full_y1, full_x2, full_y2 = area
+    width, height = x2 - x1, y2 - y1
+    draw = _remembered if width * height <= REMEMBERED_PX else _draw
+    return draw(x1 - full_x1, y1 - full_y1, width, height, full_x2 - full_x1, full_y2 - full_y1)
 
 
 def _draw(left: int, top: int, width: int, height: int, full_width: int, full_height: int) -> U8:
