@@ -117,6 +117,19 @@ class GraphWriter:
         """ADD of two equal shapes."""
         return self._op("ADD", [a, b], self.shape(a), tfl.AddOptionsT(), "AddOptions")
 
+    def maximum(self, a: int, b: int) -> int:
+        """MAXIMUM of two equal shapes."""
+        options = tfl.MaximumMinimumOptionsT()
+        return self._op("MAXIMUM", [a, b], self.shape(a), options, "MaximumMinimumOptions")
+
+    def greatest(self, x: int) -> int:
+        """MAX_POOL_2D over the whole picture."""
+        options = tfl.Pool2DOptionsT()
+        n, height, width, channels = self.shape(x)
+        options.strideH, options.strideW = options.filterHeight, options.filterWidth = height, width
+        options.padding = VALID
+        return self._op("MAX_POOL_2D", [x], (n, 1, 1, channels), options, "Pool2DOptions")
+
     def double(self, x: int) -> int:
         """RESIZE_NEAREST_NEIGHBOR to twice the height and width."""
         n, height, width, channels = self.shape(x)

@@ -15,7 +15,11 @@ import quantise
 SCORE = (0.0, 1.0)  # what a score can be, whatever the canvases show
 
 
-def to_int8(model: bytes, canvases: Iterable[U8]) -> bytes:
-    """The model with int8 weights and activations; canvases are (H, W, 3) RGB of its input's size."""
-    ranges = calibration.measure(model, canvases, mean=0.0, limits={"score": SCORE, "image": (0.0, 255.0)})
+def to_int8(model: bytes, canvases: Iterable[U8], *, mean: float = 0.0) -> bytes:
+    """The model, whose input is RGB less `mean`, with int8 weights and activations.
+
+    Canvases are (H, W, 3) RGB of its input's size.
+    """
+    limits = {"score": SCORE, "image": (-mean, 255.0 - mean)}
+    ranges = calibration.measure(model, canvases, mean=mean, limits=limits)
     return quantise.to_int8(model, ranges)

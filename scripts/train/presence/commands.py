@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +28,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     train = commands.add_parser("train", help="train on labelled pictures, then judge on held-back ones")
     train.set_defaults(run=_train)
     _add_learning(train)
-    train.add_argument("--expansion", type=int, default=4, help="canvases of each example (4)")
-    train.add_argument("--tune-epochs", type=int, default=15, help="with the trunk's upper units; 0: without (15)")
+    train.add_argument("--expansion", type=int, help="canvases of each example (4; 2 on a detector)")
+    train.add_argument("--tune-epochs", type=int, help="with what is below the dense layer (15; 1 on a detector)")
+    train.add_argument("--calibrate", type=Path, nargs="+", default=[], help="other pictures to set the score's 0.5 on")
     train.add_argument("--out", type=Path, required=True, help=f"folder for {_CHECKPOINT}")
 
     compare = commands.add_parser("compare", help="what augmented copies bring: one training for each expansion")
@@ -48,7 +51,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     evaluate.add_argument("model", type=Path)
     evaluate.add_argument("labels", type=Path, nargs="+")
     evaluate.add_argument("--per-picture", type=int, default=8, help="examples of each kind from a picture (8)")
-    evaluate.add_argument("--mean", type=float, default=0.0, help="taken off the pixels: 0 for models made here")
+    evaluate.add_argument("--mean", type=float, default=0.0, help="taken off the pixels, as export says (0)")
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--sheet", type=Path, help="write pictures with their maps as PNG")
 
@@ -56,7 +59,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", type=Path, nargs="+", help="to learn from")
     parser.add_argument("--held-back", type=Path, nargs="+", required=True, help="other pictures to judge on")
-    parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2's of ImageNet (.pth)")
+    weights = "MobileNetV2's of ImageNet (.pth), or the zoo's NanoDet-g in float32 (.tflite)"
+    parser.add_argument("--weights", type=Path, required=True, help=weights)
     parser.add_argument("--per-picture", type=int, default=4, help="examples of each kind from a picture (4)")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -70,17 +74,21 @@ def _examples(paths: list[Path], per_picture: int, seed: int) -> list[Example]:
 def _train(arguments: argparse.Namespace) -> int:
     import torch
 
-    from scripts.train.presence.learn import Recipe, cached, train, try_net
-    from scripts.train.presence.network import PresenceNet, load_imagenet
+    from scripts.train.presence.learn import cached, calibrate, train, try_net
+    from scripts.train.presence.starting import recipe_for, start_net
 
     torch.set_num_threads(1)
-    recipe = Recipe(expansion=arguments.expansion, tune_epochs=arguments.tune_epochs, seed=arguments.seed)
-    net = PresenceNet()
-    load_imagenet(net.features, arguments.weights)
+    net = start_net(arguments.weights)
+    asked = {"expansion": arguments.expansion, "tune_epochs": arguments.tune_epochs, "seed": arguments.seed}
+    recipe = replace(recipe_for(net), **{key: value for key, value in asked.items() if value is not None})
     examples = _examples(arguments.labels, arguments.per_picture, arguments.seed)
     held_back = [each.load() for each in _examples(arguments.held_back, arguments.per_picture, arguments.seed)]
     print(f"{len(examples)} examples, {recipe.expansion} canvases of each; {len(held_back)} held back", flush=True)
     train(net, cached(net, examples, recipe), recipe, say=lambda line: print(line, flush=True))
+    if arguments.calibrate:
+        others = _examples(arguments.calibrate, arguments.per_picture, arguments.seed)
+        share = calibrate(net, cached(net, others, recipe), recipe)
+        print(f"calibrated on {len(others)} others: {100 * share:.1f} % right")
     print(try_net(net, held_back, recipe.side_px))
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), arguments.out / _CHECKPOINT)
@@ -90,49 +98,46 @@ def _train(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     import torch
 
-    from scripts.train.presence.learn import Recipe, cached, copies_up_to, train, try_net
-    from scripts.train.presence.network import PresenceNet, load_imagenet
+    from scripts.train.presence.learn import cached, copies_up_to, train, try_net
+    from scripts.train.presence.starting import recipe_for, start_net
 
     torch.set_num_threads(1)
-    recipe = Recipe(expansion=max(arguments.expansion), tune_epochs=0, seed=arguments.seed)
-    net = PresenceNet()
-    load_imagenet(net.features, arguments.weights)
+    net = start_net(arguments.weights)
+    begun = copy.deepcopy(net.state_dict())
+    recipe = replace(recipe_for(net), expansion=max(arguments.expansion), tune_epochs=0, seed=arguments.seed)
     held_back = [each.load() for each in _examples(arguments.held_back, arguments.per_picture, arguments.seed)]
     cache = cached(net, _examples(arguments.labels, arguments.per_picture, arguments.seed), recipe)
     for expansion in arguments.expansion:
-        torch.manual_seed(recipe.seed)
-        net.head.dense.reset_parameters()
+        net.load_state_dict(begun)
         train(net, copies_up_to(cache, expansion, recipe), recipe, say=lambda line: None)
         print(f"expansion {expansion}: {try_net(net, held_back, recipe.side_px)}", flush=True)
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    import torch
-
+    from scripts.train.fit import spread
     from scripts.train.integer import to_int8
     from scripts.train.presence.fitted import fitted
     from scripts.train.presence.graph import to_tflite
-    from scripts.train.presence.network import PresenceNet
+    from scripts.train.presence.learn import answers_of
+    from scripts.train.presence.starting import load_net
 
     width, height = arguments.width, arguments.height
-    if width % 16 or height % 16:
-        raise DatasetError(f"the input {width}x{height} must be a multiple of 16 both ways")
-    net = PresenceNet()
-    try:
-        net.load_state_dict(torch.load(arguments.checkpoint, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError) as error:
-        raise DatasetError(f"{arguments.checkpoint}: is no checkpoint of a presence classifier: {error}") from None
-    pictures = [sample.load() for sample in read_sets(arguments.labels).samples[:_VIEWS]]
+    net = load_net(arguments.checkpoint)
+    if width % net.stride_px or height % net.stride_px:
+        raise DatasetError(f"the input {width}x{height} must be a multiple of {net.stride_px} both ways")
+    samples = spread(read_sets(arguments.labels).samples, _VIEWS)
+    views = [fitted(sample.load(), width, height)[0] for sample in samples]
     floating = to_tflite(net, width, height)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, model in (
-        ("float32", floating),
-        ("int8", to_int8(floating, (fitted(picture, width, height)[0] for picture in pictures))),
-    ):
+    expected = np.array([answer.score for answer in answers_of(net, views)])
+    for name, model in (("float32", floating), ("int8", to_int8(floating, views, mean=net.mean))):
         path = arguments.out / f"presence-{name}.tflite"
         path.write_bytes(model)
-        print(f"{path}: {len(model)} bytes")
+        with PresenceModel(path, mean=net.mean) as written:
+            errors = np.abs(expected - [written.answer(view).score for view in views])
+        print(f"{path}: {len(model)} bytes; scores differ by {errors.mean():.4f} (mean), {errors.max():.4f} (greatest)")
+    print(f"the input is RGB - {net.mean:g}: `presence evaluate --mean {net.mean:g}`")
     return 0
 
 

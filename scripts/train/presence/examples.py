@@ -16,7 +16,7 @@ from scripts.train.picture import Picture, Sample, read_rgb
 
 FACE = "face"
 _BODY_WIDTHS, _BODY_HEIGHTS = 3.0, 7.0  # of a face that stands upright
-_LEAST_PX = 48
+LEAST_PX = 48  # of a part's sides
 _ASPECTS = (0.75, 1.8)  # width / height
 _SHARES = (0.15, 1.3)  # a person's height of the picture's
 _VISIBLE = 0.5  # of somebody who makes a picture one with somebody
@@ -90,7 +90,7 @@ def _around(path: Path, people: F32, size: np.ndarray, rng: np.random.Generator)
         return None
     height = sides[1] / math.exp(rng.uniform(*np.log(_SHARES)))
     wanted = np.array([height * rng.uniform(*_ASPECTS), height])
-    wanted = np.minimum(np.maximum(wanted, _LEAST_PX), size)
+    wanted = np.minimum(np.maximum(wanted, LEAST_PX), size)
     # the person inside the part, or the part inside the person
     edges = np.sort([box[:2], box[2:] - wanted], axis=0)
     corner = rng.uniform(*np.clip(edges, 0, size - wanted))
@@ -103,7 +103,7 @@ def _beside(path: Path, boxes: F32, size: np.ndarray, rng: np.random.Generator) 
     """A part that touches no box."""
     for _ in range(_TRIES):
         height = size.min() * math.exp(rng.uniform(math.log(0.15), 0))
-        wanted = np.minimum(np.maximum([height * rng.uniform(*_ASPECTS), height], _LEAST_PX), size)
+        wanted = np.minimum(np.maximum([height * rng.uniform(*_ASPECTS), height], LEAST_PX), size)
         corner = rng.uniform(0, 1, 2) * (size - wanted)
         crop = np.concatenate([corner, corner + wanted]).round().astype(int)
         overlap = np.minimum(crop[2:], boxes[:, 2:]) - np.maximum(crop[:2], boxes[:, :2])

@@ -10,34 +10,56 @@ from anonymizer.types import F32
 from scripts.models.graph import NO_ACTIVATION, SAME, VALID, GraphWriter
 from scripts.train.network import Same
 from scripts.train.presence.network import ConvUnit, InvertedResidual, PresenceNet
+from scripts.train.presence.pyramid import PyramidNet
 
 SCORE, MAP = "score", "map"  # the names by which the runtime knows the outputs of an attention model
 _RELU6 = tfl.ActivationFunctionType.RELU6
 
 
-def to_tflite(net: PresenceNet, width: int, height: int) -> bytes:
-    """Input `image` (1, height, width, 3) RGB 0-255; outputs `score` (1, 1) and `map` (1, h, w, 1).
+def to_tflite(net: PresenceNet | PyramidNet, width: int, height: int) -> bytes:
+    """Input `image` (1, height, width, 3) RGB less the net's mean; outputs `score` (1, 1) and `map` (1, h, w, 1).
 
     Two classes of a softmax are one sigmoid: a cell of the map is the logit of somebody less that of nobody, the score
-    is the sigmoid of the map's mean. Normalisation layers are folded into the convolutions. Width and height are
-    multiples of 16.
+    is the sigmoid of the map's mean or of its greatest cell. Normalisation layers are folded into the convolutions.
+    Width and height are multiples of the net's stride.
     """
     writer = GraphWriter(half_weights=False)
     x = writer.input("image", (1, height, width, 3))
+    if isinstance(net, PyramidNet):
+        activation = _pyramid(writer, x, net)
+        logit = writer.greatest(activation)
+    else:
+        activation = _single(writer, x, net)
+        _, rows, columns, _ = writer.shape(activation)
+        cells = writer.reshape(activation, (1, 1, 1, rows * columns))
+        mean = np.full((1, 1, 1, rows * columns), 1 / (rows * columns), np.float32)
+        logit = writer.conv(cells, mean, np.zeros(1, np.float32), stride=1, padding=VALID, activation=NO_ACTIVATION)
+    writer.rename(activation, MAP)
+    score = writer.reshape(writer.sigmoid(logit), (1, 1))
+    writer.rename(score, SCORE)
+    return writer.finish([activation, score], description="presence of people, with a class activation map")
+
+
+def _pyramid(writer: GraphWriter, x: int, net: PyramidNet) -> int:
+    """The map of the greatest level in each cell, from the coarsest one down."""
+    greatest: int | None = None
+    for branch, level in reversed(list(zip(net.branches, net.trunk.replay(writer, x), strict=True))):
+        wide, relu, dense = branch
+        y = writer.leaky_relu(_convolution(writer, level, wide, None, activation=NO_ACTIVATION), relu.negative_slope)
+        y = _convolution(writer, y, dense, None, activation=NO_ACTIVATION)
+        greatest = y if greatest is None else writer.maximum(y, writer.double(greatest))
+    assert greatest is not None  # noqa: S101 - there are levels
+    return greatest
+
+
+def _single(writer: GraphWriter, x: int, net: PresenceNet) -> int:
+    """The map of the only level."""
     for unit in net.features.eval():
         x = residual(writer, x, unit) if isinstance(unit, InvertedResidual) else conv_unit(writer, x, unit)
     weights, bias = _folded(net.head.dense, None)
     difference = np.array([[-1.0, 1.0]], np.float32)  # nobody, somebody
     kernel = np.ascontiguousarray((difference @ weights[:, :, 0, 0])[:, None, None, :])
-    activation = writer.conv(x, kernel, difference @ bias, stride=1, padding=VALID, activation=NO_ACTIVATION)
-    writer.rename(activation, MAP)
-    _, rows, columns, _ = writer.shape(activation)
-    cells = writer.reshape(activation, (1, 1, 1, rows * columns))
-    mean = np.full((1, 1, 1, rows * columns), 1 / (rows * columns), np.float32)
-    logit = writer.conv(cells, mean, np.zeros(1, np.float32), stride=1, padding=VALID, activation=NO_ACTIVATION)
-    score = writer.reshape(writer.sigmoid(logit), (1, 1))
-    writer.rename(score, SCORE)
-    return writer.finish([activation, score], description="presence of people, with a class activation map")
+    return writer.conv(x, kernel, difference @ bias, stride=1, padding=VALID, activation=NO_ACTIVATION)
 
 
 def residual(writer: GraphWriter, x: int, unit: InvertedResidual) -> int:
