@@ -1,7 +1,7 @@
 """Capture-to-publish latency and CPU time of the whole daemon, models included, on a real RTSP camera.
 
     .venv/bin/python scripts/bench/latency.py [--size 1280x720] [--fps 15] [--cores 2] [--seconds 60] [--cameras 1]
-        [--lookahead-ms 0] [--burners 9]
+        [--lookahead-ms 0] [--looks-per-s 8] [--burners 9]
 
 A demo camera in a process of its own (its CPU time is not counted, but it runs on the same cores), the daemon in
 another, one RTSP viewer per camera. Numbers are read from the daemon's own /metrics. With burners it is measured three
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--clip", type=Path, help="default: the virtual camera over portraits")
     parser.add_argument("--lookahead-ms", type=int, default=PrivacySettings().lookahead_ms)
+    parser.add_argument("--looks-per-s", type=float, help="default: as many as the cores manage")
     parser.add_argument("--burners", type=int, default=0)
     options = parser.parse_args()
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: options.cores]))
@@ -147,10 +148,9 @@ def main() -> None:
         config = Path(folder) / "bench.yaml"
         names = [f"cam{index}" for index in range(options.cameras)]
         cameras = [{"id": name, "url": demo.url} for name in names]
-        privacy = {"lookahead_ms": options.lookahead_ms}
-        config.write_text(
-            yaml.safe_dump({"cameras": cameras, "privacy": privacy, "rtsp": {"port": RTSP}, "web": {"port": WEB}})
-        )
+        privacy, track = {"lookahead_ms": options.lookahead_ms}, {"looks_per_s": options.looks_per_s}
+        listeners = {"rtsp": {"port": RTSP}, "web": {"port": WEB}}
+        config.write_text(yaml.safe_dump({"cameras": cameras, "privacy": privacy, "track": track, **listeners}))
         daemon = subprocess.Popen([sys.executable, "-m", "anonymizer", "run", "--config", str(config)])
         try:
             stop.wait(5)
