@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +37,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     more = ("--batch", "8", "--steps", "240", "--rate", "5e-3", "--validate-every", "120", "--validation-px", "160")
     assert main(fit(data, folder / "run", *more, "--validation", str(held_back))) == 0
     return Trained(folder / "run", data, held_back)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch computes on one thread: more are slower for nets as small as these."""
+    torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

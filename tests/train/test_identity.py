@@ -29,10 +29,7 @@ from scripts.train.picture import Sample
 QUICK = Recipe(epochs=60, patience=10)
 PERSONS = ("ann",) * 8 + ("bob",) * 8 + tuple(f"stranger {number}" for number in range(40))
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def face(person: int, *, side: int = 200) -> Face:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -26,15 +25,9 @@ from scripts.train.presence.model import PresenceModel  # noqa: E402
 from scripts.train.presence.pyramid import EVEN, GAIN, PyramidNet  # noqa: E402
 from tests.train.test_presence_training import disc  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NANODET = Zoo().spec("nanodet-g-float32").path
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,8 @@ from scripts.train.presence.learn import Recipe, cached, copies_up_to, train, tr
 from scripts.train.presence.model import PresenceModel, try_model  # noqa: E402
 from scripts.train.presence.network import SOMEBODY, PresenceNet, load_imagenet, trunk  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 64
 
 
@@ -37,14 +38,6 @@ def disc(folder: Path, number: int, *, present: bool, side: int = 80) -> Example
     path = folder / f"{number}_{present}.png"
     cv2.imwrite(str(path), image)
     return Example(path, (0, 0, side, side), present=present, people=people)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

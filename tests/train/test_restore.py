@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,13 +18,7 @@ from scripts.train.cli import main
 from scripts.train.restore import commands
 from scripts.train.restore.network import SIZE, Recipe, learn, small
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def track(person: int, number: int, *, hidden: bool = False) -> U8:
