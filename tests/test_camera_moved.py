@@ -12,8 +12,8 @@ from anonymizer.policy.viewpoint import WINDOW_NS, Viewpoint
 from anonymizer.policy.vigil import LOOKS
 from anonymizer.settings.schema import Mode, PrivacySettings
 from anonymizer.types import U8, Heat, Planes, Reason
+from tests.camera_rig import FACE, Rig
 from tests.fakes import make_detections, make_planes
-from tests.test_camera_core import FACE, Rig
 
 SETTLING = -(-WINDOW_NS // 40_000_000)  # frames until a view counts as settled
 
