@@ -59,6 +59,37 @@ def test_frames_beyond_the_looks_a_second_are_never_asked_about_and_masked_as_pa
     assert [masked(frame, (45, 40, 75, 70)) for frame in rig.out] == [False, True, True, True, True]
 
 
+@pytest.mark.parametrize("reason", [Reason.INFERENCE_FAILED, Reason.INVALID_OUTPUT])
+def test_with_few_looks_a_failure_masks_the_frames_between_whole_too_until_the_next_success(reason: Reason) -> None:
+    rig = Rig(looks_per_s=12.5)
+    for seq in range(5):
+        rig.frame(seq)
+        if seq == 0:
+            rig.found(seq, FACE)
+        if seq == 2:
+            rig.failed(seq, reason)
+    rig.found(4, FACE)
+    assert rig.asked == [0, 2, 4]
+    assert rig.story() == [(0, None), (1, reason), (2, reason), (3, reason), (4, reason)]
+    rig.frame(5)
+    rig.frame(6)
+    rig.found(6, FACE)
+    assert rig.story()[5:] == [(5, None), (6, None)]
+
+
+def test_with_few_looks_a_dead_detector_masks_every_frame_whole() -> None:
+    rig = Rig(looks_per_s=12.5)
+    rig.frame(0)
+    rig.found(0, FACE)
+    for seq in range(1, 30):
+        rig.frame(seq)
+        rig.wait(0.0)
+    rig.wait(0.2)
+    reasons = [reason for _, reason in rig.story()]
+    assert len(reasons) == 30
+    assert set(reasons[12:]) == {Reason.STALE}
+
+
 def test_frames_that_were_passed_over_before_the_first_detection_are_masked_whole() -> None:
     rig = Rig()
     for seq in range(3):

@@ -52,13 +52,13 @@ class _Seen:
 
 
 class Pursuit:
-    """One camera's; used by one thread, which hands over each frame that it releases, in order."""
+    """One camera's; used by one thread, which hands over the frames that were looked at, in order."""
 
     def __init__(self, hindsight: Hindsight, tail_ns: int) -> None:
         """`tail_ns`: how long after the last sighting somebody counts whom the look-ahead does not show again."""
         self._hindsight = hindsight
         self._tail_ns = tail_ns
-        self._newest: _Seen | None = None  # the newest frame released
+        self._newest: _Seen | None = None  # the newest frame handed over
         self._ahead: dict[int, _Chase] = {}  # by track, as of that frame
         self._behind: dict[int, dict[int, Box]] = {}  # by track and PTS, in frames before its first sighting
 
@@ -79,10 +79,8 @@ class Pursuit:
 
     def _onwards(self, frame: Frame, tracks: Sequence[Track], told: Set[int]) -> list[Track]:
         """Those unseen since an earlier frame where they are found; nobody begins to be looked for who is `told` of."""
-        before, self._newest = (
-            self._newest,
-            _Seen(frame, {each.track_id: each for each in tracks if not each.unseen_ns}),
-        )
+        before = self._newest
+        self._newest = _Seen(frame, {each.track_id: each for each in tracks if not each.unseen_ns})
         chased: dict[int, _Chase] = {}
         placed = []
         for track in tracks:
