@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.server
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -122,6 +123,20 @@ def test_a_face_that_was_published_bare_raises_the_alarm(
     assert told[0].size == Size(160, 120)
     assert meter.counts["findings", "cam"] == 1
     assert "camera cam: the audit found 1 face(s) outside the masks" in caplog.text
+
+
+def test_a_service_that_may_not_lower_its_priority_is_audited_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, meter: RecordingMeter, eyes: SharpEyes, told: list[AuditFinding]
+) -> None:
+    def refuse(_which: int, _who: int, _priority: int) -> None:
+        raise PermissionError(1, "Operation not permitted")  # what SystemCallFilter in our unit answers
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    with Auditor(
+        lambda: eyes, read_key_picture, [told.append], interval_s=1.0, meter=meter, clock=SystemClock()
+    ) as auditor:
+        Street(auditor, meter).publish()
+        wait_for(lambda: told)
 
 
 def test_a_face_under_its_mask_is_no_finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -115,8 +116,9 @@ class AuditTap:
 
 
 class Auditor(Resource):
-    """One thread of low priority for all cameras. Overflow rule: of each camera the newest picture stays, counted.
+    """One thread for all cameras, of low priority where the system lets it.
 
+    Overflow rule: of each camera the newest picture stays, counted.
     A face outside the masks is logged, counted and handed to everybody in `tell`. What fails here is counted and
     logged; it never touches a stream.
     """
@@ -173,7 +175,8 @@ class Auditor(Resource):
             self._meter.dropped(camera_id, "audit")
 
     def _run(self, stop: threading.Event) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # on Linux: of this thread alone
+        with contextlib.suppress(PermissionError):  # as under our systemd unit: the audit then runs like the others
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)  # on Linux: of this thread alone
         try:
             while not stop.is_set():
                 job = self._take()
