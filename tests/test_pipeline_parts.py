@@ -56,6 +56,45 @@ def test_a_camera_that_sets_its_clock_is_anchored_again() -> None:
     assert line.place(0, 3600 * SECOND, SECOND) == SECOND
 
 
+@pytest.mark.parametrize("parts_per_million", [3000, -3000])
+def test_a_camera_whose_clock_drifts_for_hours_is_led_back_without_a_standstill_or_a_jump(
+    parts_per_million: int,
+) -> None:
+    line, interval = Timeline(), 40_000_000
+    arrivals = [number * interval for number in range(90_000)]
+    placed = [line.place(0, at + at * parts_per_million // 1_000_000, at) for at in arrivals]
+    steps = [after - before for before, after in itertools.pairwise(placed)]
+    assert 0.99 * interval < min(steps) <= max(steps) < 1.01 * interval
+    assert abs(placed[-1] - arrivals[-1]) < SECOND
+
+
+@pytest.mark.parametrize("pace", [2.0, 0.5])
+def test_a_camera_whose_timestamps_run_at_another_pace_is_placed_by_our_clock(pace: float) -> None:
+    line, interval = Timeline(), 40_000_000
+    placed = [line.place(0, round(number * interval * pace), number * interval) for number in range(2000)]
+    steps = [after - before for before, after in itertools.pairwise(placed)]
+    assert 0.4 * interval < min(steps) <= max(steps) < 2.1 * interval
+
+
+def test_pictures_keep_their_spacing_after_a_connection_that_was_ahead_of_our_clock() -> None:
+    line, interval = Timeline(), 40_000_000
+    for number in range(75):  # what a server had kept for whoever connects: three seconds at once
+        last = line.place(0, number * interval, 0)
+    placed = [line.place(1, number * interval, number * interval) for number in range(5)]
+    assert placed[0] > last
+    assert [after - before for before, after in itertools.pairwise(placed)][1:] == pytest.approx(
+        [interval] * 3, rel=0.01
+    )
+
+
+def test_placeholders_after_pictures_that_were_ahead_of_our_clock_come_at_their_own_pace() -> None:
+    line = Timeline()
+    line.place(0, 0, 0)
+    line.place(0, 3 * SECOND, SECOND)
+    placed = [line.at(SECOND + number * SECOND // 2) for number in range(1, 5)]
+    assert min(after - before for before, after in itertools.pairwise(placed)) > 0.49 * SECOND
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-(10**12), 10**12), st.integers(0, 10**10)), max_size=50))
 def test_the_time_line_is_strictly_increasing_whatever_comes(steps: list[tuple[int, int, int]]) -> None:
     line, now, last = Timeline(), 0, -1
