@@ -59,6 +59,11 @@ def test_it_stops_soon_and_comes_back_always_but_not_for_wrong_settings() -> Non
     assert values("RestartPreventExitStatus") == ["2"]
 
 
+def test_a_start_that_fails_for_hours_is_never_given_up() -> None:
+    assert values("StartLimitIntervalSec") == ["0"]  # a limit: whoever fails within 2 s reaches 60 starts in 5 min
+    assert values("StartLimitBurst") == []
+
+
 def test_it_runs_as_its_own_user_without_any_capability() -> None:
     assert values("User") == ["anonymizer"]
     assert values("CapabilityBoundingSet") == values("AmbientCapabilities") == [""]
