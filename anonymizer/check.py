@@ -15,7 +15,7 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.detect.reach import plan_tiles
 from anonymizer.detect.scout import Reach
-from anonymizer.detectors import face_eye, make_detector, reaches_of, try_strangers
+from anonymizer.detectors import face_eye, make_detector, proofs_of, reaches_of, try_strangers
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
@@ -26,7 +26,7 @@ from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
 from anonymizer.silhouettes import misplaced
 from anonymizer.types import Frame, Planes, Size
-from anonymizer.zoo import Zoo
+from anonymizer.zoo import FileSpec, Zoo
 
 USUAL_SIZES = (Size(1280, 720), Size(1920, 1080))
 _BLACK = Frame(
@@ -80,16 +80,15 @@ def _models(settings: Settings) -> Iterator[Finding]:
     except AnonymizerError as error:
         yield Finding(ok=False, subject="models", text=str(error))
         return
-    for name in (settings.detect.face_model, settings.detect.person_model):
-        finding = verify_model(zoo, name)
+    for name, verify in proofs_of(settings, zoo):
+        finding = _try(f"model {name}", partial(_compared, verify))
         yield finding
-        if finding.ok:
+        if finding.ok and name in (settings.detect.face_model, settings.detect.person_model):
             yield _try(f"model {name}", partial(_run_model, zoo, name, settings.detect))
 
 
-def verify_model(zoo: Zoo, name: str) -> Finding:
-    """Whether the file of a model is the one in the manifest."""
-    return _try(f"model {name}", lambda: f"{zoo.verify(name).size_bytes / 1e6:.1f} MB, sha256 matches")
+def _compared(verify: Callable[[], FileSpec]) -> str:
+    return f"{verify().size_bytes / 1e6:.1f} MB, sha256 matches"
 
 
 def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from anonymizer import silhouettes
@@ -20,7 +21,7 @@ from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
 from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName
 from anonymizer.types import Size, Target
-from anonymizer.zoo import AttentionSpec, ModelSpec, Order, Zoo
+from anonymizer.zoo import AttentionSpec, FileSpec, ModelSpec, Order, Zoo
 
 
 def make_detector(
@@ -37,7 +38,7 @@ def make_detector(
     `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
     found in the whole frame, and tiles cut them apart. `strict` are the cameras in that mode: half the score is enough
     there. Attention looks at their frames, and where a budget makes tiles take turns.
-    Raises ModelError for a model that is unknown, missing, altered or does harm.
+    Raises ModelError for a model that is unknown, missing, altered, does harm, or finds something else.
     """
     zoo = Zoo(settings.models_dir)
     wanted = {
@@ -50,7 +51,7 @@ def make_detector(
     detectors = []
     for target in needed:
         name, threshold = wanted[target]
-        spec = zoo.verify(name)
+        spec = finder(zoo, name, target)
         least = spec.threshold if threshold is None else threshold
         limits = Limits(threshold=least, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
         delegate = Delegate.of(settings)
@@ -75,6 +76,19 @@ def make_detector(
     model = attention_model(zoo.verify_attention(settings.attention))
     attention = Attention(model, threads=settings.threads, meter=meter, delegate=None)
     return AttentiveDetector(together, attention, cameras=watched, scout=scout, clock=clock, meter=meter)
+
+
+def finder(zoo: Zoo, name: str, target: Target) -> ModelSpec:
+    """The model of that name, verified; raises ModelError, also for one that finds something else.
+
+    A model of persons in the place of the face model works well, and leaves every face bare.
+    """
+    spec = zoo.verify(name)
+    if target not in spec.classes:
+        what = f"{target.name.lower()}s"
+        fitting = " or ".join(other for other in zoo.names() if target in zoo.spec(other).classes)
+        raise ModelError(f"model {name} finds no {what}, all of which would stay bare; set another: {fitting}")
+    return spec
 
 
 def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
@@ -149,17 +163,25 @@ def targets_of(settings: Settings) -> frozenset[TargetName]:
     return frozenset(target for section in sections for target in section.targets)
 
 
-def check_models(settings: Settings) -> None:
-    """Raises ModelError for a model that is unknown, missing or altered, or cannot be tiled though it must be."""
-    zoo = Zoo(settings.detect.models_dir)
-    audit = (settings.audit.model,) if settings.audit.enabled else ()
-    for name in (settings.detect.face_model, settings.detect.person_model, *audit):
-        zoo.verify(name)
-    if settings.detect.attention != OFF:
-        zoo.verify_attention(settings.detect.attention)
+def proofs_of(settings: Settings, zoo: Zoo) -> Iterator[tuple[str, Callable[[], FileSpec]]]:
+    """Every model that the settings have loaded, by name, with what verifies it or raises ModelError."""
+    detect, audit = settings.detect, settings.audit
+    yield detect.face_model, partial(finder, zoo, detect.face_model, Target.FACE)
+    yield detect.person_model, partial(finder, zoo, detect.person_model, Target.PERSON)
+    if audit.enabled:
+        yield audit.model, partial(finder, zoo, audit.model, Target.FACE)
+    if detect.attention != OFF:
+        yield detect.attention, partial(zoo.verify_attention, detect.attention)
     if any(camera.identities.names for camera in settings.cameras):
-        zoo.verify_embedder(MODEL)
+        yield MODEL, partial(zoo.verify_embedder, MODEL)
     if silhouettes.silhouettes_of(settings):
-        zoo.verify_silhouette(silhouettes.MODEL)
+        yield silhouettes.MODEL, partial(zoo.verify_silhouette, silhouettes.MODEL)
+
+
+def check_models(settings: Settings) -> None:
+    """Raises ModelError for a model that is unknown, missing, altered or in the wrong place, or cannot search tiles."""
+    zoo = Zoo(settings.detect.models_dir)
+    for _, verify in proofs_of(settings, zoo):
+        verify()
     if reaches_of(settings):
         face_eye(zoo.spec(settings.detect.face_model))

@@ -15,7 +15,9 @@ import pytest
 
 from anonymizer import __version__
 from anonymizer.cli import main
+from anonymizer.detectors import check_models
 from anonymizer.errors import ModelError, PublishError
+from anonymizer.settings.load import load_settings
 from anonymizer.zoo import default_models_dir
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +110,7 @@ def test_check_finds_the_demo_ready_to_run(capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok   ") for line in lines), lines
     subjects = [line.split(":")[0].split()[1] for line in lines]
-    assert subjects == ["settings", "program", *["model"] * 5, "encoder", "GStreamer", "port", "port"]
+    assert subjects == ["settings", "program", *["model"] * 7, "encoder", "GStreamer", "port", "port"]
 
 
 def test_check_names_a_taken_port_and_the_way_out(ports: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +130,31 @@ def test_check_names_missing_models(tmp_path: Path, capsys: pytest.CaptureFixtur
     output = capsys.readouterr()
     assert re.search(r"^FAIL models: .*manifest\.yaml", output.out, re.MULTILINE)
     assert output.err == "1 to mend\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong"),
+    [
+        ("audit: {model: blazeface}", "no model 'blazeface' in .*; did you mean blazeface-full-range"),
+        ("audit: {model: nanodet-g-int8}", "finds no faces, all of which would stay bare; .* centerface-int8"),
+        ("detect: {attention: nobody}", "no model 'nobody'"),
+        ("detect: {face_model: nanodet-g-int8}", "finds no faces"),
+        (
+            "detect: {person_model: centerface-int8}",
+            "finds no persons, .* nanodet-g-int8",
+        ),
+    ],
+)
+def test_every_model_that_run_refuses_is_named_by_check(
+    section: str, wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{DEMO.read_text()}{section}\n")
+    assert main(["check", "--config", str(path)]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL"))
+    assert re.search(wrong, line)
+    with pytest.raises(ModelError, match=wrong):
+        check_models(load_settings(path))
 
 
 @pytest.mark.parametrize("fallback", ["false", "true"])

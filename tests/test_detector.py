@@ -16,8 +16,10 @@ from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.tiles import merged
+from anonymizer.detectors import make_detector
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.geometry import iou_matrix
+from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Colour, Detections, Frame, Planes, Size, Target
 from anonymizer.zoo import Zoo
 from tests.fake_runtime import FakeInterpreter, FakeRuntime
@@ -390,3 +392,18 @@ def test_a_crowd_of_hundreds_is_found_in_one_frame(name: str) -> None:
     with committed(name, max_detections=1000) as detector:
         found = detector.detect(frame_from(crowd))
     assert len(found) >= 180
+
+
+@pytest.mark.parametrize(
+    ("wrong", "target"),
+    [
+        ({"face_model": "nanodet-g-int8"}, TargetName.FACE),
+        ({"person_model": "centerface-int8"}, TargetName.PERSON),
+        ({"person_model": "centerface-int8"}, TargetName.HEAD),
+    ],
+)
+def test_a_model_in_the_wrong_place_makes_no_detector_because_it_would_leave_everybody_bare(
+    wrong: dict[str, str], target: TargetName, meter: RecordingMeter
+) -> None:
+    with pytest.raises(ModelError, match="would stay bare"):
+        make_detector(DetectSettings(**wrong), frozenset({target}), clock=FakeClock(), meter=meter)  # type: ignore[arg-type]

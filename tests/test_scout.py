@@ -159,7 +159,7 @@ def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
 def test_the_daemon_does_not_start_with_such_a_model_if_it_is_to_see_far() -> None:
     settings = Settings(
         cameras=(CameraSettings(id="yard", url="demo://"),),
-        detect=DetectSettings(face_model="nanodet-g-int8", reach_px=16),
+        detect=DetectSettings(face_model="blazeface-full-range", reach_px=16),
     )
     clock = SystemClock()
     meter = PrometheusMeter(version="test", runtime="none")
