@@ -40,7 +40,8 @@ def run(settings_path: Path) -> int:
     with daemon:
         log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
         while next(signals) == signal.SIGHUP:
-            _reload(daemon, settings_path, clock)
+            configure(settings.log)  # counts repeats anew: who reads the same mistake again is told of it again
+            settings = _reload(daemon, settings, settings_path, clock)
     log.info("stopped")
     return 0
 
@@ -65,12 +66,13 @@ def _signals(*numbers: signal.Signals) -> Iterator[int]:
     return arriving()
 
 
-def _reload(daemon: Daemon, settings_path: Path, clock: Clock) -> None:
+def _reload(daemon: Daemon, old: Settings, settings_path: Path, clock: Clock) -> Settings:
+    """Go over to what the file says now; returns the settings that the log follows from now on."""
     try:
         settings = load_settings(settings_path)
     except SettingsError as error:
         log.error("the settings were not reloaded, the old ones stay in force:\n%s", error)
-        return
+        return old
     configure(settings.log)
     try:
         daemon.reload(settings)
@@ -79,6 +81,7 @@ def _reload(daemon: Daemon, settings_path: Path, clock: Clock) -> None:
     else:
         log.info("settings reloaded, %d cameras", len(settings.cameras))
         _warn(settings, clock)
+    return settings
 
 
 def _warn(settings: Settings, clock: Clock) -> None:

@@ -183,6 +183,8 @@ def test_reload_keeps_unchanged_cameras_streaming_and_terminates_quickly(tmp_pat
         daemon.path.write_text("camerass: []\n")
         daemon.reload()
         eventually("an explanation", lambda: "did you mean 'cameras'" in daemon.log, 10)
+        daemon.reload()
+        eventually("the same again for who asks again", lambda: daemon.log.count("did you mean 'cameras'") == 2, 10)
         eventually("frames of the second camera", lambda: daemon.camera("two")["fps_out"] > 5, 10)
         daemon.write([{"id": "two", "url": camera.url}])
         daemon.reload()

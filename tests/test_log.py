@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anonymizer.clock import FakeClock
 from anonymizer.observe.log import (
     JournalFormatter,
     JsonFormatter,
@@ -165,3 +166,50 @@ def test_configure_replaces_its_own_handler_and_keeps_others() -> None:
     assert first.getvalue() == ""
     assert json.loads(second.getvalue())["message"] == "loud"
     assert other in logging.getLogger().handlers
+
+
+def test_a_warning_that_comes_again_and_again_is_shown_once_a_minute_with_the_count_held_back() -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    configure(LogSettings(), stream=stream, environ={}, clock=clock)
+    log = logging.getLogger("anonymizer.capture")
+    for attempt in range(20):  # a camera that is away
+        log.warning("camera %s: %s; next attempt in %.1f s", "door", "nothing listens", 4.2 + attempt)
+        clock.advance(5)
+    lines = stream.getvalue().splitlines()
+    assert [line.partition("capture: ")[2] for line in lines] == [
+        "camera door: nothing listens; next attempt in 4.2 s",
+        "camera door: nothing listens; next attempt in 16.2 s held_back=11",
+    ]
+
+
+def test_an_error_in_every_frame_does_not_fill_the_disk_with_tracebacks() -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    configure(LogSettings(), stream=stream, environ={}, clock=clock)
+    for frame in range(1000):
+        try:
+            raise ValueError("no such effect")
+        except ValueError:
+            logging.getLogger("anonymizer.pipeline").exception("camera %s: frame %d not redacted", "door", frame)
+        clock.advance(0.04)
+    assert stream.getvalue().count("Traceback") == 1
+
+
+def test_another_camera_another_problem_and_all_that_is_no_warning_are_never_held_back() -> None:
+    stream = io.StringIO()
+    configure(LogSettings(), stream=stream, environ={}, clock=FakeClock())
+    log = logging.getLogger("anonymizer.capture")
+    for camera, problem in (("door", "refused"), ("yard", "refused"), ("door", "wrong password")):
+        log.warning("camera %s: %s", camera, problem)
+    for error in (ValueError("one"), ValueError("two"), KeyError("one")):
+        log.error("it failed", exc_info=error)
+    for _ in range(2):
+        log.info("camera %s: track %d: %s stays visible", "door", 7, "ana")
+    assert len([line for line in stream.getvalue().splitlines() if "capture: " in line]) == 3 + 3 + 2
+
+
+@pytest.mark.parametrize("message", ["with a % in it", "100 %"])
+def test_a_warning_without_arguments_is_shown_as_it_is(message: str) -> None:
+    stream = io.StringIO()
+    configure(LogSettings(), stream=stream, environ={}, clock=FakeClock())
+    logging.getLogger("anonymizer.capture").warning(message)
+    assert message in stream.getvalue()

@@ -1,4 +1,4 @@
-"""Log lines for people, for machines and for journald, on the standard `logging`; none shows a password."""
+"""Log lines for people, for machines and for journald, on the standard `logging`: no passwords, no floods."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from anonymizer.clock import Clock, SystemClock
+from anonymizer.observe.ratelimit import RateLimiter
 from anonymizer.settings.schema import LogFormat, LogSettings
 
+REPEAT_S = 60.0  # between two warnings that differ in nothing but numbers
 MASK = "***"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -32,14 +35,24 @@ def mask_secrets(text: str) -> str:
     return _SECRET_PARAMETER.sub(rf"\1={MASK}", _USER_INFO.sub(f"://{MASK}@", text))
 
 
-def configure(settings: LogSettings, *, stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> None:
-    """Send all logging to `stream` (standard error) as the settings say; call it again to change them."""
+def configure(
+    settings: LogSettings,
+    *,
+    stream: TextIO | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> None:
+    """Send all logging to `stream` (standard error) as the settings say; call it again to change them.
+
+    A warning or error that comes again within a minute is held back and counted in the field `held_back` of the next.
+    """
     stream = sys.stderr if stream is None else stream
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(handler)
     handler = _Handler(stream)
     handler.setFormatter(_formatter(settings.format, stream, os.environ if environ is None else environ))
+    handler.addFilter(_Repeats(RateLimiter(REPEAT_S, clock or SystemClock())))
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
 
@@ -79,6 +92,26 @@ class JsonFormatter(logging.Formatter):
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Our handler; its class tells it from those that others put on the root logger."""
+
+
+class _Repeats(logging.Filter):
+    """Holds repeated warnings and errors back: what fails in every frame, or for weeks, must not drown the rest."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        super().__init__()
+        self._limiter = limiter
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be shown; numbers and the way to an exception do not make it another one."""
+        if record.levelno < logging.WARNING:
+            return True
+        arguments = record.args if isinstance(record.args, tuple) else (record.args,)
+        texts = [str(argument) for argument in arguments if not isinstance(argument, int | float)]
+        error = record.exc_info[1] if record.exc_info else None
+        held = self._limiter.admit("\n".join((record.name, str(record.msg), *texts, repr(error))))
+        if held:
+            record.held_back = held + getattr(record, "held_back", 0)
+        return held is not None
 
 
 def _formatter(choice: LogFormat, stream: TextIO, environ: Mapping[str, str]) -> logging.Formatter:
