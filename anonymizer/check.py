@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -141,11 +142,13 @@ def _port(section: str, settings: ListenerSettings) -> Finding:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
     except OSError as error:
-        text = (
-            f"{error.strerror}; stop what uses it (anonymizer itself, if it runs), "
-            f"or change {section}.listen or {section}.port"
-        )
-        return Finding(ok=False, subject=subject, text=text)
+        if error.errno == errno.EADDRNOTAVAIL:
+            remedy = f"this machine has no such address now; bring its network up, or change {section}.listen"
+        elif error.errno == errno.EACCES:
+            remedy = f"ports below 1024 need a privilege; choose a {section}.port of 1024 or more"
+        else:
+            remedy = f"stop what uses it (anonymizer itself, if it runs), or change {section}.listen or {section}.port"
+        return Finding(ok=False, subject=subject, text=f"{error.strerror}; {remedy}")
     return Finding(ok=True, subject=subject, text=f"free for {section}")
 
 

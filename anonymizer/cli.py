@@ -335,7 +335,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
     path: Path | None = arguments.write
     settings = load_settings(path) if path is not None and path.exists() else Settings()
-    cameras = arguments.cameras or len(settings.cameras) or 1
+    cameras = arguments.cameras if arguments.cameras is not None else len(settings.cameras) or 1
     if not 1 <= cameras <= 64 or not 1 <= arguments.fps <= 60:
         raise SettingsError("--cameras must be 1 to 64 and --fps 1 to 60")
     print("measuring for about a minute; stop other work on this device, the daemon included", file=sys.stderr)

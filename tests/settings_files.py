@@ -14,6 +14,7 @@ from anonymizer.settings.schema import (
 
 CONFIG = Path(__file__).parent.parent / "config"
 CAMERA = "cameras:\n  - id: yard\n    url: rtsp://10.0.0.2/s\n"
+UNSET = "is not set; /etc/anonymizer/environment counts for the service alone, from its next restart on"
 LOGIN = CAMERA + "    username: viewer\n"
 
 

@@ -349,6 +349,11 @@ def test_a_device_that_cannot_do_it_ends_with_1_and_writes_nothing(
     assert not path.exists()
 
 
+def test_no_cameras_at_all_are_not_taken_for_as_many_as_the_file_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "--cameras", "0"]) == 2
+    assert "--cameras must be 1 to 64" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [["--size", "big"], ["--size", "641x480"], ["--size", "8x8"]])
 def test_a_size_that_no_camera_has_is_a_wrong_command_line(options: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

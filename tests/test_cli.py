@@ -123,6 +123,16 @@ def test_check_names_a_taken_port_and_the_way_out(ports: tuple[int, int], capsys
     )
 
 
+def test_check_does_not_call_an_address_that_this_machine_lacks_a_taken_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("cameras:\n  - {id: a, url: 'demo://'}\nweb: {listen: 192.0.2.1, username: a, password: b}\n")
+    assert main(["check", "--config", str(path)]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL"))
+    assert "this machine has no such address now; bring its network up, or change web.listen" in line
+
+
 def test_check_names_missing_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(DEMO.read_text() + f"detect:\n  models_dir: {tmp_path}\n")

@@ -77,6 +77,13 @@ def test_a_taken_port_is_named_with_its_key(meter: RecordingMeter) -> None:
             RtspServer(settings(port=port), meter).start()
 
 
+def test_an_address_that_this_machine_does_not_have_is_not_called_a_taken_port(meter: RecordingMeter) -> None:
+    listen = settings(listen="192.0.2.1", username="nvr", password=SecretStr("s3cret"))  # TEST-NET-1
+    with pytest.raises(PublishError, match=r"no such address now; .*rtsp\.listen") as caught:
+        RtspServer(listen, meter).start()
+    assert "other program" not in str(caught.value)
+
+
 def test_mounting_on_a_stopped_server_is_refused(meter: RecordingMeter) -> None:
     with pytest.raises(PublishError, match="not running"):
         RtspServer(settings(), meter).mount("cam", Hub("cam", meter))

@@ -20,7 +20,7 @@ from anonymizer.settings.schema import (
     Section,
     Settings,
 )
-from tests.settings_files import CAMERA, CONFIG, LOGIN, load, problems
+from tests.settings_files import CAMERA, CONFIG, LOGIN, UNSET, load, problems
 
 # --- the shipped files ------------------------------------------------------------------------------------------
 
@@ -217,17 +217,17 @@ WRONG = [
         CAMERA + "    password: x\n",
         "a.yaml:2: cameras[0].username: a password needs the username that it belongs to",
     ),
-    (LOGIN + "    password: ${PW}\n", "a.yaml:5: cameras[0].password: the environment variable PW is not set"),
+    (LOGIN + "    password: ${PW}\n", f"a.yaml:5: cameras[0].password: the environment variable PW {UNSET}"),
     (
         LOGIN + "    password: ${-}\n",
         "a.yaml:5: cameras[0].password: '${' must be followed by NAME}; write '$${' for the characters themselves",
     ),
-    ("cameras:\n  - id: yard\n    url: ${URL}\n", "a.yaml:3: cameras[0].url: the environment variable URL is not set"),
-    (CAMERA + "rtsp:\n  port: ${PORT}\n", "a.yaml:5: rtsp.port: the environment variable PORT is not set"),
+    ("cameras:\n  - id: yard\n    url: ${URL}\n", f"a.yaml:3: cameras[0].url: the environment variable URL {UNSET}"),
+    (CAMERA + "rtsp:\n  port: ${PORT}\n", f"a.yaml:5: rtsp.port: the environment variable PORT {UNSET}"),
     (
         LOGIN + "    password_file: yard\n",
-        "a.yaml:5: cameras[0].password_file: a relative name needs LoadCredential= in the systemd unit,"
-        " or its folder in CREDENTIALS_DIRECTORY",
+        "a.yaml:5: cameras[0].password_file: a relative name is a credential of the service;"
+        " in a shell, set CREDENTIALS_DIRECTORY to its folder",
     ),
     (
         LOGIN + "    password_file: /nowhere/yard\n",

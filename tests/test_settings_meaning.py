@@ -15,7 +15,7 @@ from anonymizer.settings.schema import (
 )
 from anonymizer.types import Effect, Shape
 from tests.pictures import LOGO
-from tests.settings_files import CAMERA, LOGIN, load, problems
+from tests.settings_files import CAMERA, LOGIN, UNSET, load, problems
 
 
 def test_one_camera_is_enough(tmp_path: Path) -> None:
@@ -52,8 +52,8 @@ def test_variables_are_filled_in_from_the_environment(tmp_path: Path) -> None:
 
 def test_several_problems_of_variables_are_all_named(tmp_path: Path) -> None:
     assert problems(tmp_path, CAMERA + "    username: ${A}\n    password: ${B}\n") == [
-        "a.yaml:4: cameras[0].username: the environment variable A is not set",
-        "a.yaml:5: cameras[0].password: the environment variable B is not set",
+        f"a.yaml:4: cameras[0].username: the environment variable A {UNSET}",
+        f"a.yaml:5: cameras[0].password: the environment variable B {UNSET}",
     ]
 
 
@@ -63,6 +63,12 @@ def test_relative_password_files_are_systemd_credentials(tmp_path: Path) -> None
     password = settings.cameras[0].password
     assert password is not None
     assert password.get_secret_value() == "s3cret"
+
+
+def test_a_credential_that_the_service_was_not_started_with_is_said_to_need_a_restart(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, LOGIN + "    password_file: yard\n", CREDENTIALS_DIRECTORY=str(tmp_path))
+    assert "yard cannot be read: No such file or directory; a new credential needs LoadCredential=" in line
+    assert "a restart, a reload brings none" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"x" * 5000])

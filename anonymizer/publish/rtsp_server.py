@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -292,7 +294,9 @@ def _digest(gst: GStreamer, username: str, password: str) -> Any:
 
 
 def _bind_trouble(settings: RtspSettings, detail: str) -> str:
-    return (
-        f"the RTSP server cannot listen on {settings.listen} port {settings.port}: {detail}; "
-        "stop the other program or set another rtsp.port (or rtsp.listen)"
-    )
+    remedy = "stop the other program or set another rtsp.port (or rtsp.listen)"
+    if os.strerror(errno.EADDRNOTAVAIL) in detail:
+        remedy = "this machine has no such address now; bring its network up, or correct rtsp.listen"
+    elif os.strerror(errno.EACCES) in detail:
+        remedy = "ports below 1024 need a privilege; choose an rtsp.port of 1024 or more"
+    return f"the RTSP server cannot listen on {settings.listen} port {settings.port}: {detail}; {remedy}"

@@ -188,7 +188,8 @@ class _Reader:
             elif default is not None:
                 return str(default)[2:]
             else:
-                self._document.report(loc, f"the environment variable {name} is not set")
+                text = "is not set; /etc/anonymizer/environment counts for the service alone, from its next restart on"
+                self._document.report(loc, f"the environment variable {name} {text}")
             return PLACEHOLDER
 
         return _VARIABLE.sub(fill, text)

@@ -111,19 +111,20 @@ def _fill_in_passwords(document: Document, environ: Mapping[str, str]) -> None:
 
 
 def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str, str]) -> str:
-    file, folder = Path(name), environ.get("CREDENTIALS_DIRECTORY")
+    file, folder, remedy = Path(name), environ.get("CREDENTIALS_DIRECTORY"), ""
     if not file.is_absolute():
         if not folder:
-            text = "a relative name needs LoadCredential= in the systemd unit, or its folder in CREDENTIALS_DIRECTORY"
+            text = "a relative name is a credential of the service; in a shell, set CREDENTIALS_DIRECTORY to its folder"
             document.report(loc, text)
             return PLACEHOLDER
         file = Path(folder) / file
+        remedy = "; a new credential needs LoadCredential= in the systemd unit and a restart, a reload brings none"
     try:
         with file.open("rb") as stream:
             password = stream.read(_MAX_PASSWORD_BYTES + 1).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        document.report(loc, f"{file} cannot be read: {reason}")
+        document.report(loc, f"{file} cannot be read: {reason}{remedy}")
         return PLACEHOLDER
     if not password or "\n" in password or len(password) > _MAX_PASSWORD_BYTES:
         document.report(loc, f"{file} must hold the password alone, on one line")
