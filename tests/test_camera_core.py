@@ -16,7 +16,8 @@ from anonymizer.types import (
     RedactedFrame,
     Size,
 )
-from tests.camera_rig import FACE, MS, BrokenPolicy, BrokenRedactor, BrokenTracker, Rig, masked, untouched
+from tests.camera_rig import FACE, MS, PLANES, BrokenPolicy, BrokenRedactor, BrokenTracker, Rig, masked, untouched
+from tests.fakes import make_frame
 
 
 def test_a_frame_waits_for_its_detections_and_leaves_masked_there_and_only_there() -> None:
@@ -329,3 +330,27 @@ def test_a_finding_of_another_connection_masks_nothing() -> None:
     rig.frame(1, epoch=1)
     rig.found(1, epoch=1)
     assert not masks_finding(rig.out[-1])
+
+
+def test_nobody_is_bare_while_nobody_looks_again_however_short_tracks_are_held() -> None:
+    rig = Rig(privacy=PrivacySettings(lookahead_ms=0, hold_ms=200, max_detection_age_ms=1000))
+    rig.frame(0)
+    rig.found(0, FACE)
+    for seq in range(1, 20):
+        rig.frame(seq)
+    rig.wait(0.2)
+    assert len(rig.out) == 20
+    assert all(frame.whole_frame is not None or masked(frame, FACE) for frame in rig.out)
+    assert rig.out[-1].whole_frame is None
+
+
+def test_a_frame_far_from_the_newest_detection_by_the_cameras_clock_alone_is_stale() -> None:
+    """Frames that waited on their way come in at once: nobody knows where people were in the meantime."""
+    rig = Rig(privacy=PrivacySettings(lookahead_ms=0))
+    rig.frame(0)
+    rig.found(0, FACE)
+    rig.clock.advance(0.04)
+    now = rig.clock.now_ns()
+    rig.core.on_frame(make_frame(1, captured_ns=now, pts_ns=now + 3000 * MS, planes=PLANES))
+    rig.wait(0.2)
+    assert rig.story() == [(0, None), (1, Reason.STALE)]

@@ -119,6 +119,7 @@ def test_a_weak_detection_starts_a_track_as_well() -> None:
 def test_a_track_is_held_exactly_as_long_as_configured() -> None:
     tracker = fed(new_tracker())
     last = 9 * FRAME_NS
+    tracker.update(make_detections(), last + FRAME_NS)
     assert len(tracker.predict(last + HOLD_NS)) == 1
     assert tracker.predict(last + HOLD_NS + 1) == ()
 
@@ -126,14 +127,26 @@ def test_a_track_is_held_exactly_as_long_as_configured() -> None:
 def test_a_weak_track_that_was_never_confirmed_is_held_half_as_long() -> None:
     tracker = new_tracker()
     tracker.update(make_detections(at(100), score=0.3), 0)
+    tracker.update(make_detections(), FRAME_NS)
     assert len(tracker.predict(HOLD_NS // 2)) == 1
     assert tracker.predict(HOLD_NS // 2 + 1) == ()
 
 
-def test_a_hold_of_zero_shows_tracks_in_their_own_frame_only() -> None:
+def test_a_hold_of_zero_shows_tracks_until_somebody_looks_again() -> None:
     tracker = new_tracker(hold_ns=0)
     assert len(tracker.update(make_detections(at(100)), 0)) == 1
-    assert tracker.predict(1) == ()
+    assert len(tracker.predict(1)) == 1
+    assert tracker.update(make_detections(), 1) == ()
+
+
+@pytest.mark.parametrize("score", [0.3, 0.9])
+def test_whom_the_newest_look_saw_stays_masked_however_long_nobody_looks_again(score: float) -> None:
+    """A detector slower than the hold time is no reason to leave anybody bare."""
+    tracker = new_tracker()
+    tracker.update(make_detections(at(100), score=score), 0)
+    track = only(tracker.predict(3 * HOLD_NS))
+    assert track.box == pytest.approx(at(100))
+    assert track.unseen_ns == 3 * HOLD_NS
 
 
 def test_after_a_gap_longer_than_the_hold_nobody_is_known_any_more() -> None:

@@ -114,7 +114,7 @@ class CameraCore:
         self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
         self._asked: OrderedDict[int, Asked] = OrderedDict()
         self._epoch: int | None = None
-        self._applied_ns: int | None = None  # capture time of the newest frame whose detections the tracker has
+        self._applied: Asked | None = None  # the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame
         self._missing: frozenset[int] = frozenset()  # tracks that the newest detections did not support
         self._fault: Reason | None = None
@@ -250,7 +250,7 @@ class CameraCore:
         self._hindsight.reset()
         self._recognition.reset()
         self._missing = frozenset()
-        self._applied_ns = None
+        self._applied = None
 
     def _taken_in(self, found: Detections, asked: Asked) -> Basis:
         """Update the tracks; what the frame itself rests on."""
@@ -267,7 +267,7 @@ class CameraCore:
         if found_again:
             self._meter.gaps_bridged(self._camera_id, len(found_again))
         self._missing = missing
-        self._applied_ns = asked.captured_ns
+        self._applied = asked
         return Basis(detections=found, tracks=tracks, age_ns=0)
 
     def _expected(self, frame: Frame, later: Detections | None = None, asked: Asked | None = None) -> Basis:
@@ -282,12 +282,9 @@ class CameraCore:
 
     def _age_ns(self, frame: Frame, asked: Asked | None) -> int | None:
         """Time between a frame and the nearest one with detections; None before the first detection."""
-        if self._applied_ns is None:
+        if self._applied is None:
             return None
-        age_ns = frame.captured_ns - self._applied_ns
-        if asked is not None:
-            age_ns = min(age_ns, asked.captured_ns - frame.captured_ns)
-        return max(age_ns, 0)
+        return min(_distance_ns(frame, looked_at) for looked_at in (self._applied, asked) if looked_at is not None)
 
     def _release_ready(self) -> None:
         now_ns = self._clock.now_ns()
@@ -395,3 +392,8 @@ class CameraCore:
             self._meter.whole_frame(self._camera_id, redacted.whole_frame)
         for sink in self._sinks:
             sink.offer(redacted)
+
+
+def _distance_ns(frame: Frame, other: Asked) -> int:
+    """How far apart two frames may have been taken: pictures may wait on their way, and cameras set their clocks."""
+    return max(abs(frame.captured_ns - other.captured_ns), abs(frame.pts_ns - other.pts_ns))

@@ -66,12 +66,14 @@ class Tracker:
     def predict(self, pts_ns: int) -> tuple[Track, ...]:
         """All tracks as they should be at `pts_ns`, a little after or before the newest update; changes nothing.
 
-        Boxes may grow but never shrink, and tracks unseen for longer than the hold time are left out.
+        Boxes may grow but never shrink. Left out is who has been unseen for longer than the hold time, but not whom the
+        newest update saw: until the next one nobody has looked, which is no sign that they left.
         """
         if self._pts_ns is None or not len(self._live):
             return ()
         step_ns = pts_ns - self._pts_ns
-        aged = self._held(self._live.unseen_for(np.abs(self._live.unseen_ns + step_ns)))
+        aged = self._live.unseen_for(np.abs(self._live.unseen_ns + step_ns))
+        aged = aged.take(self._is_held(aged) | ((self._live.unseen_ns == 0) & (step_ns > 0)))
         belief = _moved(aged, step_ns)
         belief.value[:, 2:] = np.maximum(belief.value[:, 2:], aged.belief.value[:, 2:])
         return self._tracks(replace(aged, belief=belief))
@@ -83,14 +85,14 @@ class Tracker:
 
     def _aged(self, step_ns: int) -> Population:
         """Who is still held `step_ns` later, and where."""
-        aged = self._held(self._live.unseen_for(self._live.unseen_ns + step_ns))
+        aged = self._live.unseen_for(self._live.unseen_ns + step_ns)
+        aged = aged.take(self._is_held(aged))
         return replace(aged, belief=_moved(aged, step_ns))
 
-    def _held(self, live: Population) -> Population:
-        """Whoever has not been unseen for too long."""
+    def _is_held(self, live: Population) -> NDArray[np.bool_]:
+        """Who (N,) has not been unseen for too long."""
         is_sure = (live.hits >= self._settings.confirm_hits) | (live.best >= self._settings.high_score)
-        is_held = live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2)
-        return live if is_held.all() else live.take(is_held)
+        return np.asarray(live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2))
 
     def _born(self, measured: F64, scores: F32, targets: I32) -> Population:
         ids = np.arange(self._next_id, self._next_id + len(measured), dtype=np.int64)
