@@ -49,8 +49,8 @@ def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None
     x1, y1, x2, y2 = box
     if not (0 <= x2 - x1 < math.inf and 0 <= y2 - y1 < math.inf):  # so it is with NaN, and with infinite sides
         raise ValueError(f"a region has the impossible box {box}")
-    left, top = int(x1 // 2), int(y1 // 2)
-    right, bottom = max(-int(-x2 // 2), left + 1), max(-int(-y2 // 2), top + 1)
+    left, top = math.floor(x1 / 2), math.floor(y1 / 2)
+    right, bottom = max(math.ceil(x2 / 2), left + 1), max(math.ceil(y2 / 2), top + 1)
     width, height = size.width // 2, size.height // 2
     if left >= 0 and top >= 0 and right <= width and bottom <= height:  # as most are; the rest takes twice the time
         return Area(left, top, right, bottom, left, top, right, bottom)

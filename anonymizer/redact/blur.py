@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 import cv2
-import numpy as np
 
 from anonymizer.redact.effect import Cover, Patch, pairs
 from anonymizer.redact.grid import average, make_grid, rounded
@@ -23,20 +22,20 @@ class Blur:
 
     def cover(self, patch: Patch) -> Cover:
         """The blend; in luma every second row is enough, for nothing in it is fine."""
-        height, width = patch.area.height, patch.area.width
-        lines = np.empty((height, 4 * width), np.uint8)
-        y, u, v = lines[:, : 2 * width], lines[:, 2 * width : 3 * width], lines[:, 3 * width :]
-        cells = self._blended(patch)
-        cv2.resize(cells[0], (2 * width, height), y, 0, 0, cv2.INTER_LINEAR)
-        cv2.resize(cells[1], (width, height), u, 0, 0, cv2.INTER_LINEAR)
-        cv2.resize(cells[2], (width, height), v, 0, 0, cv2.INTER_LINEAR)
-        luma = pairs(y)
-        return Cover(luma, luma, u, v)
+        x1, y1, x2, y2, *_ = patch.area
+        width, height = x2 - x1, y2 - y1
+        y, u, v = self._blended(patch)
+        luma = pairs(_enlarged(y, 2 * width, height))
+        return Cover(luma, luma, _enlarged(u, width, height), _enlarged(v, width, height))
 
     def _blended(self, patch: Patch) -> U8:
         """The means after a small blur, rounded: Y, U, V (3, rows, columns)."""
         grid = make_grid(patch.area, self._cells)
-        means = average(patch.picture, patch.area, grid)
-        cells = cast(U8, cv2.merge(means))  # planes as channels, so that none blurs into another
+        means = average(patch.picture, patch.area, grid).reshape(grid.rows, 3, grid.columns)
+        cells = means.transpose(0, 2, 1).copy()  # planes as channels, so that none blurs into another
         cv2.GaussianBlur(cells, (3, 3), 0, cells, 0, cv2.BORDER_REPLICATE)
         return rounded(cells.transpose(2, 0, 1))
+
+
+def _enlarged(cells: U8, width: int, height: int) -> U8:
+    return cast(U8, cv2.resize(cells, (width, height), None, 0, 0, cv2.INTER_LINEAR))

@@ -24,6 +24,7 @@ class Canvas:
         self.planes = Planes(self.i420[:height], chroma[0], chroma[1])
         luma = pairs(self.planes.y)
         self._as_cover = Cover(luma[0::2], luma[1::2], self.planes.u, self.planes.v)
+        cv2.ipp.setUseIPP(False)  # of this thread; on x86 masked copies take up to twice as long with it
 
     def copy(self, picture: Planes) -> None:
         """Take over all pixels of a picture of this size."""

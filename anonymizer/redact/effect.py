@@ -32,13 +32,8 @@ class Cover(NamedTuple):
 
     def cut(self, area: Area) -> Cover:
         """Views of the visible part of an area of what hides a whole picture."""
-        x1, y1, x2, y2 = area.x1, area.y1, area.x2, area.y2
-        return Cover(
-            self.even[y1:y2, x1:x2],
-            self.odd[y1:y2, x1:x2],
-            self.u[y1:y2, x1:x2],
-            self.v[y1:y2, x1:x2],
-        )
+        part = slice(area.y1, area.y2), slice(area.x1, area.x2)
+        return Cover(self.even[part], self.odd[part], self.u[part], self.v[part])
 
     def planes(self) -> Planes:
         """A copy in planes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,7 +41,8 @@ def make_grid(area: Area, cells: int) -> Grid:
     would have been. The shorter side gets at most `cells` cells, the longer one twice that: a face that the detector
     saw cut to a strip by the frame's edge must not be sampled finely along the strip.
     """
-    return _grid(area.width, area.height, area.full_width, area.full_height, cells)
+    x1, y1, x2, y2, full_x1, full_y1, full_x2, full_y2 = area
+    return _grid(x2 - x1, y2 - y1, full_x2 - full_x1, full_y2 - full_y1, cells)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -60,43 +61,40 @@ def _grid(width: int, height: int, full_width: int, full_height: int, cells: int
     return Grid(columns, rows, left, top, right, bottom, step, luma_step)
 
 
-def average(picture: Planes, area: Area, grid: Grid) -> tuple[U8, U8, U8]:
-    """The mean of each cell of an area of a picture: Y, U and V, each (rows, columns)."""
+def average(picture: Planes, area: Area, grid: Grid) -> U8:
+    """The mean of each cell of an area of a picture: those of Y, U and V side by side (rows, 3 * columns)."""
     columns, rows, left, top, right, bottom, step, luma_step = grid
     left, top, right, bottom = area.x1 + left, area.y1 + top, area.x1 + right, area.y1 + bottom
-    return (
-        _means(picture.y[2 * top : 2 * bottom : luma_step, 2 * left : 2 * right], columns, rows),
-        _means(picture.u[top:bottom:step, left:right], columns, rows),
-        _means(picture.v[top:bottom:step, left:right], columns, rows),
-    )
-
-
-def _means(plane: U8, columns: int, rows: int) -> U8:
-    return cast(U8, cv2.resize(plane, (columns, rows), None, 0, 0, cv2.INTER_AREA))
+    y = picture.y[2 * top : 2 * bottom : luma_step, 2 * left : 2 * right]
+    chroma = slice(top, bottom, step), slice(left, right)
+    means, size = np.empty((rows, 3 * columns), np.uint8), (columns, rows)
+    cv2.resize(y, size, means[:, :columns], 0, 0, cv2.INTER_AREA)
+    cv2.resize(picture.u[chroma], size, means[:, columns : 2 * columns], 0, 0, cv2.INTER_AREA)
+    cv2.resize(picture.v[chroma], size, means[:, 2 * columns :], 0, 0, cv2.INTER_AREA)
+    return means
 
 
 def spread(cells: U8, area: Area) -> Cover:
     """Cells of Y, U and V, side by side (rows, 3 * columns), all over a patch; all of about the same size."""
     rows, columns = cells.shape
-    lines = cells.take(_owners_of_line(area.width, columns // 3), axis=1)
-    return cover_of(lines.take(_owners(area.height, rows), axis=0))
+    lines = cells.repeat(_widths(area.width, columns // 3), axis=1)
+    return cover_of(lines.repeat(_sides(area.height, rows), axis=0))
 
 
 @functools.lru_cache(maxsize=1024)
-def _owners(pixels: int, cells: int) -> NDArray[np.intp]:
-    """Which cell each pixel of a side belongs to."""
-    owners: NDArray[np.intp] = np.arange(pixels, dtype=np.intp) * cells // pixels
-    owners.flags.writeable = False
-    return owners
+def _sides(pixels: int, cells: int) -> NDArray[np.intp]:
+    """How many of a side's pixels belong to each cell; where there are fewer pixels than cells, to some none."""
+    sides = np.bincount(np.arange(pixels) * cells // pixels, minlength=cells)
+    sides.flags.writeable = False
+    return sides
 
 
 @functools.lru_cache(maxsize=1024)
-def _owners_of_line(width: int, columns: int) -> NDArray[np.intp]:
-    """Which of the cells of Y, U and V, side by side, each pixel of the three belongs to; luma is twice as wide."""
-    luma, chroma = _owners(2 * width, columns), _owners(width, columns)
-    owners = np.concatenate((luma, columns + chroma, 2 * columns + chroma))
-    owners.flags.writeable = False
-    return owners
+def _widths(width: int, columns: int) -> NDArray[np.intp]:
+    """The same of each cell of Y, U and V, side by side; luma is twice as wide."""
+    widths = np.concatenate((_sides(2 * width, columns), *2 * (_sides(width, columns),)))
+    widths.flags.writeable = False
+    return widths
 
 
 def rounded(levels: U8 | np.uint8) -> U8:

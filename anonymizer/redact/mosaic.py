@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from anonymizer.redact.effect import Cover, Patch
 from anonymizer.redact.grid import average, make_grid, rounded, spread
 from anonymizer.types import U8
@@ -55,5 +53,4 @@ class Mosaic:
         return kept
 
     def _average(self, patch: Patch) -> U8:
-        grid = make_grid(patch.area, self._cells)
-        return rounded(np.concatenate(average(patch.picture, patch.area, grid), axis=1))
+        return rounded(average(patch.picture, patch.area, make_grid(patch.area, self._cells)))
