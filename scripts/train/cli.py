@@ -12,7 +12,8 @@ from scripts.train.datasets import commands as datasets
 from scripts.train.identity import commands as identity
 from scripts.train.presence import commands as presence
 
-LEARNING = ("teach", "fit", "blend", "export", "curve", "restore")  # modules of that name, which need the extra
+LEARNING = ("teach", "fit", "blend", "export", "slim", "curve", "restore")  # need the extra
+MODULES = {"slim": "slim.commands"}  # where a command's module is called otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     identity.add_commands(commands)
     for name in LEARNING:
         try:
-            module = importlib.import_module(f"scripts.train.{name}")
+            module = importlib.import_module(f"scripts.train.{MODULES.get(name, name)}")
         except ModuleNotFoundError as error:
             parser.epilog = f"{', '.join(LEARNING)} need the extra: pip install -e '.[train]' (no module {error.name})"
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from anonymizer.types import U8
@@ -12,14 +12,19 @@ sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules k
 import calibration
 import quantise
 
-SCORE = (0.0, 1.0)  # what a score can be, whatever the canvases show
+SCORES = {"score": (0.0, 1.0)}  # what a score can be, whatever the canvases show
 
 
-def to_int8(model: bytes, canvases: Iterable[U8], *, mean: float = 0.0) -> bytes:
+def to_int8(
+    model: bytes,
+    canvases: Iterable[U8],
+    *,
+    mean: float = 0.0,
+    limits: Mapping[str, tuple[float, float]] = SCORES,
+) -> bytes:
     """The model, whose input is RGB less `mean`, with int8 weights and activations.
 
-    Canvases are (H, W, 3) RGB of its input's size.
+    Canvases are (H, W, 3) RGB of its input's size; `limits` are the ranges of tensors by how their names begin.
     """
-    limits = {"score": SCORE, "image": (-mean, 255.0 - mean)}
-    ranges = calibration.measure(model, canvases, mean=mean, limits=limits)
+    ranges = calibration.measure(model, canvases, mean=mean, limits={**limits, "image": (-mean, 255.0 - mean)})
     return quantise.to_int8(model, ranges)

@@ -1,0 +1,1 @@
+"""A finished detector made narrower: fewer channels inside, then taught by the file that it was."""

@@ -1,0 +1,110 @@
+"""The commands `slim fit | export`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from anonymizer.errors import DatasetError
+from anonymizer.types import Size
+from scripts.train.canvas import CanvasMaker
+from scripts.train.datasets.forms import read_sets
+from scripts.train.fit import make_canvases
+from scripts.train.integer import to_int8
+from scripts.train.recipe import Recipe
+from scripts.train.slim.emit import LOGITS, emit
+from scripts.train.slim.even import even
+from scripts.train.slim.fit import SlimRecipe, SlimRun, checksum, load_slim, run
+
+VIEWS = 96  # canvases that int8's ranges are taken from
+SURE = {LOGITS: (-8.0, 4.0)}  # what int8 can say before the sigmoid: scores from 0.0003 to 0.98
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers `slim`; each command sets `run`, which raises an AnonymizerError."""
+    parser = subparsers.add_parser("slim", help="make a finished detector cheaper by taking channels out of it")
+    commands = parser.add_subparsers(title="command", required=True, metavar="COMMAND")
+    own = SlimRecipe("")
+
+    fit = commands.add_parser(
+        "fit", help="narrow a TFLite file, which then teaches what is left; run it again to go on"
+    )
+    fit.set_defaults(run=_fit)
+    fit.add_argument("file", type=Path, help="detector in float32, such as models/centerface-float32.tflite")
+    fit.add_argument("labels", type=Path, nargs="+", help="pictures; labels only say where canvases are cut")
+    fit.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the checkpoint")
+    fit.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
+    fit.add_argument("--keep", type=float, default=own.keep, help=f"share of the multiply-adds that stays ({own.keep})")
+    fit.add_argument("--steps", type=int, default=own.steps, help=f"batches ({own.steps})")
+    fit.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
+    fit.add_argument("--canvas-px", type=int, default=320, help="side, a multiple of 32 (320)")
+    fit.add_argument("--rate", type=float, default=own.rate, help=f"of a tensor's size, at its peak ({own.rate})")
+    fit.add_argument("--seed", type=int, default=own.seed)
+    fit.add_argument("--save-every", type=int, default=250, help="steps (250)")
+
+    export = commands.add_parser("export", help="write float32 (weights in half precision) and int8 TFLite files")
+    export.set_defaults(run=_export)
+    export.add_argument("folder", type=Path, help="folder of the run, or its checkpoint")
+    export.add_argument("labels", type=Path, nargs="+", help="pictures to take int8's ranges from")
+    export.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
+    export.add_argument("--name", required=True, help="of the models; -float32 and -int8 are added")
+    export.add_argument("--width", type=int, default=640, help="of the input (640)")
+    export.add_argument("--height", type=int, default=384, help="of the input (384)")
+    export.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+
+def _canvases(arguments: argparse.Namespace, side_px: int, seed: int) -> CanvasMaker:
+    classes = tuple(arguments.classes or ("face",))
+    data = read_sets(arguments.labels).select(classes)
+    return make_canvases(data, Recipe(classes=classes, canvas_px=side_px, seed=seed))
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    if arguments.canvas_px % 32:
+        raise DatasetError(f"--canvas-px {arguments.canvas_px} is not a multiple of 32")
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        file = arguments.file.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{arguments.file}: {error.strerror}") from None
+    recipe = SlimRecipe(
+        checksum(file),
+        keep=arguments.keep,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        rate=arguments.rate,
+        seed=arguments.seed,
+    )
+    canvases = _canvases(arguments, arguments.canvas_px, arguments.seed)
+    try:
+        own = SlimRun(file, recipe, canvases, arguments.folder)
+    except DatasetError as error:
+        raise DatasetError(f"{arguments.file}: {error}") from None
+    own.start()
+    run(own, save_every=arguments.save_every)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    size = Size(arguments.width, arguments.height)
+    if size.width % 32 or size.height % 32:
+        raise DatasetError(f"the input {size} must be a multiple of 32 both ways")
+    torch.set_num_threads(1)
+    network = load_slim(arguments.folder)
+    canvases = _canvases(arguments, min(size.width, size.height), 1)
+    views = [canvases.make(number, size).image for number in range(VIEWS)]
+    pictures = (torch.from_numpy(np.ascontiguousarray(view.transpose(2, 0, 1)))[None].float() for view in views)
+    description = f"{arguments.name} of anonymizer's scripts/train"
+    plain = emit(network, size, description=description, half_weights=True)
+    fair = emit(even(network, pictures), size, description=description, half_weights=False)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for dtype, model in (("float32", plain), ("int8", to_int8(fair, views, limits=SURE))):
+        path = arguments.out / f"{arguments.name}-{dtype}.tflite"
+        path.write_bytes(model)
+        print(f"{path}: {len(model) / 1000:.0f} kB; `anonymizer models add {path}` tries it")
+    return 0

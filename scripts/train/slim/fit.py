@@ -1,0 +1,185 @@
+"""The run that narrows a file and teaches it: checkpoints that resume exactly, an average of the weights at the end."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anonymizer.errors import DatasetError
+from scripts.train.canvas import CanvasMaker
+from scripts.train.checkpoint import CHECKPOINT, load_checkpoint
+from scripts.train.slim.lesson import Losses, compare, landmarks
+from scripts.train.slim.network import SlimNetwork, open_network
+from scripts.train.slim.surgery import merge, prune
+
+MEASURED = 96  # canvases by which channels are chosen
+FAR = 1 << 30  # number of the first of them, which no run reaches
+MOST_GRADIENT = 5.0  # norm
+EVERY = 50  # steps of one line of progress
+SMALL = 1e-4  # added to a tensor's size, for biases that begin with nothing
+
+
+@dataclass(frozen=True, slots=True)
+class SlimRecipe:
+    """The numbers of one run, kept in its checkpoint."""
+
+    file: str  # sha256 of the one that is narrowed
+    keep: float = 0.5  # share of the multiply-adds in front of which channels can go
+    steps: int = 6_000
+    batch: int = 8
+    rate: float = 1.5e-3  # how far a step moves a tensor's values, as a share of their root mean square
+    warmup_steps: int = 50
+    average: float = 0.998  # what the averaged weights keep at each step
+    seed: int = 1
+
+    def rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to a hundredth."""
+        warm = min(1.0, (step + 1) / self.warmup_steps)
+        return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+    def kept_at(self, step: int) -> float:
+        """How much the averaged weights keep: less at first, when the network changes fast."""
+        return min(self.average, (1 + step) / (10 + step))
+
+
+class SlimRun:
+    """One run in one folder; raises DatasetError if the file is of an unknown kind or has no score."""
+
+    def __init__(self, file: bytes, recipe: SlimRecipe, canvases: CanvasMaker, folder: Path) -> None:
+        self.recipe = recipe
+        self.step = 0
+        self._file = file
+        self._canvases = canvases
+        self._folder = folder
+        self._teacher = open_network(file).eval().to(memory_format=torch.channels_last)
+        self._score = score_of(self._teacher)
+
+    def start(self) -> None:
+        """Goes on from this folder's checkpoint, or narrows the file; raises DatasetError if the run is another."""
+        path = self._folder / CHECKPOINT
+        state = load_checkpoint(path) if path.exists() else None
+        if state is not None and SlimRecipe(**state["recipe"]) != self.recipe:
+            raise DatasetError(f"{path} holds a run with {state['recipe']}: name another folder by --run")
+        network = open_network(self._file)
+        if state is None:
+            batches = (self._pictures(FAR + at) for at in range(0, MEASURED, self.recipe.batch))
+            prune(network, batches, self._score, self.recipe.keep)
+        else:
+            merge(network)
+            network.adopt(state["network"])
+        self._take(network.to(memory_format=torch.channels_last))
+        if state is not None:
+            self._average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            self._sizes = state["sizes"]
+            self.step = state["step"]
+
+    def _take(self, network: SlimNetwork) -> None:
+        self._network = network
+        self._average = copy.deepcopy(network)
+        self._marks = landmarks(network)
+        # each tensor its own group: its rate goes by the size of its values
+        self._optimiser = torch.optim.Adam(
+            [{"params": [each], "lr": 0.0} for each in network.parameters()], betas=(0.9, 0.99)
+        )
+        self._sizes = [float(each.detach().square().mean().sqrt()) + SMALL for each in network.parameters()]
+
+    def learn(self) -> Losses:
+        """One step."""
+        pictures = self._pictures(self.step * self.recipe.batch)
+        with torch.no_grad():
+            expected = self._teacher(pictures, self._marks)
+        losses = compare(self._network.plan, self._network(pictures, self._marks), expected, self._marks)
+        self._optimiser.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), MOST_GRADIENT)
+        rate = self.recipe.rate_at(self.step)
+        for group, size in zip(self._optimiser.param_groups, self._sizes, strict=True):
+            group["lr"] = rate * size
+        self._optimiser.step()
+        self._follow(self.recipe.kept_at(self.step))
+        self.step += 1
+        return losses.detach()
+
+    @torch.no_grad()
+    def _follow(self, kept: float) -> None:
+        for slow, fast in zip(self._average.parameters(), self._network.parameters(), strict=True):
+            slow.lerp_(fast, 1 - kept)
+
+    def save(self) -> None:
+        """All that the run needs to go on; a kill at any moment leaves the old file or the new one."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "file": torch.frombuffer(bytearray(self._file), dtype=torch.uint8),
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "sizes": self._sizes,
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{CHECKPOINT}.part"
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._folder / CHECKPOINT)
+
+    def _pictures(self, first: int) -> Tensor:
+        images = np.stack([self._canvases.make(first + at).image for at in range(self.recipe.batch)])
+        planes = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+        return planes.contiguous(memory_format=torch.channels_last)
+
+
+def score_of(network: SlimNetwork) -> str:
+    """The output by which it is judged where something is; raises DatasetError."""
+    if not network.plan.scores:
+        raise DatasetError("has no output behind a sigmoid, so no scores to learn from")
+    return min(network.plan.scores)
+
+
+def checksum(file: bytes) -> str:
+    """As the recipe names a file."""
+    return hashlib.sha256(file).hexdigest()
+
+
+def load_slim(place: Path) -> SlimNetwork:
+    """The averaged weights of a run's checkpoint, or of its folder; raises DatasetError."""
+    path = place / CHECKPOINT if place.is_dir() else place
+    state = load_checkpoint(path)
+    if "file" not in state:
+        raise DatasetError(f"{path} is no checkpoint of `slim fit`")
+    network = open_network(state["file"].numpy().tobytes())
+    merge(network)
+    network.adopt(state["average"])
+    merge(network)  # again: what was not worth it before may be now
+    return network.eval()
+
+
+def run(own: SlimRun, *, save_every: int, say: Callable[[str], None] = print) -> None:
+    """Trains to the last step; started again, goes on where it was."""
+    parts: list[tuple[float, ...]] = []
+    began = time.monotonic()
+    while own.step < own.recipe.steps:
+        losses = own.learn()
+        parts.append((losses.scores.item(), losses.boxes.item(), losses.maps.item()))
+        is_last = own.step == own.recipe.steps
+        if own.step % EVERY == 0 or is_last:
+            scores, boxes, maps = np.mean(parts, axis=0)
+            pace = len(parts) / max(time.monotonic() - began, 1e-9)
+            left_min = (own.recipe.steps - own.step) / pace / 60
+            far = f"{own.step}/{own.recipe.steps}"
+            say(f"{far} scores {scores:.3f} boxes {boxes:.3f} maps {maps:.3f} {left_min:.0f} min left")
+            parts, began = [], time.monotonic()
+        if own.step % save_every == 0 or is_last:
+            own.save()

@@ -1,0 +1,299 @@
+"""A finished detector made narrower: nothing is lost by what costs nothing, and the rest is learned back."""
+
+# ruff: noqa: E402 - the imports need torch
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
+
+from ai_edge_litert.interpreter import Interpreter
+
+from anonymizer.errors import DatasetError
+from anonymizer.types import Size
+from anonymizer.zoo import Zoo
+from scripts.train.canvas import CanvasMaker
+from scripts.train.cli import main
+from scripts.train.datasets.forms import read_sets
+from scripts.train.fit import make_canvases
+from scripts.train.recipe import Recipe
+from scripts.train.slim.emit import emit
+from scripts.train.slim.even import even
+from scripts.train.slim.fit import SlimRecipe, SlimRun, checksum, load_slim, run
+from scripts.train.slim.lesson import compare, landmarks
+from scripts.train.slim.network import Kind, SlimNetwork, open_network
+from scripts.train.slim.surgery import course, cut, groups, measure, merge, prune
+from tests.train import shapes
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts" / "models"))  # whose modules know each other by bare names
+from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CENTERFACE = Zoo().spec("centerface-float32").path
+SIZE = Size(64, 64)
+
+
+def tiny(op: str = "") -> bytes:
+    """A detector of stride 4 in CenterFace's way, with random weights; `op` adds one that is not known."""
+    rng = np.random.default_rng(3)
+    writer = GraphWriter(half_weights=False)
+
+    def weights(*shape: int) -> np.ndarray:
+        fan = np.prod(shape[1:]) if shape[0] != 1 else 9
+        return rng.normal(0, np.sqrt(2 / fan), shape).astype(np.float32)
+
+    def conv(x: int, outs: int, kernel: int = 1, *, stride: int = 1, relu: bool = False) -> int:
+        own = weights(outs, kernel, kernel, writer.shape(x)[3]) / (255 if writer.shape(x)[3] == 3 else 1)
+        bias = rng.normal(0, 0.1, outs).astype(np.float32)
+        padding = SAME
+        if stride == 2:
+            x, padding = writer.pad(x, top_left=1, bottom_right=1), VALID
+        return writer.conv(x, own, bias, stride=stride, padding=padding, activation=RELU if relu else NO_ACTIVATION)
+
+    def deep(x: int, *, stride: int = 1) -> int:
+        channels, padding = writer.shape(x)[3], SAME
+        if stride == 2:
+            x, padding = writer.pad(x, top_left=1, bottom_right=1), VALID
+        bias = rng.normal(0, 0.1, channels).astype(np.float32)
+        return writer.depthwise(x, weights(1, 3, 3, channels), bias, stride=stride, padding=padding, activation=RELU)
+
+    x = writer.input("image", (1, SIZE.height, SIZE.width, 3))
+    x = conv(x, 16, 3, stride=2, relu=True)
+    x = near = conv(deep(conv(conv(deep(x), 8), 64, relu=True), stride=2), 12)
+    x = writer.add(x, conv(deep(conv(x, 48, relu=True)), 12))
+    x = conv(conv(deep(conv(x, 48, relu=True), stride=2), 40), 12, relu=True)
+    own, bias = weights(12, 2, 2, 12), np.zeros(12, np.float32)
+    x = writer.transpose_conv(x, own, bias, stride=2, activation=RELU)
+    x = conv(writer.add(x, conv(near, 12, relu=True)), 24, 3, relu=True)
+    logits = conv(x, 1)
+    heat, scale, offset = writer.sigmoid(logits), conv(x, 2), conv(x, 2)
+    if op == "leaky":
+        scale = writer.leaky_relu(scale, 0.1)
+    for tensor, name in ((logits, "logits"), (heat, "heat"), (scale, "scale"), (offset, "offset")):
+        writer.rename(tensor, name)
+    return writer.finish([scale] if op == "no score" else [heat, scale, offset], description="tiny")
+
+
+def noise(size: Size = SIZE, seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (size.height // 8, size.width // 8, 3), np.uint8)
+    return small.repeat(8, 0).repeat(8, 1)
+
+
+def batch(*pictures: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+
+
+def says(network: SlimNetwork, pictures: torch.Tensor) -> dict[str, np.ndarray]:
+    with torch.inference_mode():
+        made = network(pictures)
+    scores = network.plan.scores
+    found = {name: made[at].sigmoid() if name in scores else made[at] for name, at in network.plan.outputs.items()}
+    return {name: values.permute(0, 2, 3, 1).numpy() for name, values in found.items()}
+
+
+def file_says(file: bytes, picture: torch.Tensor) -> dict[str, np.ndarray]:
+    image = np.ascontiguousarray(picture.permute(0, 2, 3, 1).numpy(), np.float32)
+    run_ = Interpreter(model_content=file, num_threads=1).get_signature_runner()
+    return {name: values.copy() for name, values in run_(image=image).items()}
+
+
+def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
+    assert a.keys() == b.keys()
+    return max(float(np.abs(a[name] - b[name]).max()) for name in a)
+
+
+@pytest.fixture
+def network() -> SlimNetwork:
+    return open_network(tiny()).eval()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shapes.write(tmp_path_factory.mktemp("slim") / "set", 12, seed=1)
+
+
+@pytest.fixture
+def canvases(data: Path) -> CanvasMaker:
+    return make_canvases(read_sets([data]), Recipe(canvas_px=64))
+
+
+def small_run(folder: Path, canvases: CanvasMaker, steps: int = 4, rate: float = 1.5e-3) -> SlimRun:
+    file = tiny()
+    recipe = SlimRecipe(checksum(file), steps=steps, batch=2, rate=rate, warmup_steps=1, average=0.5)
+    own = SlimRun(file, recipe, canvases, folder)
+    own.start()
+    return own
+
+
+@pytest.mark.parametrize("file", [tiny(), CENTERFACE.read_bytes()], ids=["tiny", "CenterFace, half weights"])
+def test_the_network_says_what_its_file_says_and_a_file_of_it_the_same_again(file: bytes) -> None:
+    found = open_network(file)
+    size = SIZE if len(file) < 1_000_000 else Size(640, 384)
+    pictures = batch(noise(size))
+    assert difference(says(found, pictures), file_says(file, pictures)) < 1e-4
+    again = emit(found, size, description="again", half_weights=False)
+    assert difference(file_says(again, pictures), file_says(file, pictures)) < 1e-5
+
+
+def test_it_takes_any_size_in_the_end(network: SlimNetwork) -> None:
+    pictures = batch(noise(Size(96, 32)))
+    file = emit(network, Size(96, 32), description="wide", half_weights=True)
+    assert difference(says(network, pictures), file_says(file, pictures)) < 0.05
+    assert says(network, pictures)["heat"].shape == (1, 8, 24, 1)
+
+
+def test_two_convolutions_in_a_row_become_one_where_that_is_cheaper(network: SlimNetwork) -> None:
+    pictures, before = batch(noise()), len(network.plan.steps)
+    expected = says(network, pictures)
+    merge(network)
+    # 48 to 40 to 12 is one now; 16 to 8 to 64 would cost more as one
+    assert len(network.plan.steps) == before - 1
+    assert difference(says(network, pictures), expected) < 1e-4
+
+
+def test_channels_that_only_repeat_others_go_first_and_nothing_changes(network: SlimNetwork) -> None:
+    group = groups(network)[1]
+    count = len(network.of(group.maker)[0])
+    half = count // 2
+    for step in (group.maker, group.filter):
+        weights, bias = network.of(step)
+        network.put(step.result, torch.cat([weights[:half]] * 2).detach(), torch.cat([bias[:half]] * 2).detach())
+    pictures = [batch(noise(seed=at)) for at in range(4)]
+    expected = says(network, pictures[0])
+    moments = measure(network, pictures, "heat")
+    planned = course(network, group, moments[group])
+    assert planned.losses[half - 1] < 1e-3 < planned.losses[half + half // 2]
+    cut(network, group, moments[group], planned.order[:half])
+    assert len(network.of(group.maker)[0]) == count - half
+    assert difference(says(network, pictures[0]), expected) < 1e-2
+
+
+def test_each_further_channel_costs_more_and_what_stays_does_the_work_of_what_goes(network: SlimNetwork) -> None:
+    group = groups(network)[1]
+    pictures = [batch(noise(seed=at)) for at in range(4)]
+    moments = measure(network, pictures, "heat")[group]
+    planned = course(network, group, moments)
+    assert list(planned.losses) == sorted(planned.losses)
+    (reader,) = group.readers
+    before = says_of(network, reader.result, pictures[0])
+    gone = planned.order[:16]
+    bare = open_network(tiny())
+    staying = sorted(set(range(len(moments.mean))) - set(gone))
+    for step in (group.maker, group.filter):
+        bare.put(step.result, *(each[staying].detach() for each in bare.of(step)))
+    bare.put(reader.result, bare.of(reader)[0][:, staying].detach(), bare.of(reader)[1].detach())
+    cut(network, group, moments, gone)
+    left_out = float(np.square(says_of(bare, reader.result, pictures[0]) - before).mean())
+    solved = float(np.square(says_of(network, reader.result, pictures[0]) - before).mean())
+    assert solved < 0.5 * left_out
+
+
+def says_of(network: SlimNetwork, tensor: int, pictures: torch.Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return np.asarray(network(pictures, [tensor])[tensor])
+
+
+def test_about_the_share_stays_that_was_asked_for(network: SlimNetwork) -> None:
+    def work(of: SlimNetwork) -> int:
+        return sum(of.of(step)[0].numel() for step in of.plan.steps if step.kind is not Kind.ADD)
+
+    whole = open_network(tiny())
+    merge(whole)
+    prune(network, [batch(noise(seed=at)) for at in range(4)], "heat", keep=0.6)
+    assert 0.4 < work(network) / work(whole) < 0.85
+    assert all(np.isfinite(values).all() for values in says(network, batch(noise())).values())
+
+
+def test_evened_channels_reach_more_alike_and_say_the_same(network: SlimNetwork) -> None:
+    step = groups(network)[0].maker
+    weights, bias = network.of(step)
+    scale = torch.ones(len(bias))
+    scale[:8] = 0.25
+    network.put(step.result, (weights * scale[:, None, None, None]).detach(), (bias * scale).detach())
+    pictures = batch(noise())
+    fair = even(network, [pictures])
+    assert difference(says(fair, pictures), says(network, pictures)) < 1e-4
+
+    def spread(of: SlimNetwork) -> float:
+        peaks = says_of(of, step.result, pictures).max((0, 2, 3))
+        return float(peaks.max() / np.median(peaks))
+
+    assert spread(fair) < spread(network)
+
+
+def test_a_teacher_beside_itself_has_nothing_to_learn(network: SlimNetwork) -> None:
+    marks = landmarks(network)
+    with torch.inference_mode():
+        made = network(batch(noise()), marks)
+        losses = compare(network.plan, made, made, marks)
+    assert marks
+    assert float(losses.sum()) == 0.0
+
+
+def test_learning_brings_the_narrow_one_nearer(tmp_path: Path, canvases: CanvasMaker) -> None:
+    own = small_run(tmp_path, canvases, steps=60, rate=1e-2)
+    losses = [float(own.learn().sum()) for _ in range(60)]
+    assert np.mean(losses[-20:]) < 0.8 * np.mean(losses[:20])
+
+
+def test_a_run_that_goes_on_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, canvases: CanvasMaker) -> None:
+    run(small_run(tmp_path / "whole", canvases), save_every=100, say=lambda _: None)
+    broken = small_run(tmp_path / "broken", canvases)
+    broken.learn()
+    broken.learn()
+    broken.save()
+    broken.learn()  # lost
+    lines: list[str] = []
+    run(small_run(tmp_path / "broken", canvases), save_every=1, say=lines.append)
+    whole, other = load_slim(tmp_path / "whole"), load_slim(tmp_path / "broken" / "checkpoint.pt")
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
+    assert lines[-1].startswith("4/4")
+
+
+def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path, canvases: CanvasMaker) -> None:
+    own = small_run(tmp_path, canvases)
+    own.save()
+    other = SlimRun(tiny(), dataclasses.replace(own.recipe, keep=0.3), canvases, tmp_path)
+    with pytest.raises(DatasetError, match="name another folder"):
+        other.start()
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [(b"no file", "no TFLite"), (tiny("leaky"), "LEAKY_RELU"), (tiny("no score"), "no scores")],
+    ids=["not a model", "an unknown op", "no score"],
+)
+def test_a_file_that_cannot_be_narrowed_is_refused_by_name(
+    file: bytes, why: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other.tflite"
+    path.write_bytes(file)
+    assert main(["slim", "fit", str(path), str(data), "--run", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert str(path) in told
+    assert why in told
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the quantizer keeps all tensors
+def test_from_a_file_to_narrow_ones_that_say_much_the_same(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny())
+    run_folder, out = str(tmp_path / "run"), tmp_path / "out"
+    small = ["--batch", "2", "--canvas-px", "64", "--keep", "0.8"]
+    assert main(["slim", "fit", str(path), str(data), "--run", run_folder, "--steps", "3", *small]) == 0
+    size = ["--width", "64", "--height", "64"]
+    assert main(["slim", "export", run_folder, str(data), "--name", "narrow", "--out", str(out), *size]) == 0
+    narrow = (out / "narrow-float32.tflite").read_bytes()
+    assert len(narrow) < len(path.read_bytes())
+    picture = batch(noise())
+    assert file_says(narrow, picture).keys() == {"heat", "scale", "offset"}
+    whole = Interpreter(model_path=str(out / "narrow-int8.tflite"))
+    assert whole.get_input_details()[0]["dtype"] is np.int8
+    assert {each["dtype"] for each in whole.get_output_details()} == {np.int8}
