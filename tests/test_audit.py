@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import http.server
 import json
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -230,9 +232,11 @@ class Listener:
 
     def __init__(self, status: int) -> None:
         bodies = self.bodies = []  # type: ignore[var-annotated]
+        logins = self.logins = []  # type: ignore[var-annotated]
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                logins.append(self.headers["Authorization"])
                 bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(status)
                 self.end_headers()
@@ -290,6 +294,34 @@ def test_a_webhook_that_fails_is_counted_and_its_address_stays_secret(
         wait_for(lambda: meter.counts["webhook_failed", "door"])
     assert "audit.webhook_url did not take a finding" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_a_login_in_the_webhooks_address_is_given_as_such(meter: RecordingMeter) -> None:
+    with Listener(204) as listener, Webhook(listener.url.replace("//", "//bob:hunter%402@"), meter) as webhook:
+        webhook.send(FINDING)
+        wait_for(lambda: listener.bodies)
+    assert listener.logins == [f"Basic {base64.b64encode(b'bob:hunter@2').decode()}"]
+    assert not meter.counts
+
+
+def test_a_webhook_that_is_answered_in_another_language_is_tried_again_with_the_next_finding(
+    meter: RecordingMeter,
+) -> None:
+    """Somebody restarts a proxy, or the port is another service's: one bad answer must not silence all alarms."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _address = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/", meter) as webhook:
+            for count in (1, 2):
+                webhook.send(FINDING)
+                wait_for(lambda count=count: meter.counts["webhook_failed", "door"] == count)  # type: ignore[misc]
 
 
 def test_findings_that_nobody_takes_are_dropped_and_counted(meter: RecordingMeter) -> None:

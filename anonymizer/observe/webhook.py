@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.client
 import json
 import logging
 import queue
 import threading
 import urllib.request
 from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
 
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
@@ -24,8 +27,8 @@ class Webhook(Resource):
     """Posts each finding once, from a thread of its own. Overflow rule: the new finding is dropped and counted."""
 
     def __init__(self, url: str, meter: Meter) -> None:
-        """`url` may hold secrets: it is never logged."""
-        self._url = url
+        """`url` may hold secrets, a login among them: it is never logged."""
+        self._url, self._headers = _without_login(url)
         self._meter = meter
         self._queue: queue.Queue[AuditFinding | None] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
@@ -60,14 +63,22 @@ class Webhook(Resource):
 
     def _post(self, finding: AuditFinding) -> None:
         request = urllib.request.Request(  # noqa: S310 - the settings allow http and https only
-            self._url, data=_body(finding), headers={"Content-Type": "application/json"}, method="POST"
+            self._url, data=_body(finding), headers={"Content-Type": "application/json", **self._headers}, method="POST"
         )
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - as above
                 pass
-        except (OSError, ValueError) as error:  # HTTP errors are OSErrors; either text could quote the address
+        except (OSError, ValueError, http.client.HTTPException) as error:  # any of their texts could quote the address
             self._meter.webhook_failed(finding.camera_id)
             log.warning("camera %s: audit.webhook_url did not take a finding (%s)", finding.camera_id, _kind(error))
+
+
+def _without_login(url: str) -> tuple[str, dict[str, str]]:
+    """The address as urllib takes it, and the login that was in it as headers."""
+    parts = urlsplit(url)
+    login, found, place = parts.netloc.rpartition("@")
+    headers = {"Authorization": f"Basic {base64.b64encode(unquote(login).encode()).decode()}"} if found else {}
+    return parts._replace(netloc=place).geturl(), headers
 
 
 def _body(finding: AuditFinding) -> bytes:
