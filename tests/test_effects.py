@@ -119,6 +119,15 @@ def test_means_are_rounded_so_that_small_differences_vanish(effect: Effect, leve
     assert {int(value) for plane in every_plane(result) for value in np.unique(plane)} == {expected}
 
 
+@pytest.mark.parametrize("shape", Shape)
+def test_a_blur_is_no_finer_in_luma_than_in_chroma(shape: Shape) -> None:
+    result = redact(make_frame(planes=make_planes(96, 80, seed=1)), (7, 9, 83, 70), Effect.BLUR, shape)
+    inside = redact(make_frame(planes=make_planes(96, 80)), (7, 9, 83, 70), Effect.FILL, shape).y == 16
+    coarse = result.y[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)
+    assert (result.y == coarse)[inside].all()
+    assert inside.any()
+
+
 # --- fill --------------------------------------------------------------------------------------------------------
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from anonymizer.redact.effect import Cover, Patch, pairs
 from anonymizer.redact.grid import average, make_grid, rounded
@@ -21,21 +24,25 @@ class Blur:
         self._cells = cells
 
     def cover(self, patch: Patch) -> Cover:
-        """The blend; in luma every second row is enough, for nothing in it is fine."""
+        """The blend; in luma each pixel of chroma stands for four, for nothing in it is fine."""
         x1, y1, x2, y2, *_ = patch.area
-        width, height = x2 - x1, y2 - y1
-        y, u, v = self._blended(patch)
-        luma = pairs(_enlarged(y, 2 * width, height))
-        return Cover(luma, luma, _enlarged(u, width, height), _enlarged(v, width, height))
+        blend = cast(U8, cv2.resize(self._blended(patch), (x2 - x1, y2 - y1), None, 0, 0, cv2.INTER_LINEAR))
+        luma = pairs(blend)[..., 0].copy()
+        return Cover(luma, luma, blend[..., 2], blend[..., 3])
 
     def _blended(self, patch: Patch) -> U8:
-        """The means after a small blur, rounded: Y, U, V (3, rows, columns)."""
+        """The means after a small blur, rounded: Y, Y, U, V (rows, columns, 4); as channels none blurs into another."""
         grid = make_grid(patch.area, self._cells)
-        means = average(patch.picture, patch.area, grid).reshape(grid.rows, 3, grid.columns)
-        cells = means.transpose(0, 2, 1).copy()  # planes as channels, so that none blurs into another
+        means = average(patch.picture, patch.area, grid)
+        cells = means.take(_as_channels(grid.columns), axis=1).reshape(grid.rows, grid.columns, 4)
         cv2.GaussianBlur(cells, (3, 3), 0, cells, 0, cv2.BORDER_REPLICATE)
-        return rounded(cells.transpose(2, 0, 1))
+        return rounded(cells)
 
 
-def _enlarged(cells: U8, width: int, height: int) -> U8:
-    return cast(U8, cv2.resize(cells, (width, height), None, 0, 0, cv2.INTER_LINEAR))
+@functools.lru_cache(maxsize=64)
+def _as_channels(columns: int) -> NDArray[np.intp]:
+    """Where the Y, Y, U and V of each cell are when the planes lie side by side."""
+    y = np.arange(columns)
+    where = np.stack((y, y, columns + y, 2 * columns + y), axis=1).ravel()
+    where.flags.writeable = False
+    return where
