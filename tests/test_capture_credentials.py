@@ -97,6 +97,7 @@ def test_libavs_error_with_the_login_is_neither_shown_nor_chained(caplog: pytest
     ("error", "opened", "says"),
     [
         (av.HTTPUnauthorizedError(1, ""), False, "401"),
+        (av.ArgumentError(22, ""), False, "port (1 to 65535)"),
         (av.HTTPForbiddenError(1, ""), False, "403"),
         (av.HTTPNotFoundError(1, ""), False, "path"),
         (av.ExitError(1, ""), False, "no answer within 3 s"),

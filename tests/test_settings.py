@@ -22,6 +22,8 @@ from anonymizer.settings.schema import (
 )
 from tests.settings_files import CAMERA, CONFIG, LOGIN, UNSET, load, problems
 
+NO_ADDRESS = "is no address; write scheme://host:port/path, with every / ? # @ : [ ] in a password percent-encoded"
+
 # --- the shipped files ------------------------------------------------------------------------------------------
 
 
@@ -132,6 +134,10 @@ WRONG = [
     (CAMERA + "    open_timeout_s: 8 s\n", "a.yaml:4: cameras[0].open_timeout_s: must be a number"),
     (CAMERA + "    loop: maybe\n", "a.yaml:4: cameras[0].loop: must be true or false"),
     (CAMERA + "    username: [a]\n", "a.yaml:4: cameras[0].username: must be one value, not a list or section"),
+    (CAMERA + "    push_url: rtsp://[::1/x\n", f"a.yaml:4: cameras[0].push_url: {NO_ADDRESS}"),
+    (CAMERA + "    push_url: rtsp:///x\n", f"a.yaml:4: cameras[0].push_url: {NO_ADDRESS}"),
+    (CAMERA + "    push_url: rtsp://me:pa#ss@10.0.0.3/x\n", f"a.yaml:4: cameras[0].push_url: {NO_ADDRESS}"),
+    (CAMERA + "audit:\n  webhook_url: http://host:99999/x\n", f"a.yaml:5: audit.webhook_url: {NO_ADDRESS}"),
     (CAMERA + "    push_url: http://x/y\n", "a.yaml:4: cameras[0].push_url: must begin with one of rtsp://, rtsps://"),
     (CAMERA + "rtsp:\n  port: 99999\n", "a.yaml:5: rtsp.port: must be 65535 or less"),
     (CAMERA + "rtsp:\n  port: -1\n", "a.yaml:5: rtsp.port: must be 1 or more"),

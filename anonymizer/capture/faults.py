@@ -27,6 +27,11 @@ _ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
     ),
     (av.FileNotFoundError, "there is no such file or device; check the name"),
     (av.PermissionError, "this user may not read it; for a camera device add the user to the group video"),
+    (
+        av.ArgumentError,
+        "this address or an option in it is refused; check host, port (1 to 65535) and brackets; of a device size, fps "
+        "and format",
+    ),
     (av.DecoderNotFoundError, "there is no decoder for its codec; set the camera to H.264, H.265 or MJPEG"),
 )
 _BY_ERRNO = {

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from anonymizer.polygon import Point, crosses_itself
+from anonymizer.settings.address import checked_address
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.section import Section, problem
 from anonymizer.types import Effect, Shape, Target
@@ -29,9 +30,7 @@ def _camera_url(url: str) -> str:
 
 
 def _push_url(url: str) -> str:
-    if not url.lower().startswith(PUSH_SCHEMES):
-        raise problem(f"must begin with one of {', '.join(PUSH_SCHEMES)}")
-    return url
+    return checked_address(url, PUSH_SCHEMES)
 
 
 def _listen_address(address: str) -> str:
@@ -65,9 +64,7 @@ def _polygon(points: tuple[tuple[float, ...], ...]) -> tuple[Point, ...]:
 
 
 def _web_address(address: SecretStr) -> SecretStr:
-    if not address.get_secret_value().lower().startswith(WEB_SCHEMES):
-        raise problem(f"must begin with one of {', '.join(WEB_SCHEMES)}")
-    return address
+    return SecretStr(checked_address(address.get_secret_value(), WEB_SCHEMES))
 
 
 CameraId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
