@@ -203,6 +203,30 @@ def test_one_viewer_too_many_is_refused_and_the_others_stay(meter: RecordingMete
 
 
 @pytest.mark.e2e
+def test_connections_that_never_watch_cannot_use_up_the_machine(
+    meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scanner, or a recorder that connects anew without hanging up: descriptors are for cameras and the watchdog."""
+    monkeypatch.setattr("anonymizer.publish.rtsp_server._SPARE_CONNECTIONS", 2)
+    with LiveStream() as stream, RtspServer(settings(max_clients=1), meter) as server:
+        server.mount("cam", stream.hub)
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(5)]
+        wait_for(lambda: meter.counts["dropped", "", "rtsp_connections"] == 2)
+        assert [each.recv(1) for each in idle[3:]] == [b"", b""]
+        for each in idle:
+            each.close()
+
+        def is_served() -> bool:
+            try:
+                with Viewer(url(server)) as viewer:
+                    return len(viewer.read(1)) == 1
+            except OSError:  # those before it are not all gone yet
+                return False
+
+        wait_for(is_served)
+
+
+@pytest.mark.e2e
 def test_a_stopped_tcp_reader_does_not_take_a_frame_from_the_others(server: RtspServer, live: LiveStream) -> None:
     command = [
         "ffmpeg",

@@ -24,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 OUTPUT = "rtsp"  # label in the metrics
 _ROLE = "viewer"
 _QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each inside GStreamer
+_SPARE_CONNECTIONS = 32  # besides those of viewers: each has descriptors and a thread, watching or not
 _STALL_S = 10.0  # a viewer that takes nothing for so long is cut off by the kernel
 _EXPIRY_S = 5  # how often sessions of viewers that vanished are looked for
 _JOIN_S = 2.0
@@ -55,7 +56,8 @@ class RtspServer(Resource):
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
     The packets of a mount are pulled from its hub only while somebody watches. Each viewer has a bounded backlog
-    of its own; one that reads nothing for 10 s is cut off, and the others do not notice.
+    of its own; one that reads nothing for 10 s is cut off, and the others do not notice. Connections beyond
+    `max_clients` and 32 more are hung up on.
     """
 
     def __init__(self, settings: RtspSettings, meter: Meter) -> None:
@@ -196,7 +198,14 @@ class RtspServer(Resource):
         connection = client.get_connection().get_read_socket()
         connection.set_option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(_STALL_S * 1e3))
         with self._lock:
-            self._clients[client] = _Client(connection)
+            is_full = len(self._clients) >= self._settings.max_clients + _SPARE_CONNECTIONS
+            if not is_full:
+                self._clients[client] = _Client(connection)
+        if is_full:
+            self._meter.dropped("", "rtsp_connections")
+            with contextlib.suppress(self._running().glib.Error):  # gone already
+                connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
+            return
         client.connect("play-request", self._on_play)
         client.connect("teardown-request", self._on_teardown)
         client.connect("closed", self._on_closed)
