@@ -24,7 +24,6 @@ class Canvas:
         self.planes = Planes(self.i420[:height], chroma[0], chroma[1])
         luma = pairs(self.planes.y)
         self._as_cover = Cover(luma[0::2], luma[1::2], self.planes.u, self.planes.v)
-        cv2.ipp.setUseIPP(False)  # of this thread; on x86 masked copies take up to twice as long with it
 
     def copy(self, picture: Planes) -> None:
         """Take over all pixels of a picture of this size."""
@@ -36,7 +35,9 @@ class Canvas:
         if stencil is None:
             even[...], odd[...], u[...], v[...] = cover
         else:  # much faster than numpy's `where`
+            cv2.ipp.setUseIPP(False)  # of this thread; on x86 it makes masked copies up to twice as long
             cv2.copyTo(cover.even, stencil, even)
             cv2.copyTo(cover.odd, stencil, odd)
             cv2.copyTo(cover.u, stencil, u)
             cv2.copyTo(cover.v, stencil, v)
+            cv2.ipp.setUseIPP(True)  # sums are faster with it
