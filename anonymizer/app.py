@@ -9,7 +9,7 @@ from functools import partial
 
 from anonymizer import __version__
 from anonymizer.audit import Audit
-from anonymizer.capture import open_source
+from anonymizer.capture import longest_silence_s, open_source
 from anonymizer.clock import Clock
 from anonymizer.demo.camera import DemoCameras
 from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of
@@ -33,8 +33,6 @@ from anonymizer.web.server import WebServer
 from anonymizer.web.site import RtspAddress
 
 log = logging.getLogger(__name__)
-
-_TIMEOUT_SLACK_S = 5.0  # what a capture thread may need beyond its own time-outs
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ class Daemon(Resource):
                 privacy=privacy,
                 redact=camera.redact or self._settings.redact,
                 track=self._settings.track,
-                silence_limit_s=camera.open_timeout_s + camera.read_timeout_s + _TIMEOUT_SLACK_S,
+                silence_limit_s=longest_silence_s(camera),
                 reconnects=camera.loop or not camera.url.startswith("file:"),
                 permit=permit_of(camera.identities, self._settings.identify),
             ),

@@ -12,7 +12,7 @@ import pytest
 
 from anonymizer.capture.connection import Input, LibavSource, Limits
 from anonymizer.capture.file import FileSource
-from anonymizer.capture.opening import locate, open_source
+from anonymizer.capture.opening import RESOLVER_S, locate, longest_silence_s, open_source
 from anonymizer.clock import SystemClock
 from anonymizer.errors import SourceError
 from anonymizer.settings.schema import CameraSettings, Transport
@@ -149,3 +149,10 @@ def test_a_device_without_a_picture_is_asked_again_until_the_read_timeout(
         else:
             with pytest.raises(SourceError, match=r"/dev/video0: the camera sent nothing for 0\.1 s"):
                 source.read()
+
+
+def test_a_camera_whose_name_takes_the_resolver_its_full_time_is_not_taken_for_stuck() -> None:
+    """Two name servers that are down take 20 s: the line was restarted before the reason could be said."""
+    camera = CameraSettings(id="cam", url="rtsp://camera.example/s", open_timeout_s=2, read_timeout_s=1)
+    assert longest_silence_s(camera) > 2 + 1 + RESOLVER_S
+    assert RESOLVER_S >= 3 * 5 * 2  # resolv.conf(5): name servers, seconds, attempts

@@ -15,6 +15,9 @@ from anonymizer.errors import SourceError
 from anonymizer.ports import Meter, Source
 from anonymizer.settings.schema import CAMERA_SCHEMES, CameraSettings
 
+RESOLVER_S = 30.0  # libav looks names up without a time-out: three name servers, 5 s each, twice (resolv.conf(5))
+_SLACK_S = 5.0
+
 
 def open_source(
     settings: CameraSettings,
@@ -46,6 +49,11 @@ def open_source(
     if settings.url.lower().startswith(file.PREFIX):
         return FileSource(connection, epoch=epoch, first_seq=first_seq, loop=settings.loop, paced=paced, clock=clock)
     return connection(epoch, first_seq)
+
+
+def longest_silence_s(settings: CameraSettings) -> float:
+    """How long a source of this camera may block in `start` or `read` without being stuck."""
+    return settings.open_timeout_s + settings.read_timeout_s + RESOLVER_S + _SLACK_S
 
 
 def locate(settings: CameraSettings, demo: DemoDirectory | None) -> Input:
