@@ -16,7 +16,7 @@ from anonymizer.clock import Clock, SystemClock
 from anonymizer.observe.ratelimit import RateLimiter
 from anonymizer.settings.schema import LogFormat, LogSettings
 
-REPEAT_S = 60.0  # between two warnings that differ in nothing but numbers
+REPEAT_S = 30.0  # between two warnings that differ in nothing but numbers; less than those wait that count themselves
 MASK = "***"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -44,7 +44,7 @@ def configure(
 ) -> None:
     """Send all logging to `stream` (standard error) as the settings say; call it again to change them.
 
-    A warning or error that comes again within a minute is held back and counted in the field `held_back` of the next.
+    A warning or error that comes again within half a minute is held back and counted in the field `held_back` of the next.
     """
     stream = sys.stderr if stream is None else stream
     root = logging.getLogger()
