@@ -44,7 +44,8 @@ def configure(
 ) -> None:
     """Send all logging to `stream` (standard error) as the settings say; call it again to change them.
 
-    A warning or error that comes again within half a minute is held back and counted in the field `held_back` of the next.
+    A warning or error that comes again within half a minute is held back, and counted in the field `held_back` of the
+    next one.
     """
     stream = sys.stderr if stream is None else stream
     root = logging.getLogger()
