@@ -271,6 +271,16 @@ def test_a_crashed_stage_stops_the_output_of_its_camera_until_the_line_is_restar
         assert epochs[1] > epochs[0] + 1000
 
 
+def test_the_line_after_a_reload_shares_no_epoch_with_the_one_before() -> None:
+    """A thread that outlived its line may ask for a frame late; its answer would pass for that of another picture."""
+    first_epochs = []
+    for _ in range(2):
+        with real_line(threading.Event()) as (_line, _seen, _meter, epochs):
+            eventually("a connection", lambda epochs=epochs: epochs, 10)  # type: ignore[misc]
+        first_epochs.append(epochs[0])
+    assert first_epochs[1] >= first_epochs[0] + 1000
+
+
 def test_a_closed_line_may_be_closed_again_and_is_sick() -> None:
     with real_line(threading.Event()) as (line, _seen, _meter, _epochs):
         line.close()

@@ -22,7 +22,7 @@ from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSet
 from anonymizer.types import AuditFinding, CameraStatus, Stage
 
 _SAFE_WITHIN_S = 6.0  # a camera counts as publishing while its newest output is younger than this
-_CONNECTIONS_A_START = 1000
+_CONNECTION_NS = 1_000_000  # no two connections of a camera are begun within that time
 _RECONNECT_BASE_S = 0.5
 _RECONNECT_CAP_S = 6.0
 
@@ -69,7 +69,6 @@ class CameraLine(Resource):
         self._meter = meter
         self._clock = clock
         self._status = StatusCell(camera_id, clock)
-        self._starts = 0
         self._crashed: Stage | None = None
         self._capture: CaptureStage | None = None
         self._actor: CameraActor | None = None
@@ -111,10 +110,11 @@ class CameraLine(Resource):
             status=self._status,
             silence_limit_s=self._settings.silence_limit_s,
             reconnects=self._settings.reconnects,
-            first_connection=self._starts * _CONNECTIONS_A_START,
+            # By the clock, so that it is new to lines of this id after a reload, too: a thread that was left behind may
+            # still ask for its frame, and its answer must not pass for that of a frame of ours.
+            first_connection=self._clock.now_ns() // _CONNECTION_NS,
         )
         self._encode, self._actor, self._capture = encode, actor, capture
-        self._starts += 1
         self._inference.attach(self._camera_id, actor.on_control)
         encode.start()
         actor.start()
