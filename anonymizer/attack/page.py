@@ -23,9 +23,9 @@ are compared by dlib's network ([card](../models/cards/dlib-resnet.md)); the per
   also learns light and colours; where several pictures are from one place, those alone give people away.
 
 Ridge regression is not the strongest (d), but the one that runs without a training framework. A small convolutional
-network that learned `blur` on 600 strangers' faces of 96 px, then on the attacker's own pictures, named 44 percent
-(32-58) of the people below, and 56 (43-69) together with ridge regression, which alone named 35 (24-49). Having seen
-strangers only, it named 7: it finds these pictures' light, place and clothes as much as faces. Behind `fill` it
+network that learned `blur` on 600 strangers' faces of 96 px, then on the attacker's own pictures, named 35 percent
+(24-49) of the people below, and 57 (44-70) together with ridge regression, which alone named 32 (21-46). Having seen
+strangers only, it named 9: it finds these pictures' light, place and clothes as much as faces. Behind `fill` it
 named 11 (5-22), together 7 (2-17): whoever guesses names 9. So read (d) as a lower bound for averages:
 `python -m scripts.train restore FOLDER --strangers LABELS` prints these figures in ten CPU minutes.
 

@@ -11,7 +11,7 @@ from anonymizer.settings.schema import SURROUND, MaskSettings, RedactSettings, S
 from anonymizer.types import Effect
 
 CHANCE = 9  # percent of faces that whoever guesses names right
-NAMED_BLUR = 35
+NAMED_BLUR = 36
 NAMED_SURROUND = 22
 NAMED_MOSAIC = {6: 59, 4: 56, 3: 36, 2: 30}  # by the number of cells; with one it was no better than chance
 FACE_IN_PERSON = 3  # a face is about a third as wide as its person

@@ -44,6 +44,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fit.add_argument("--canvas-px", type=int, default=320, help="side, a multiple of 32 (320)")
     fit.add_argument("--rate", type=float, default=own.rate, help=f"of a tensor's size, at its peak ({own.rate})")
     fit.add_argument("--seed", type=int, default=own.seed)
+    fit.add_argument("--threads", type=int, default=1, help="of the training itself (1)")
     fit.add_argument("--save-every", type=int, default=250, help="steps (250)")
 
     export = commands.add_parser("export", help="write float32 (weights in half precision) and int8 TFLite files")
@@ -66,7 +67,7 @@ def _canvases(arguments: argparse.Namespace, side_px: int, seed: int) -> CanvasM
 def _fit(arguments: argparse.Namespace) -> int:
     if arguments.canvas_px % 32:
         raise DatasetError(f"--canvas-px {arguments.canvas_px} is not a multiple of 32")
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     try:
         file = arguments.file.read_bytes()

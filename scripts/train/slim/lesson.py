@@ -15,6 +15,8 @@ LEAST_SCORE = 0.05  # of the teacher, from which a cell's box is learned
 FEWEST = 10.0  # what losses are divided by at least: a batch without faces teaches little
 CLOSE = 0.05  # weight of a cell whose score is right already
 SCORE_WEIGHT = 2.0
+FAINT_WEIGHT = 0.5  # of how far apart the logits of cells are: it is the faint scores that decide what is missed
+MOST_APART = 2.0  # in logits, beyond which a cell's loss grows no faster
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,8 @@ def compare(plan: Plan, found: Mapping[int, Tensor], expected: Mapping[int, Tens
         total = sure.sum().clamp(min=FEWEST)
         excess = _entropy(own, target) - _entropy(theirs, target)
         score_loss = score_loss + SCORE_WEIGHT * (excess * ((own.sigmoid() - target).abs() + CLOSE)).sum() / total
+        faint = functional.smooth_l1_loss(own, theirs, reduction="none", beta=MOST_APART) * (target > LEAST_SCORE)
+        score_loss = score_loss + FAINT_WEIGHT * faint.sum() / (target > LEAST_SCORE).sum().clamp(min=FEWEST)
         for other, tensor in plan.outputs.items():
             if other not in plan.scores and found[tensor].shape[2:] == own.shape[2:]:
                 away = (found[tensor].float() - expected[tensor].float()).abs()
