@@ -270,6 +270,18 @@ def read(data: bytes) -> tfl.ModelT:
     return model
 
 
+def constant(model: tfl.ModelT, tensor: int) -> NDArray[np.generic]:
+    """The values of a constant of the main graph; weights in half precision come through a DEQUANTIZE, as float32."""
+    graph = model.subgraphs[0]
+    maker = next((op for op in graph.operators if int(op.outputs[0]) == tensor), None)
+    if maker is not None:
+        return constant(model, int(maker.inputs[0]))
+    entry = graph.tensors[tensor]
+    dtype = next(dtype for dtype, code in _TENSOR_TYPES.items() if code == entry.type)
+    values = np.frombuffer(bytes(model.buffers[entry.buffer].data), dtype).reshape(entry.shape)
+    return values.astype(np.float32) if dtype == np.float16 else values
+
+
 def pack(model: tfl.ModelT) -> bytes:
     """An object tree as a TFLite file."""
     builder = flatbuffers.Builder(1 << 20)

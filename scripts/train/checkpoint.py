@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,17 @@ from scripts.train.recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """A kill at any moment leaves the old file or the new one; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        torch.save(dict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

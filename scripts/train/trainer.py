@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from anonymizer.errors import DatasetError
 from scripts.train.backbones import PublishedBackbone
 from scripts.train.canvas import CanvasMaker
-from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, recipe_of
+from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, recipe_of, save_checkpoint
 from scripts.train.distil import Tutor, distillation
 from scripts.train.network import Detector
 from scripts.train.networks import make_network
@@ -117,13 +116,7 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f"{name}.part"
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._folder / name)
+        save_checkpoint(self._folder / name, state)
 
     def batches(self) -> Iterator[Batch]:
         """All batches from the current step to the last one."""

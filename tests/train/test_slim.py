@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
 from anonymizer.zoo import Zoo
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 from scripts.train.canvas import CanvasMaker
 from scripts.train.cli import main
 from scripts.train.datasets.forms import read_sets
@@ -30,9 +30,6 @@ from scripts.train.slim.lesson import compare, landmarks
 from scripts.train.slim.network import Kind, SlimNetwork, open_network
 from scripts.train.slim.surgery import course, cut, groups, measure, merge, prune
 from tests.train import shapes
-
-sys.path.append(str(Path(__file__).parents[2] / "scripts" / "models"))  # whose modules know each other by bare names
-from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,13 +11,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from anonymizer.errors import DatasetError
 from anonymizer.types import F32
-from scripts.models.graph import GraphWriter, read
+from scripts.models.graph import GraphWriter, constant, read
 
 GREY = 128.0  # what NanoDet-g's input takes as zero
 STRIDES_PX = (8, 16, 32)
 _OP = tfl.BuiltinOperator
 _NAMES = {code: name for name, code in vars(_OP).items() if isinstance(code, int)}
-_TYPES = {tfl.TensorType.FLOAT32: np.float32, tfl.TensorType.FLOAT16: np.float16, tfl.TensorType.INT32: np.int32}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,14 +107,7 @@ class Borrowed:
         return self._makers[int(tensor)]
 
     def _constant(self, tensor: int) -> np.ndarray:
-        """Its values; weights in half precision come through a DEQUANTIZE."""
-        tensor = int(tensor)
-        if tensor in self._makers:
-            return self._constant(self._maker(tensor).inputs[0])
-        entry = self._graph.tensors[tensor]
-        data = bytes(self._model.buffers[entry.buffer].data)
-        values = np.frombuffer(data, _TYPES[entry.type]).reshape(entry.shape)
-        return values.astype(np.float32) if values.dtype == np.float16 else values
+        return constant(self._model, int(tensor))
 
 
 class Eyes:

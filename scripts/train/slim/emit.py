@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from torch import Tensor
 
 from anonymizer.types import F32, Size
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 from scripts.train.slim.network import Kind, SlimNetwork
-
-sys.path.append(str(Path(__file__).parents[2] / "models"))  # whose modules know each other by bare names
-from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 
 LOGITS = "logits"  # name of what goes into a sigmoid
 

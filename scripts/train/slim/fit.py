@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from anonymizer.errors import DatasetError
 from scripts.train.canvas import CanvasMaker
-from scripts.train.checkpoint import CHECKPOINT, load_checkpoint
+from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from scripts.train.slim.lesson import Losses, compare, landmarks
 from scripts.train.slim.network import SlimNetwork, open_network
 from scripts.train.slim.surgery import merge, prune
@@ -127,13 +126,7 @@ class SlimRun:
             "optimiser": self._optimiser.state_dict(),
             "sizes": self._sizes,
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f"{CHECKPOINT}.part"
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._folder / CHECKPOINT)
+        save_checkpoint(self._folder / CHECKPOINT, state)
 
     def _pictures(self, first: int) -> Tensor:
         images = np.stack([self._canvases.make(first + at).image for at in range(self.recipe.batch)])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,13 +15,10 @@ from torch.nn import functional
 
 from anonymizer.errors import DatasetError
 from anonymizer.types import F32
-
-sys.path.append(str(Path(__file__).parents[2] / "models"))  # whose modules know each other by bare names
-from graph import read
+from scripts.models.graph import constant, read
 
 _OP = tfl.BuiltinOperator
 _NAMES = {code: name for name, code in vars(_OP).items() if isinstance(code, int)}
-_TYPES = {tfl.TensorType.FLOAT32: np.float32, tfl.TensorType.FLOAT16: np.float16, tfl.TensorType.INT32: np.int32}
 _RELU = tfl.ActivationFunctionType.RELU
 
 
@@ -194,10 +189,4 @@ class _Reader:
         return int(self._model.operatorCodes[op.opcodeIndex].builtinCode)
 
     def _constant(self, tensor: int) -> np.ndarray:
-        """Its values; weights in half precision come through a DEQUANTIZE."""
-        tensor = int(tensor)
-        if tensor in self._makers:
-            return self._constant(self._makers[tensor].inputs[0])
-        entry = self._graph.tensors[tensor]
-        values = np.frombuffer(bytes(self._model.buffers[entry.buffer].data), _TYPES[entry.type]).reshape(entry.shape)
-        return values.astype(np.float32) if values.dtype == np.float16 else values
+        return constant(self._model, int(tensor))
