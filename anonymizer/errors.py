@@ -19,6 +19,10 @@ class SourceEnded(SourceError):  # noqa: N818 - not always an error
     """The stream ended: a file played to its end, or the camera hung up."""
 
 
+class LoginRefusedError(SourceError):
+    """The camera refuses who asks; cameras lock accounts that ask often."""
+
+
 class ModelError(AnonymizerError, RuntimeError):
     """A model file is missing, altered or unusable on this device."""
 

@@ -16,7 +16,7 @@ from anonymizer.capture.credentials import Credentials, authorised_url, public_u
 from anonymizer.capture.faults import explain
 from anonymizer.capture.opening import locate, open_source
 from anonymizer.clock import SystemClock
-from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.errors import LoginRefusedError, SourceEnded, SourceError
 from anonymizer.settings.schema import CameraSettings
 from tests.fakes import RecordingMeter
 
@@ -114,6 +114,14 @@ def test_every_error_says_where_and_what_to_do(error: av.FFmpegError, opened: bo
     problem = explain(error, "rtsp://h/", opened=opened, waited_s=1.0, timeout_s=3.0)
     assert str(problem).startswith("rtsp://h/: ")
     assert says in str(problem)
+
+
+def test_only_what_may_lock_an_account_is_a_refused_login() -> None:
+    def kind(error: av.FFmpegError) -> type[SourceError]:
+        return type(explain(error, "x", opened=False, waited_s=1.0, timeout_s=3.0))
+
+    assert kind(av.HTTPUnauthorizedError(1, "")) is kind(av.HTTPForbiddenError(1, "")) is LoginRefusedError
+    assert kind(av.HTTPNotFoundError(1, "")) is kind(av.ConnectionRefusedError(1, "")) is SourceError
 
 
 def test_invalid_data_after_the_whole_timeout_is_a_timeout() -> None:

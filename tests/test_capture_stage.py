@@ -11,7 +11,7 @@ import pytest
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import SystemClock
-from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.errors import LoginRefusedError, SourceEnded, SourceError
 from anonymizer.pipeline.capturing import CaptureStage
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Source
@@ -56,6 +56,7 @@ class Rig:
         *,
         reconnects: bool = True,
         wrap: Callable[[Frame], None] | None = None,
+        login_pause_s: float = 0.002,
     ) -> None:
         self.frames: queue.Queue[Frame] = queue.Queue()
         self.links: queue.Queue[LinkChange] = queue.Queue()
@@ -71,6 +72,7 @@ class Rig:
             on_link=self.links.put,
             on_crash=self.crashed.set,
             backoff=Backoff(0.001, 0.002, random.Random(1)),
+            login_backoff=Backoff(login_pause_s, login_pause_s, random.Random(1)),
             meter=self.meter,
             clock=clock,
             status=StatusCell("cam", clock),
@@ -107,6 +109,25 @@ def test_link_changes_tell_the_story_with_the_reason() -> None:
         LinkState.CONNECTING,
     ]
     assert story[2].detail == "camera did not answer within 4 s"
+
+
+def test_a_refused_login_is_not_tried_again_soon_and_says_why() -> None:
+    scripts = [[SourceError("busy")], [LoginRefusedError("the camera refused the login")], [1]]
+    rig = Rig(scripts, login_pause_s=3600)  # type: ignore[arg-type]
+    with rig.stage:
+        details = [rig.links.get(timeout=5).detail for _ in range(4)]
+        assert rig.stage.alive()
+        assert rig.links.empty()
+    assert len(rig.sources) == 2
+    assert details[1] == "busy"
+    assert "refused the login" in details[3]
+    assert "lock the account" in details[3]
+
+
+def test_a_login_that_is_accepted_later_streams() -> None:
+    rig = Rig([[LoginRefusedError("still starting")], [1]])
+    with rig.stage:
+        assert rig.frames.get(timeout=5).seq == 0
 
 
 def test_a_file_that_plays_once_ends_and_stays_ended() -> None:

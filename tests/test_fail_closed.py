@@ -193,6 +193,7 @@ def test_fifty_reconnections_leave_threads_descriptors_and_memory_flat(camera: R
         on_link=lambda _change: None,
         on_crash=lambda: None,
         backoff=Backoff(0.001, 0.002, random.Random(1)),
+        login_backoff=Backoff(0.001, 0.002, random.Random(1)),
         meter=meter,
         clock=clock,
         status=StatusCell("cam", clock),

@@ -6,11 +6,13 @@ import errno
 
 import av
 
-from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.errors import LoginRefusedError, SourceEnded, SourceError
 
-_ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
+_REFUSALS: tuple[tuple[type[av.FFmpegError], str], ...] = (
     (av.HTTPUnauthorizedError, "the camera refused the login (401); check username and password"),
     (av.HTTPForbiddenError, "the camera forbids this user to watch (403); give the user that right in the camera"),
+)
+_ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
     (av.HTTPNotFoundError, "the camera has no stream at this path (404); check the part of the URL after the host"),
     (av.HTTPTooManyRequestsError, "the camera has too many viewers (429); close some"),
     (av.HTTPServerError, "the camera failed to answer (5xx); restart it if this goes on"),
@@ -64,6 +66,9 @@ def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float,
         return SourceEnded(f"{where}: the stream ended")
     if opened and error.errno == errno.EIO:
         return SourceError(f"{where}: the connection broke off; check network or cable")
+    for kind, advice in _REFUSALS:
+        if isinstance(error, kind):
+            return LoginRefusedError(f"{where}: {advice}")
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return SourceError(f"{where}: {advice}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
-from anonymizer.errors import SourceEnded, SourceError
+from anonymizer.errors import LoginRefusedError, SourceEnded, SourceError
 from anonymizer.lifecycle import Resource
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
@@ -35,6 +35,7 @@ class CaptureStage(Resource):
         on_link: Callable[[LinkChange], None],
         on_crash: Callable[[], None],
         backoff: Backoff,
+        login_backoff: Backoff,
         meter: Meter,
         clock: Clock,
         status: StatusCell,
@@ -47,6 +48,7 @@ class CaptureStage(Resource):
         self._on_frame = on_frame
         self._on_link = on_link
         self._backoff = backoff
+        self._login_backoff = login_backoff  # asked often with a wrong password, cameras lock the account
         self._meter = meter
         self._clock = clock
         self._status = status
@@ -80,6 +82,7 @@ class CaptureStage(Resource):
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            backoff = self._backoff
             try:
                 self._stream(stop)
             except SourceEnded as ended:
@@ -88,11 +91,16 @@ class CaptureStage(Resource):
                     self._rest(stop, None)
                     return
                 problem = str(ended)
+            except LoginRefusedError as error:
+                problem, backoff = (
+                    f"{error}; it is asked seldom, or it may lock the account: reload when corrected",
+                    self._login_backoff,
+                )
             except SourceError as error:
                 problem = str(error)
             if stop.is_set():
                 return
-            pause_s = self._backoff.next_s()
+            pause_s = backoff.next_s()
             log.warning("camera %s: %s; next attempt in %.1f s", self._camera_id, problem, pause_s)
             self._say(LinkState.WAITING, problem)
             self._rest(stop, pause_s)
@@ -119,6 +127,7 @@ class CaptureStage(Resource):
                     self._say(LinkState.STREAMING, "")
                 if self._clock.now_ns() - began_ns > _STEADY_NS:
                     self._backoff.reset()
+                    self._login_backoff.reset()
                 self._meter.frame(self._camera_id, Stage.CAPTURE, Outcome.OK)
                 self._status.frame_in()
                 self._on_frame(frame)

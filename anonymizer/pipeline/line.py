@@ -25,6 +25,8 @@ _SAFE_WITHIN_S = 6.0  # a camera counts as publishing while its newest output is
 _CONNECTION_NS = 1_000_000  # no two connections of a camera are begun within that time
 _RECONNECT_BASE_S = 0.5
 _RECONNECT_CAP_S = 6.0
+_LOGIN_BASE_S = 30.0
+_LOGIN_CAP_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class CameraLine(Resource):
             on_link=actor.on_control,
             on_crash=lambda: self._note_crash(Stage.CAPTURE),
             backoff=Backoff(_RECONNECT_BASE_S, _RECONNECT_CAP_S, random.Random()),  # noqa: S311 - jitter
+            login_backoff=Backoff(_LOGIN_BASE_S, _LOGIN_CAP_S, random.Random()),  # noqa: S311 - jitter
             meter=self._meter,
             clock=self._clock,
             status=self._status,
