@@ -273,9 +273,9 @@ class RtspServer(Resource):
         with self._lock:
             mount = self._mounts.get(camera_id)
         if mount is not None and mount.media is media and mount.held:
-            _LOG.warning("camera %s: the RTSP output broke; its viewers must reconnect", camera_id)
             self.unmount(camera_id)
             self.mount(camera_id, mount.hub)
+            _LOG.warning("camera %s: the RTSP output broke and begins anew; its viewers must reconnect", camera_id)
 
     def _viewers(self, camera_id: str) -> int:
         return sum(camera_id in state.playing for state in self._clients.values())
