@@ -230,7 +230,7 @@ def test_what_is_no_picture_is_an_error_not_a_crash(data: bytes) -> None:
 class Listener:
     """A web server that keeps what it is sent."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, location: str = "") -> None:
         bodies = self.bodies = []  # type: ignore[var-annotated]
         logins = self.logins = []  # type: ignore[var-annotated]
 
@@ -239,6 +239,13 @@ class Listener:
                 logins.append(self.headers["Authorization"])
                 bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 self.send_response(status)
+                if location:
+                    self.send_header("Location", location)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                logins.append(self.headers["Authorization"])
+                self.send_response(204)
                 self.end_headers()
 
             def log_message(self, *_args: object) -> None:
@@ -302,6 +309,15 @@ def test_a_login_in_the_webhooks_address_is_given_as_such(meter: RecordingMeter)
         wait_for(lambda: listener.bodies)
     assert listener.logins == [f"Basic {base64.b64encode(b'bob:hunter@2').decode()}"]
     assert not meter.counts
+
+
+def test_a_login_in_the_webhooks_address_is_not_shown_to_where_that_sends_us(meter: RecordingMeter) -> None:
+    with Listener(204) as other, Listener(302, other.url) as listener:
+        with Webhook(listener.url.replace("//", "//bob:hunter2@"), meter) as webhook:
+            webhook.send(FINDING)
+            wait_for(lambda: other.logins)
+        assert listener.logins != [None]
+    assert other.logins == [None]
 
 
 def test_a_webhook_that_is_answered_in_another_language_is_tried_again_with_the_next_finding(

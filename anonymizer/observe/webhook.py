@@ -63,8 +63,10 @@ class Webhook(Resource):
 
     def _post(self, finding: AuditFinding) -> None:
         request = urllib.request.Request(  # noqa: S310 - the settings allow http and https only
-            self._url, data=_body(finding), headers={"Content-Type": "application/json", **self._headers}, method="POST"
+            self._url, data=_body(finding), headers={"Content-Type": "application/json"}, method="POST"
         )
+        for name, value in self._headers.items():
+            request.add_unredirected_header(name, value)  # the login is for this address, not for where it sends us
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - as above
                 pass
