@@ -51,7 +51,7 @@ def tiny(op: str = "") -> bytes:
         bias = rng.normal(0, 0.1, outs).astype(np.float32)
         padding = SAME
         if stride == 2:
-            x, padding = writer.pad(x, top_left=1, bottom_right=1), VALID
+            x, padding = writer.pad(x, top_left=1, bottom_right=0 if op == "uneven" else 1), VALID
         return writer.conv(x, own, bias, stride=stride, padding=padding, activation=RELU if relu else NO_ACTIVATION)
 
     def deep(x: int, *, stride: int = 1) -> int:
@@ -153,6 +153,19 @@ def test_two_convolutions_in_a_row_become_one_where_that_is_cheaper(network: Sli
     # 48 to 40 to 12 is one now; 16 to 8 to 64 would cost more as one
     assert len(network.plan.steps) == before - 1
     assert difference(says(network, pictures), expected) < 1e-4
+
+
+def test_what_the_network_puts_out_is_neither_merged_away_nor_narrowed(network: SlimNetwork) -> None:
+    merged = open_network(tiny())
+    merge(merged)
+    (inner,) = {step.result for step in network.plan.steps} - {step.result for step in merged.plan.steps}
+    maker = groups(network)[-1].maker.result
+    outputs = {**network.plan.outputs, "inner": inner, "channels": maker}
+    network.plan = dataclasses.replace(network.plan, outputs=outputs)
+    before = network.plan.steps
+    merge(network)
+    assert network.plan.steps == before
+    assert maker not in {group.maker.result for group in groups(network)}
 
 
 def test_channels_that_only_repeat_others_go_first_and_nothing_changes(network: SlimNetwork) -> None:
@@ -264,8 +277,13 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path, canvases: C
 
 @pytest.mark.parametrize(
     ("file", "why"),
-    [(b"no file", "no TFLite"), (tiny("leaky"), "LEAKY_RELU"), (tiny("no score"), "no scores")],
-    ids=["not a model", "an unknown op", "no score"],
+    [
+        (b"no file", "no TFLite"),
+        (tiny("leaky"), "LEAKY_RELU"),
+        (tiny("uneven"), "unevenly padded"),
+        (tiny("no score"), "no scores"),
+    ],
+    ids=["not a model", "an unknown op", "padding on two sides", "no score"],
 )
 def test_a_file_that_cannot_be_narrowed_is_refused_by_name(
     file: bytes, why: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]

@@ -125,6 +125,11 @@ class _Reader:
     def network(self) -> SlimNetwork:
         weights: dict[int, tuple[F32, F32]] = {}
         steps = tuple(self._steps(weights))
+        known = {int(self._graph.inputs[0]), *(step.result for step in steps)}
+        if not known.issuperset(tensor for step in steps for tensor in step.inputs):
+            raise DatasetError(
+                "computes with a constant, or pads where no convolution follows, which is not known here"
+            )
         outputs, scores = {}, set()
         for at in map(int, self._graph.outputs):
             name = self._graph.tensors[at].name.decode()
@@ -157,7 +162,7 @@ class _Reader:
             own, bias = self._constant(op.inputs[1]), self._constant(op.inputs[2])
             is_deep = code == _OP.DEPTHWISE_CONV_2D
             weights[result] = own.transpose(3, 0, 1, 2) if is_deep else own.transpose(0, 3, 1, 2), bias
-            source, padding = self._padding(op, own.shape[1])
+            source, padding = self._padding(op, *own.shape[1:3])
             yield Step(
                 Kind.DEPTHWISE if is_deep else Kind.CONV,
                 result,
@@ -167,17 +172,19 @@ class _Reader:
                 self._relu(op),
             )
 
-    def _padding(self, op: tfl.OperatorT, kernel: int) -> tuple[int, int]:
+    def _padding(self, op: tfl.OperatorT, height: int, width: int) -> tuple[int, int]:
         """The tensor in front of a PAD, and how many zeros it gets on each side."""
-        source, stride = int(op.inputs[0]), op.builtinOptions.strideH
+        options, source = op.builtinOptions, int(op.inputs[0])
+        is_same = options.padding == tfl.Padding.SAME
         maker = self._makers.get(source)
-        if maker is not None and self._code(maker) == _OP.PAD:
-            return int(maker.inputs[0]), int(self._constant(maker.inputs[1])[1, 0])
-        if op.builtinOptions.padding == tfl.Padding.VALID or kernel == 1:
-            return source, 0
-        if stride != 1:
-            raise DatasetError("pads a convolution with a stride on two sides only, which is not known here")
-        return source, kernel // 2
+        padding = (height // 2 if options.strideH == 1 else -1) if is_same and height > 1 else 0
+        if maker is not None and self._code(maker) == _OP.PAD and not is_same:
+            sides = {int(zeros) for zeros in self._constant(maker.inputs[1])[1:3].flat}
+            source, padding = int(maker.inputs[0]), sides.pop() if len(sides) == 1 else -1
+        is_plain = options.strideH == options.strideW and options.dilationHFactor == options.dilationWFactor == 1
+        if height != width or not is_plain or padding < 0 or (options.strideH == 1 and padding != height // 2):
+            raise DatasetError("has a convolution that is dilated, not square or unevenly padded, not known here")
+        return source, padding
 
     def _relu(self, op: tfl.OperatorT) -> bool:
         activation = op.builtinOptions.fusedActivationFunction

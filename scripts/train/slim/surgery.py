@@ -59,7 +59,12 @@ def merge(network: SlimNetwork) -> None:
     """Joins a 1x1 convolution without ReLU and the only step that reads it, a 1x1 convolution, where one is cheaper."""
     for step in network.plan.steps:
         readers = network.readers(step.result)
-        if step.relu or len(readers) != 1 or not all(_is_pointwise(network, each) for each in (step, *readers)):
+        if (
+            step.relu
+            or step.result in network.plan.outputs.values()
+            or len(readers) != 1
+            or not all(_is_pointwise(network, each) for each in (step, *readers))
+        ):
             continue
         (reader,) = readers
         (first, first_bias), (second, second_bias) = network.of(step), network.of(reader)
@@ -83,7 +88,7 @@ def merge(network: SlimNetwork) -> None:
 
 def groups(network: SlimNetwork) -> list[Group]:
     """All groups of channels that can go, from the input on."""
-    found = []
+    found, said = [], set(network.plan.outputs.values())
     for maker in network.plan.steps:
         if maker.kind is not Kind.CONV or not maker.relu:
             continue
@@ -91,7 +96,8 @@ def groups(network: SlimNetwork) -> list[Group]:
         if len(readers) == 1 and readers[0].kind is Kind.DEPTHWISE and readers[0].relu:
             deep = readers[0]
             readers = network.readers(deep.result)
-        if readers and all(_is_pointwise(network, each) for each in readers):
+        is_inner = said.isdisjoint({maker.result, deep.result if deep else maker.result})
+        if is_inner and readers and all(_is_pointwise(network, each) for each in readers):
             found.append(Group(maker, deep, tuple(readers)))
     return found
 
@@ -108,7 +114,7 @@ def measure(network: SlimNetwork, batches: Iterable[Tensor], score: str, seed: i
     sums: dict[Group, tuple[Tensor, Tensor, Tensor, int]] = {}
     for pictures in batches:
         made = network(pictures, [group.tensor for group in found])
-        heat = made[network.plan.outputs[score]].sigmoid()
+        heat = made[network.plan.outputs[score]].sigmoid().amax(1, keepdim=True)
         for group in found:
             values = made[group.tensor]
             cells = values.shape[2] * values.shape[3]
