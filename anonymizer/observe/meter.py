@@ -82,6 +82,7 @@ class PrometheusMeter:
     def __init__(self, *, version: str, runtime: str) -> None:
         """`version` is this program's, `runtime` names the inference runtime and its version."""
         self._registry = registry = CollectorRegistry()
+        self._families: list[_Family[Counter] | _Family[Gauge] | _Family[Histogram]] = []  # all with a camera
         ProcessCollector(registry=registry)
         _info(
             registry,
@@ -204,13 +205,6 @@ class PrometheusMeter:
         )
         self._webhook_failures = self._counter(
             "audit_webhook_failures", "Findings that audit.webhook_url did not take; any: alarms do not arrive."
-        )
-        self._families: Sequence[_Family[Counter] | _Family[Gauge] | _Family[Histogram]] = (
-            *(self._frames, self._stage_seconds, self._latency, self._detections, self._tracks, self._whole_frame),
-            *(self._suspect, self._connected, self._reconnects, self._dropped, self._queue_depth, self._restarts),
-            *(self._clients, self._bytes, self._audited, self._findings, self._audit_failures, self._webhook_failures),
-            *(self._backwards, self._gaps, self._unconfirmed, self._level, self._attention_failures),
-            *(self._kept_visible, self._refused, self._silhouettes),
         )
 
     def exposition(self) -> bytes:
@@ -364,15 +358,21 @@ class PrometheusMeter:
             family.forget(camera)
 
     def _counter(self, name: str, text: str, *labels: str) -> _Family[Counter]:
-        return _Family(Counter(f"anonymizer_{name}", text, ("camera", *labels), registry=self._registry))
+        family = _Family(Counter(f"anonymizer_{name}", text, ("camera", *labels), registry=self._registry))
+        self._families.append(family)
+        return family
 
     def _gauge(self, name: str, text: str, *labels: str) -> _Family[Gauge]:
-        return _Family(Gauge(f"anonymizer_{name}", text, ("camera", *labels), registry=self._registry))
+        family = _Family(Gauge(f"anonymizer_{name}", text, ("camera", *labels), registry=self._registry))
+        self._families.append(family)
+        return family
 
     def _histogram(self, name: str, text: str, buckets_s: Sequence[float], *labels: str) -> _Family[Histogram]:
-        return _Family(
+        family = _Family(
             Histogram(f"anonymizer_{name}", text, ("camera", *labels), registry=self._registry, buckets=buckets_s)
         )
+        self._families.append(family)
+        return family
 
 
 def _info(registry: CollectorRegistry, name: str, text: str, **labels: str) -> None:
