@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-import anonymizer.demo
-from anonymizer.clock import FakeClock, SystemClock
+from anonymizer.clock import FakeClock
 from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
@@ -18,10 +16,8 @@ from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.tiles import merged
 from anonymizer.detectors import make_detector
 from anonymizer.errors import InvalidOutputError, ModelError
-from anonymizer.geometry import iou_matrix
 from anonymizer.settings.schema import DetectSettings, TargetName
-from anonymizer.types import Colour, Detections, Frame, Planes, Size, Target
-from anonymizer.zoo import Zoo
+from anonymizer.types import Detections, Frame, Planes, Size, Target
 from tests.fake_runtime import FakeInterpreter, FakeRuntime
 from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
 
@@ -318,80 +314,6 @@ def test_a_composite_starts_all_or_none() -> None:
 def test_a_composite_of_nothing_does_not_start_because_it_would_find_nobody() -> None:
     with pytest.raises(ModelError, match="no detector is configured"):
         CompositeDetector([]).start()
-
-
-def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
-    spec = Zoo().verify(name)
-    model = DetectorModel(
-        name=spec.name,
-        path=spec.path,
-        family=spec.family,
-        targets=spec.classes,
-        size=Size(spec.input.width, spec.input.height),
-        fit=Fit(spec.input.fit),
-        mean=spec.input.mean,
-        scale=spec.input.scale,
-    )
-    limits = replace(LIMITS, threshold=spec.threshold, max_detections=max_detections)
-    return TfliteDetector(model, limits, threads=1, clock=SystemClock(), meter=RecordingMeter())
-
-
-def frame_from(bgr: np.ndarray) -> Frame:
-    height, width = (side // 2 * 2 for side in bgr.shape[:2])
-    i420 = cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420)
-    u, v = i420[height:].reshape(2, height // 2, width // 2)
-    return replace(make_frame(planes=Planes(i420[:height], u, v)), colour=Colour(full_range=False, bt709=False))
-
-
-def portrait(name: str) -> np.ndarray:
-    path = Path(anonymizer.demo.__file__).parent / "portraits" / f"{name}.jpg"
-    picture = cv2.imread(str(path))
-    assert picture is not None, path
-    return picture
-
-
-# faces marked by hand, as fractions of the picture: chin to hair line, ear to ear
-FACES = {"astronaut": (0.36, 0.13, 0.525, 0.345), "grace_hopper": (0.345, 0.20, 0.69, 0.565)}
-
-
-@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.FACE])
-@pytest.mark.parametrize("who", FACES)
-def test_every_face_model_finds_the_face_of_a_portrait_best_of_all(name: str, who: str) -> None:
-    picture = portrait(who)
-    height, width = picture.shape[:2]
-    with committed(name) as detector:
-        found = detector.detect(frame_from(picture))
-    truth = np.array([FACES[who]], np.float32) * np.float32([width, height, width, height])
-    best = found.scores.argmax()
-    assert found.scores[best] > 0.5
-    assert iou_matrix(found.boxes, truth)[best].item() > 0.6
-
-
-@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.PERSON])
-@pytest.mark.parametrize("who", FACES)
-def test_every_person_model_finds_the_person_of_a_portrait(name: str, who: str) -> None:
-    picture = portrait(who)
-    height, width = picture.shape[:2]
-    with committed(name) as detector:
-        found = detector.detect(frame_from(picture))
-    face = np.array(FACES[who]) * [width, height, width, height]
-    around = (found.boxes[:, :2] <= face[:2]).all(axis=1) & (found.boxes[:, 2:] >= face[2:]).all(axis=1)
-    assert around.any()
-
-
-@pytest.mark.parametrize("name", ["centerface-int8", "centerface-float32"])
-def test_a_crowd_of_hundreds_is_found_in_one_frame(name: str) -> None:
-    x1, y1, x2, y2 = FACES["astronaut"]
-    picture = portrait("astronaut")
-    height, width = picture.shape[:2]
-    head = picture[
-        int((y1 - 0.06) * height) : int((y2 + 0.06) * height), int((x1 - 0.06) * width) : int((x2 + 0.06) * width)
-    ]
-    tile = cv2.resize(head, (32, 36), interpolation=cv2.INTER_AREA)
-    crowd = np.tile(tile, (10, 20, 1))
-    with committed(name, max_detections=1000) as detector:
-        found = detector.detect(frame_from(crowd))
-    assert len(found) >= 180
 
 
 @pytest.mark.parametrize(
