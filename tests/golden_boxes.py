@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from anonymizer.zoo import Zoo
-from tests.test_detector import FACES, committed, frame_from, portrait
+from tests.test_portraits import FACES, committed, frame_from, portrait
 
 FILE = Path(__file__).with_suffix(".json")
 
