@@ -31,7 +31,11 @@ from anonymizer.zoo import PICTURES, Zoo
 from tests.fakes import RecordingMeter, make_detections, make_frame
 
 Box = tuple[float, float, float, float]
-# The detector
+
+
+@pytest.fixture
+def meter() -> RecordingMeter:
+    return RecordingMeter()
 
 
 class Finder:
