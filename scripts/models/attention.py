@@ -6,16 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import calibration
 import numpy as np
-import quantise
-import sources
-import visual_wake_words
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
 from anonymizer.zoo import Zoo
+from scripts.models import calibration, quantise, sources, visual_wake_words
 
 NAME = "visual-wake-words-int8"
 GREATEST_FLOAT_ERROR = 0.06  # of the score, from the package's own int8 file at its own size

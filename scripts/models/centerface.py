@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import equalise
 import numpy as np
 import onnx
-from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from scripts.models import equalise
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 
 OUTPUTS = {"537": "heat", "538": "scale", "539": "offset"}  # of the ONNX file -> ours
 LIMITS = {"image": (0.0, 255.0), "logits": (-8.0, 4.0)}
@@ -74,9 +76,7 @@ def build(source: bytes, *, width: int, height: int, half_weights: bool) -> byte
     return writer.finish([tensors[name] for name in OUTPUTS], description="CenterFace")
 
 
-def _conv(
-    writer: GraphWriter, x: int, weights: F32, bias: F32, attributes: dict[str, object], *, activation: int
-) -> int:
+def _conv(writer: GraphWriter, x: int, weights: F32, bias: F32, attributes: dict[str, Any], *, activation: int) -> int:
     stride, group, pads = attributes["strides"][0], attributes["group"], attributes["pads"]
     padding = SAME
     if stride == 2:  # SAME would pad right and bottom only; the source pads all four sides

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
-from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 from numpy.typing import NDArray
+
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 
 SIDE = 150
 DIMENSIONS = 128

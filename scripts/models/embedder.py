@@ -6,12 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import calibration
 import cv2
-import dlib_resnet
 import numpy as np
-import quantise
-import sources
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
@@ -23,6 +19,7 @@ from anonymizer.detect.nms import nms
 from anonymizer.identify.chip import cut_chip
 from anonymizer.types import Colour, Planes, Size
 from anonymizer.zoo import EmbedderSpec, Zoo
+from scripts.models import calibration, dlib_resnet, quantise, sources
 
 NAME = "dlib-resnet-int8"
 FINDER = "centerface-float32"

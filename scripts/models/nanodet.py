@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equalise
 import numpy as np
 import onnx
-from graph import NO_ACTIVATION, SAME, VALID, GraphWriter
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from sources import Read, checked
+
+from scripts.models import equalise
+from scripts.models.graph import NO_ACTIVATION, SAME, VALID, GraphWriter
+from scripts.models.sources import Read, checked
 
 TOPOLOGY, TOPOLOGY_SHA256 = "models/nanodet.json", "4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d"
 STRIDES_PX = {"PartitionedCall/Add_29": 8, "PartitionedCall/Add_33": 16, "PartitionedCall/Add_37": 32}
@@ -135,7 +136,7 @@ def reference(source: bytes) -> Callable[[NDArray[np.uint8]], Mapping[str, F32]]
 
 def planar(picture: NDArray[np.uint8]) -> F32:
     """An RGB picture (height, width, 3) as the source takes it."""
-    bgr = (picture[..., ::-1].astype(np.float32) - np.float32(MEAN_BGR)) / np.float32(STD_BGR)
+    bgr = (picture[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)) / np.array(STD_BGR, np.float32)
     return np.ascontiguousarray(bgr.transpose(2, 0, 1)[None])
 
 

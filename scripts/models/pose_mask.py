@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import calibration
 import numpy as np
-import sources
 from ai_edge_litert import schema_py_generated as tfl
 from ai_edge_litert.interpreter import Interpreter
-from graph import pack, read
 from numpy.typing import NDArray
 from PIL import Image
 
 from anonymizer.zoo import Zoo
+from scripts.models import calibration, sources
+from scripts.models.graph import pack, read
 
 NAME = "pose-silhouette-float32"
 OUTPUT = "Identity_2"  # logits of the mask

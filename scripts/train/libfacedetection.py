@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 from numpy.typing import NDArray
 
-sys.path.append(str(Path(__file__).parent.parent / "models"))  # whose modules know each other by bare names
-from sources import YUFACE, checked
+from scripts.models.sources import YUFACE, checked
 
 NAME = "libfacedetection"
 LIBRARY = "yuface/libfacedetection.so"
