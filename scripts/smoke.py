@@ -120,7 +120,7 @@ def _read_stream(url: str) -> list[U8]:
     with av.open(url, options={"rtsp_transport": "tcp"}, timeout=(15.0, 15.0)) as stream:
         for picture in stream.decode(video=0):
             if count % 5 == 0:
-                pictures.append(picture.to_ndarray(format="gray"))
+                pictures.append(_luma(picture))
             count += 1
             if time.monotonic() - begun_s > READ_FOR_S:
                 break
@@ -143,7 +143,7 @@ def _look_at_page(web_port: int) -> None:
 def _judge(pictures: Sequence[U8]) -> None:
     """Compare published with source pictures."""
     size = Size(pictures[0].shape[1], pictures[0].shape[0])
-    known = np.stack([_tiles_of(picture.to_ndarray(format="gray")) for picture in _source_pictures(size)])
+    known = np.stack([_tiles_of(_luma(picture)) for picture in _source_pictures(size)])
     shown = [_recognise(picture, known) for picture in pictures]
     sources = {index: _frame(picture) for index, picture in enumerate(_source_pictures(size)) if index in shown}
     found = hidden = 0
@@ -173,6 +173,10 @@ def _source_pictures(size: Size) -> Iterable[av.VideoFrame]:
     return av.open(clip[0]).decode(video=0)
 
 
+def _luma(picture: av.VideoFrame) -> U8:
+    return np.asarray(picture.to_ndarray(format="gray"), np.uint8)
+
+
 def _detail(luma: U8, sigma_px: float) -> F32:
     """What a mosaic destroys and encoding keeps: structures smaller than sigma."""
     return luma.astype(np.float32) - cv2.GaussianBlur(luma, (0, 0), sigma_px).astype(np.float32)
@@ -181,7 +185,7 @@ def _detail(luma: U8, sigma_px: float) -> F32:
 def _tiles_of(luma: U8) -> F32:
     """Details of a reduced picture, cut up: (tiles, pixels of a tile)."""
     width, height = _REDUCED
-    detail = _detail(cv2.resize(luma, _REDUCED, interpolation=cv2.INTER_AREA), 3)
+    detail = _detail(np.asarray(cv2.resize(luma, _REDUCED, interpolation=cv2.INTER_AREA), np.uint8), 3)
     grid = detail.reshape(height // _TILE, _TILE, width // _TILE, _TILE)
     return grid.swapaxes(1, 2).reshape(-1, _TILE * _TILE)
 
@@ -210,7 +214,7 @@ def _is_hidden(picture: U8, source: Frame, box: F32) -> bool:
 
 def _frame(picture: av.VideoFrame) -> Frame:
     size = Size(picture.width, picture.height)
-    i420 = picture.to_ndarray(format="yuv420p")
+    i420 = np.asarray(picture.to_ndarray(format="yuv420p"), np.uint8)
     chroma = i420[size.height :].reshape(2, size.height // 2, size.width // 2)
     return Frame("demo", 0, 0, 0, 0, 0, Planes(i420[: size.height], chroma[0], chroma[1]))
 

@@ -145,7 +145,7 @@ def postprocess(crowd: Crowd, wanted: int) -> tuple[Size, Outputs]:
     full = np.concatenate([boxes, np.zeros((1, 4), np.float32)])[None]
     flat = np.zeros((1, wanted + 1), np.float32)
     scores = np.concatenate([score[rows], [0.0]]).astype(np.float32)[None]
-    return PICTURE, dict(zip(names, (full, flat, scores, np.float32([wanted])), strict=True))
+    return PICTURE, dict(zip(names, (full, flat, scores, np.array([wanted], np.float32)), strict=True))
 
 
 def anchored(family: str, size: Size, crowd: Crowd, wanted: int) -> tuple[Size, Outputs]:
@@ -153,7 +153,7 @@ def anchored(family: str, size: Size, crowd: Crowd, wanted: int) -> tuple[Size, 
     anchors = _anchors(family, size)
     classes = -(-wanted // len(anchors))
     sides = anchors[:, 2:] - anchors[:, :2]
-    middle = anchors[:, :2] + sides / 2
+    middle = anchors[:, :2] + sides / np.float32(2)
     score, centre, wished = crowd.cells(size, middle, wanted)
     move, stretch = (centre - middle) / sides, np.log(wished / sides)
     if family == "ssd":

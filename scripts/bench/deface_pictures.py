@@ -39,6 +39,8 @@ def one_thread() -> None:
 def mask(detector: CenterFace, source: Path, target: Path, fill_rgb: tuple[int, ...]) -> float:
     """Write the masked picture; returns the CPU time of the detector in ms."""
     stored = cv2.imread(str(source), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if stored is None:
+        raise SystemExit(f"{source}: is no picture")
     picture = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     began_ns = time.process_time_ns()
     found, _ = detector(picture, threshold=THRESHOLD)

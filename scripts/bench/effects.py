@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ from anonymizer.zoo import Zoo
 
 SIZE = Size(1920, 1080)
 REGION_SIZES = (Size(32, 40), Size(100, 120))
-LOOKS = {
+LOOKS: dict[str, tuple[Effect, dict[str, Any]]] = {
     "fill": (Effect.FILL, {}),
     "fill, surround": (Effect.FILL, {"fill_colour": "surround"}),
     "mosaic": (Effect.MOSAIC, {}),

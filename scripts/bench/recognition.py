@@ -12,9 +12,10 @@ whether it was spared or missed. With --only-redact the enrolled are those who m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from anonymizer.capture import open_source
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detectors import make_detector
 from anonymizer.errors import GalleryError
-from anonymizer.evaluate.video.rehearsal import Pace, Rehearsal, Take
+from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
 from anonymizer.exposure import exposed
 from anonymizer.identify.calibration import MODEL
 from anonymizer.identify.enrolment import make_person
@@ -36,8 +37,10 @@ from anonymizer.models import make_embedder
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.status import StatusCell
+from anonymizer.ports import FrameSink
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.schema import CameraSettings, PrivacySettings, Settings, TargetName
+from anonymizer.types import Frame
 from anonymizer.zoo import Zoo
 from scripts.clips.encounters import Card, Scene, Sight, make_encounter
 
@@ -148,13 +151,16 @@ def play(clip: Path, settings: Settings, meter: PrometheusMeter) -> Take:
     url = CameraSettings(id=camera.id, url=clip.resolve().as_uri(), loop=False)
     source = open_source(url, epoch=0, first_seq=0, clock=clock, meter=meter, paced=False)
 
-    def core(submit: object, sink: object, on: Clock) -> object:
+    def core(submit: Callable[[Frame], None], sink: FrameSink, on: Clock) -> Core:
         return make_core(
             camera.id, settings.privacy, settings.redact, settings.track, submit=submit, sinks=(sink,), meter=meter,
             clock=on, status=StatusCell(camera.id, on), permit=permit_of(camera.identities, settings.identify),
         )  # fmt: skip
 
-    with recognising(detector, settings, clock=clock, meter=meter) as voting, source:
+    voting = recognising(detector, settings, clock=clock, meter=meter)
+    with contextlib.closing(voting), contextlib.closing(source):
+        voting.start()
+        source.start()
         return Rehearsal(source, voting, core, Pace(), lambda: 0).perform()
 
 

@@ -101,7 +101,8 @@ def _walk(index: int, count: int, scene: Scene, rng: np.random.Generator) -> _Wa
     """Neighbours walk towards each other."""
     start = (index + 0.5) / count + rng.uniform(-0.08, 0.08)
     speed = rng.uniform(*SPEED) * (1 if start < 0.5 else -1)
-    far, near = np.exp(rng.uniform(*np.log(FACE_PX), 2)).tolist()
+    farthest, nearest = np.log(FACE_PX).tolist()
+    far, near = np.exp(rng.uniform(farthest, nearest, 2)).tolist()
     return _Walk(start, speed, rng.uniform(0.3, 0.5), (far, near), rng.uniform(0, 6.28))
 
 

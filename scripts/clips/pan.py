@@ -74,7 +74,7 @@ def make_clip(still: Still, film: Film, folder: Path, rng: np.random.Generator) 
         for index in range(film.frames):
             picture = _exposed(still.picture, flight, index, film.size, exposure).astype(np.float32)
             if defocus > 0.3:
-                picture = cv2.GaussianBlur(picture, (0, 0), defocus)
+                picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), defocus), np.float32)
             grain = rng.normal(0, noise, picture.shape[:2]).astype(np.float32)[..., None]
             shown = np.clip(picture * np.float32(light[index]) + grain, 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(shown, "bgr24").reformat(format="yuv420p")
@@ -115,7 +115,7 @@ def _exposed(still: U8, flight: Flight, index: int, out: Size, exposure: float) 
     """The picture (H, W, 3) as the sensor sees it while the camera moves: the mean over the exposure time."""
     times = index + exposure * np.linspace(-0.5, 0.5, 5)
     pictures = [cv2.warpAffine(still, _window(flight, at, out), (out.width, out.height)) for at in times]
-    return np.mean(pictures, axis=0).astype(np.uint8)
+    return np.asarray(np.mean(pictures, axis=0), np.uint8)
 
 
 def _rows(still: Still, window: F32, out: Size, number: int) -> list[str]:

@@ -14,7 +14,7 @@ NO_ACTIVATION = tfl.ActivationFunctionType.NONE
 SAME = tfl.Padding.SAME
 VALID = tfl.Padding.VALID
 
-_TENSOR_TYPES = {
+_TENSOR_TYPES: dict[np.dtype[np.generic], int] = {
     np.dtype(np.float32): tfl.TensorType.FLOAT32,
     np.dtype(np.float16): tfl.TensorType.FLOAT16,
     np.dtype(np.int32): tfl.TensorType.INT32,

@@ -37,7 +37,10 @@ class Grid:
 class DenseTeacher(Protocol):
     """Says something of every cell."""
 
-    classes: tuple[str, ...]
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What it tells apart, in the order of its scores."""
+        ...
 
     def look(self, pictures: Tensor) -> Iterator[Grid]:
         """One grid for each stride, of pictures (B, 3, H, W) RGB 0-255, H and W multiples of 32; raises ModelError."""
@@ -108,8 +111,8 @@ class Tutor:
         """`levels` are the student's, of these pictures (B, 3, H, W) uint8."""
         finest, count = levels[0].stride_px, len(self._columns)
         known = torch.tensor([column >= 0 for column in self._columns], device=pictures.device)
-        scores = {level.stride_px: torch.full_like(level.logits.float(), -1.0) for level in levels}
-        boxed = {level.stride_px: torch.zeros_like(level.encodings.float()) for level in levels}
+        scores: dict[float, Tensor] = {level.stride_px: torch.full_like(level.logits.float(), -1.0) for level in levels}
+        boxed: dict[float, Tensor] = {level.stride_px: torch.zeros_like(level.encodings.float()) for level in levels}
         for zoom in self._zooms:
             for grid in self._teacher.look(_enlarged(pictures, zoom)):
                 own = grid.scores[:, self._columns] * known[:, None, None]

@@ -11,6 +11,7 @@ import numpy as np
 
 from anonymizer import __version__
 from anonymizer.clock import SystemClock
+from anonymizer.detect.attentive import AttentiveDetector
 from anonymizer.detect.detector import CompositeDetector
 from anonymizer.detectors import make_detector
 from anonymizer.observe.meter import PrometheusMeter
@@ -208,7 +209,7 @@ def _from_clip(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _detector(arguments: argparse.Namespace) -> CompositeDetector:
+def _detector(arguments: argparse.Namespace) -> CompositeDetector | AttentiveDetector:
     """The product's models of the wanted targets, not started."""
     update = {"face_threshold": arguments.least, "person_threshold": arguments.least, "threads": 1}
     return make_detector(

@@ -53,12 +53,10 @@ class Borrowed:
         score = self._maker(self._maker(self._maker(scores).inputs[0]).inputs[0])
         relu = self._maker(score.inputs[0])
         convolution = self._maker(relu.inputs[0])
-        return Head(
-            int(convolution.inputs[0]),
-            *map(self._constant, convolution.inputs[1:3]),
-            float(relu.builtinOptions.alpha),
-            *map(self._constant, score.inputs[1:3]),
-        )
+        slope = float(relu.builtinOptions.alpha)
+        weights, bias = map(self._constant, convolution.inputs[1:3])
+        score_weights, score_bias = map(self._constant, score.inputs[1:3])
+        return Head(int(convolution.inputs[0]), weights, bias, slope, score_weights, score_bias)
 
     def replay(self, writer: GraphWriter, x: int) -> list[int]:
         """The maps (1, H / stride, W / stride, channels), finest first, of RGB - GREY; sides are multiples of 32."""

@@ -88,7 +88,7 @@ def attacks(known: Sequence[Face], clear: F32, frames: U8, clear_others: F32, of
         "ridge regression (d)": ranked(ridge, clear, everyone),
         "network that knows strangers only": ranked(first.guess(frames), clear, everyone),
         "network that knows strangers and the people": ranked(guessed, clear, everyone),
-        "mean of that and ridge regression": ranked((guessed + ridge) / 2, clear, everyone),
+        "mean of that and ridge regression": ranked((guessed + ridge) / np.float32(2), clear, everyone),
     }
 
 
