@@ -36,6 +36,7 @@ def encode(
         options = {"preset": "ultrafast", "tune": "zerolatency"} if codec == "libx264" else {}
     with av.open(str(path), "w") as film:
         stream = film.add_stream(codec, rate=FPS, options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.gop_size = key_interval
         stream.codec_context.thread_count = 1

@@ -25,7 +25,7 @@ def write_numbered(clip: Path, out: Path, count: int) -> None:
         for index, frame in enumerate(container.decode(video=0)):
             if index == count:
                 break
-            picture = frame.to_ndarray(format="bgr24")
+            picture = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
             draw_number(picture, index)
             sink.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
         sink.mux(stream.encode())

@@ -77,7 +77,7 @@ def test_a_picture_too_small_to_show_anything_is_refused() -> None:
 def test_planes_are_views_that_nobody_can_make_writable() -> None:
     picture = av.VideoFrame(64, 48, "yuv420p")
     planes, _ = PlaneReader().read(picture)
-    source = np.frombuffer(picture.planes[0], np.uint8)
+    source = np.frombuffer(memoryview(picture.planes[0]), np.uint8)
     assert np.shares_memory(planes.y, source)
     for plane in (planes.y, planes.u, planes.v):
         assert not plane.flags.writeable

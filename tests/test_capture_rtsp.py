@@ -28,7 +28,7 @@ pytestmark = pytest.mark.e2e
 READ_TIMEOUT_S = 1.0
 
 
-def make_source(url: str, meter: RecordingMeter | None = None, **keys: object) -> Source:
+def make_source(url: str, meter: RecordingMeter | None = None, /, **keys: object) -> Source:
     settings = CameraSettings.model_validate(
         {"id": "cam", "url": url, "open_timeout_s": 5.0, "read_timeout_s": READ_TIMEOUT_S, **keys}
     )
@@ -36,7 +36,7 @@ def make_source(url: str, meter: RecordingMeter | None = None, **keys: object) -
 
 
 @contextmanager
-def connected(url: str, meter: RecordingMeter | None = None, **keys: object) -> Iterator[Source]:
+def connected(url: str, meter: RecordingMeter | None = None, /, **keys: object) -> Iterator[Source]:
     source = make_source(url, meter, **keys)
     source.start()
     try:

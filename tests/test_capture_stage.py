@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -18,11 +19,15 @@ from anonymizer.ports import Source
 from anonymizer.types import Frame, LinkChange, LinkState
 from tests.fakes import RecordingMeter, make_frame
 
+Step = int | Exception | Literal["refuse"]
+
 
 class FakeSource:
-    """Plays a script: an int is that many frames, an exception is raised."""
+    """Plays a script: an int is that many frames, an exception is raised, "refuse" fails the start."""
 
-    def __init__(self, epoch: int, first_seq: int, script: list[int | Exception]) -> None:
+    codec = "h264"
+
+    def __init__(self, epoch: int, first_seq: int, script: list[Step]) -> None:
         self.epoch = epoch
         self.seq = first_seq
         self.script = script
@@ -39,6 +44,7 @@ class FakeSource:
         head = self.script[0]
         if isinstance(head, Exception):
             raise head
+        assert head != "refuse"
         self.script[0] = head - 1
         if self.script[0] == 0:
             self.script.pop(0)
@@ -52,7 +58,7 @@ class FakeSource:
 class Rig:
     def __init__(
         self,
-        scripts: list[list[int | Exception]],
+        scripts: list[list[Step]],
         *,
         reconnects: bool = True,
         wrap: Callable[[Frame], None] | None = None,
@@ -88,7 +94,7 @@ class Rig:
 
 
 def test_after_every_kind_of_failure_it_connects_again_with_a_new_epoch_and_running_numbers() -> None:
-    rig = Rig([["refuse"], [2, SourceError("timed out")], [1, SourceEnded("hung up")], [3]])  # type: ignore[list-item]
+    rig = Rig([["refuse"], [2, SourceError("timed out")], [1, SourceEnded("hung up")], [3]])
     with rig.stage:
         frames = [rig.frames.get(timeout=5) for _ in range(6)]
         assert rig.stage.alive()
@@ -112,8 +118,8 @@ def test_link_changes_tell_the_story_with_the_reason() -> None:
 
 
 def test_a_refused_login_is_not_tried_again_soon_and_says_why() -> None:
-    scripts = [[SourceError("busy")], [LoginRefusedError("the camera refused the login")], [1]]
-    rig = Rig(scripts, login_pause_s=3600)  # type: ignore[arg-type]
+    scripts: list[list[Step]] = [[SourceError("busy")], [LoginRefusedError("the camera refused the login")], [1]]
+    rig = Rig(scripts, login_pause_s=3600)
     with rig.stage:
         details = [rig.links.get(timeout=5).detail for _ in range(4)]
         assert rig.stage.alive()

@@ -67,6 +67,7 @@ def test_a_reel_is_encoded_once_and_starts_with_a_decodable_picture(tmp_path: Pa
     assert (len(first.units), again) == (40, first)
     assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == made
     decoder = av.CodecContext.create({"h264": "h264", "h265": "hevc", "mjpeg": "mjpeg"}[codec], "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     assert len([*decoder.decode(av.Packet(first.units[0])), *decoder.decode(None)]) == 1
 
 

@@ -146,8 +146,12 @@ def test_a_model_that_returns_nan_masks_every_frame_from_the_next_one_on_and_rec
 
 def test_a_detector_that_hangs_masks_every_frame_once_its_last_answer_is_too_old(camera: RtspCamera) -> None:
     detector, release = Breakable(), threading.Event()
+
+    def hang(_frame: Frame) -> None:
+        release.wait(30)
+
     with line(camera, lambda: detector) as (published, meter):
-        detector.trouble = lambda _frame: release.wait(30) and None
+        detector.trouble = hang
         eventually("masks", lambda: meter.counts["whole_frame", "cam", Reason.STALE] > 10, 10)
         assert {reason for _, reason in published.frames[-10:]} == {Reason.STALE}
         detector.trouble = None
@@ -169,6 +173,10 @@ class HangsUp:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._left = 3
+
+    @property
+    def codec(self) -> str:
+        return self._source.codec
 
     def start(self) -> None:
         self._source.start()

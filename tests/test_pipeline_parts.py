@@ -188,7 +188,10 @@ def test_a_stage_that_raises_is_reported_and_not_silent() -> None:
 
 
 def test_closing_a_stage_stops_its_loop_and_may_be_repeated() -> None:
-    stage = StageThread("fine", lambda stop: stop.wait() and None, on_crash=lambda: None)
+    def loop(stop: threading.Event) -> None:
+        stop.wait()
+
+    stage = StageThread("fine", loop, on_crash=lambda: None)
     stage.start()
     stage.close()
     stage.close()
@@ -197,7 +200,11 @@ def test_closing_a_stage_stops_its_loop_and_may_be_repeated() -> None:
 
 def test_a_thread_that_does_not_stop_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
-    stage = StageThread("stuck", lambda _stop: release.wait() and None, on_crash=lambda: None, join_s=0.01)
+
+    def loop(_stop: threading.Event) -> None:
+        release.wait()
+
+    stage = StageThread("stuck", loop, on_crash=lambda: None, join_s=0.01)
     stage.start()
     stage.close()
     assert "thread stuck did not stop" in caplog.text

@@ -17,7 +17,7 @@ from anonymizer.pipeline.line import CameraLine, LineParts, LineSettings
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.supervisor import Supervisor
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
-from anonymizer.types import CameraStatus, EncodedPacket, Frame, RedactedFrame, Stage
+from anonymizer.types import CameraStatus, Detections, EncodedPacket, Frame, RedactedFrame, Stage
 from tests.daemon import eventually
 from tests.fakes import RecordingMeter, make_detections, make_frame
 
@@ -176,6 +176,8 @@ def test_closing_closes_every_camera_once() -> None:
 class Endless:
     """A camera that sends a frame every 10 ms."""
 
+    codec = "h264"
+
     def __init__(self, epoch: int, first_seq: int) -> None:
         self._epoch = epoch
         self._seq = itertools.count(first_seq)
@@ -199,7 +201,7 @@ class Nobody:
     def start(self) -> None:
         pass
 
-    def detect(self, frame: Frame) -> object:
+    def detect(self, frame: Frame) -> Detections:
         return make_detections(seq=frame.seq, camera_id=frame.camera_id, epoch=frame.epoch)
 
     def close(self) -> None:
@@ -248,7 +250,7 @@ def real_line(broken: threading.Event) -> Iterator[tuple[CameraLine, Seen, Recor
     settings = LineSettings(PrivacySettings(), RedactSettings(), TrackSettings(), silence_limit_s=5, reconnects=True)
     parts = LineParts(open_source, lambda: FailingEncoder(broken), NoPackets(), (seen,))
     with (
-        InferenceStage(lambda: Nobody(), meter, clock) as inference,  # type: ignore[arg-type, return-value]
+        InferenceStage(Nobody, meter, clock) as inference,
         CameraLine("cam", settings, parts, inference=inference, meter=meter, clock=clock) as line,
     ):
         yield line, seen, meter, epochs
