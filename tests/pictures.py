@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -22,6 +24,13 @@ def disc(side: int = 32) -> np.ndarray:
 
 
 LOGO = png(disc())
+
+
+def read_bgr(path: Path) -> U8:
+    """The pixels (H, W, 3) BGR of a picture file."""
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, f"{path} is no picture"
+    return np.asarray(pixels, np.uint8)
 
 
 def likeness(before: U8, after: U8) -> float:

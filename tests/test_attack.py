@@ -21,6 +21,7 @@ from anonymizer.settings.schema import MaskSettings, RedactSettings
 from anonymizer.types import F32, U8, Detections, Effect, Frame, Target
 from anonymizer.zoo import PICTURES
 from tests.fakes import make_detections
+from tests.pictures import read_bgr
 
 FILL = Look("fill", RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.3)))
 PEOPLE = ("ann", "bob", "cem")
@@ -43,7 +44,7 @@ def middle(frame: Frame) -> Detections:
 
 def embed(chip: U8) -> F32:
     """An embedder that sees coarse colours and nothing else."""
-    return cv2.resize(chip, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1) / 255
+    return cv2.resize(chip, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1) / np.float32(255)
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_the_command_writes_table_figures_and_a_page_with_pictures(people: Path,
     page = (tmp_path / "a.md").read_text()
     assert printed in page
     assert "](a.jpg)" in page
-    assert cv2.imread(str(tmp_path / "a.jpg")).shape[1] == 112 * len(default_looks())
+    assert read_bgr(tmp_path / "a.jpg").shape[1] == 112 * len(default_looks())
 
 
 def test_a_page_that_cannot_be_written_is_a_clear_error(people: Path, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_the_command_line_attacks_portraits_with_the_real_models(
     """Two portraits, twice each: both are known again when clear."""
     for name in ("astronaut", "grace_hopper"):
         (tmp_path / name).mkdir()
-        portrait = cv2.imread(str(PICTURES / f"{name}.jpg"))
+        portrait = read_bgr(PICTURES / f"{name}.jpg")
         for number, gain in enumerate((1.0, 0.8)):
             cv2.imwrite(str(tmp_path / name / f"{number}.png"), (portrait * gain).astype(np.uint8))
     assert cli.main(["evaluate", "attack", str(tmp_path), "--height", "64"]) == 0

@@ -21,16 +21,13 @@ from anonymizer.identify.variants import variants
 from anonymizer.identities import faults_of, permit_of, recognising
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.load import load_settings
-from anonymizer.types import U8, Detections, Frame
+from anonymizer.types import Detections, Frame
 from anonymizer.zoo import PICTURES
 from tests.fakes import RecordingMeter, make_detections, make_frame
+from tests.pictures import read_bgr
 
 ASTRONAUT, ADMIRAL = PICTURES / "astronaut.jpg", PICTURES / "grace_hopper.jpg"
 CAMERA = "cameras:\n  - id: yard\n    url: demo://\n    identities:\n      "
-
-
-def read(path: Path) -> U8:
-    return np.asarray(cv2.imread(str(path)), np.uint8)
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ def test_somebody_is_enrolled_listed_and_removed_and_no_photo_is_kept(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blank, both, small = (tmp_path / name for name in ("blank.png", "both.png", "small.png"))
-    astronaut, admiral = read(ASTRONAUT), read(ADMIRAL)
+    astronaut, admiral = read_bgr(ASTRONAUT), read_bgr(ADMIRAL)
     cv2.imwrite(str(blank), np.full((300, 300, 3), 128, np.uint8))
     height = min(len(astronaut), len(admiral))
     cv2.imwrite(str(both), np.hstack([astronaut[:height], admiral[:height]]))
@@ -227,6 +224,7 @@ def test_only_cameras_with_identities_cost_an_embedder(config: Path) -> None:
     clock, meter = FakeClock(), RecordingMeter()
     without = settings.model_copy(update={"cameras": ()})
     assert recognising(plain, without, clock=clock, meter=meter) is plain
-    with recognising(plain, settings, clock=clock, meter=meter) as voting:
-        assert isinstance(voting, RecognisingDetector)
+    voting = recognising(plain, settings, clock=clock, meter=meter)
+    assert isinstance(voting, RecognisingDetector)
+    with voting:
         assert len(voting.detect(make_frame(3, camera_id="yard"))) == 0

@@ -17,6 +17,7 @@ from anonymizer.geometry import iou_matrix
 from anonymizer.types import Colour, Frame, Planes, Size, Target
 from anonymizer.zoo import Zoo
 from tests.fakes import RecordingMeter, make_frame
+from tests.pictures import read_bgr
 
 
 def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
@@ -37,16 +38,13 @@ def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
 
 def frame_from(bgr: np.ndarray) -> Frame:
     height, width = (side // 2 * 2 for side in bgr.shape[:2])
-    i420 = cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420)
+    i420 = np.asarray(cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420), np.uint8)
     u, v = i420[height:].reshape(2, height // 2, width // 2)
     return replace(make_frame(planes=Planes(i420[:height], u, v)), colour=Colour(full_range=False, bt709=False))
 
 
 def portrait(name: str) -> np.ndarray:
-    path = Path(anonymizer.demo.__file__).parent / "portraits" / f"{name}.jpg"
-    picture = cv2.imread(str(path))
-    assert picture is not None, path
-    return picture
+    return read_bgr(Path(anonymizer.demo.__file__).parent / "portraits" / f"{name}.jpg")
 
 
 # faces marked by hand, as fractions of the picture: chin to hair line, ear to ear
@@ -60,7 +58,7 @@ def test_every_face_model_finds_the_face_of_a_portrait_best_of_all(name: str, wh
     height, width = picture.shape[:2]
     with committed(name) as detector:
         found = detector.detect(frame_from(picture))
-    truth = np.array([FACES[who]], np.float32) * np.float32([width, height, width, height])
+    truth = np.array([FACES[who]], np.float32) * np.array([width, height, width, height], np.float32)
     best = found.scores.argmax()
     assert found.scores[best] > 0.5
     assert iou_matrix(found.boxes, truth)[best].item() > 0.6

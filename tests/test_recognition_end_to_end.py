@@ -22,7 +22,7 @@ from anonymizer.types import U8
 from anonymizer.zoo import PICTURES
 from tests.daemon import RunningDaemon, eventually
 from tests.fakes import RecordingMeter, make_frame
-from tests.pictures import likeness
+from tests.pictures import likeness, read_bgr
 from tests.rtsp_camera import RtspCamera
 
 pytestmark = pytest.mark.e2e
@@ -39,8 +39,9 @@ SLOW = {"targets": ["face"], "max_detection_age_ms": 3000, "lookahead_ms": 1500,
 @pytest.fixture(scope="module")
 def scene() -> U8:
     """The enrolled person on the left, a stranger on the right (H, W, 3) BGR."""
-    pictures = [cv2.imread(str(path)) for path in (ENROLLED, STRANGER)]
-    return np.hstack([cv2.resize(each, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for each in pictures])
+    pictures = [read_bgr(path) for path in (ENROLLED, STRANGER)]
+    sides = [cv2.resize(each, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for each in pictures]
+    return np.asarray(np.hstack(sides), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def faces(scene: U8) -> list[U8]:
     """Rows and columns of the two faces, from left to right: x1, y1, x2, y2."""
     faces = frozenset({TargetName.FACE})
     detect = DetectSettings(face_threshold=0.5)
-    with make_detector(detect, faces, clock=SystemClock(), meter=RecordingMeter()) as detector:  # type: ignore[attr-defined]
+    with make_detector(detect, faces, clock=SystemClock(), meter=RecordingMeter()) as detector:
         found = detector.detect(make_frame(planes=planes_of(scene)))
     boxes = found.boxes[np.argsort(found.boxes[:, 0])].astype(int)
     assert len(boxes) == 2
@@ -98,7 +99,7 @@ def test_an_enrolled_person_becomes_visible_and_a_stranger_beside_never_is(
             seen = 0
             with av.open(daemon.url("cam"), options={"rtsp_transport": "tcp"}, timeout=(30, 30)) as stream:
                 for frame in stream.decode(video=0):
-                    picture = frame.to_ndarray(format="gray")
+                    picture = np.asarray(frame.to_ndarray(format="gray"), np.uint8)
                     assert not is_seen(picture, luma, faces[1], TRACES)
                     seen += is_seen(picture, luma, faces[0], SAME)
                     if seen >= FPS or time.monotonic() - began_s > PATIENCE_S:

@@ -29,6 +29,7 @@ from anonymizer.silhouettes import misplaced, silhouettes_of, tracing
 from anonymizer.types import Colour, Detections, Effect, Frame, Planes, Target
 from anonymizer.zoo import PICTURES, Zoo
 from tests.fakes import RecordingMeter, make_detections, make_frame
+from tests.pictures import read_bgr
 
 Box = tuple[float, float, float, float]
 
@@ -231,8 +232,7 @@ def test_an_altered_model_is_told_before_the_daemon_starts(tmp_path: Path, monke
 
 def test_the_shipped_model_draws_a_person_in_front_of_the_detector(meter: RecordingMeter) -> None:
     """The portrait, small on a grey ground: its shape is found, and is most of the box but not all."""
-    portrait = cv2.imread(str(PICTURES / "grace_hopper.jpg"))
-    assert portrait is not None
+    portrait = read_bgr(PICTURES / "grace_hopper.jpg")
     canvas = np.full((480, 640, 3), 90, np.uint8)
     small = cv2.resize(portrait, (160, 200), interpolation=cv2.INTER_AREA)
     canvas[240:440, 240:400] = small

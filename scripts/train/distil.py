@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from anonymizer.detect.families import Candidates
 from anonymizer.errors import ModelError
+from anonymizer.types import U8
 from scripts.train.checkpoint import find_checkpoint, load_network
 from scripts.train.losses import focal, iou_and_giou
 from scripts.train.network import Level, boxes, cells, flat
@@ -64,10 +66,18 @@ class NetworkTeacher:
             yield Grid(level.stride_px, level.logits.float().sigmoid(), grid)
 
 
+class Finder(Protocol):
+    """Tells candidates of a picture."""
+
+    def find(self, rgb: U8, least: float) -> Candidates:
+        """Those of at least that score, of a picture (H, W, 3); raises ModelError."""
+        ...
+
+
 class OnnxDenseTeacher:
     """An ONNX file of faces with one candidate for each cell of its strides, such as YuNet."""
 
-    def __init__(self, name: str, teacher: OnnxTeacher) -> None:
+    def __init__(self, name: str, teacher: Finder) -> None:
         self.classes = (FACE,)
         self._name = name
         self._teacher = teacher

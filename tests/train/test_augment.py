@@ -225,7 +225,7 @@ def test_an_effect_changes_the_picture_and_moves_nothing(
     effect: Callable[[np.ndarray, np.random.Generator], np.ndarray], size: tuple[int, int]
 ) -> None:
     texture = cv2.GaussianBlur(np.random.default_rng(1).random((size[1], size[0], 3)), (0, 0), 2)
-    source = cv2.normalize(texture, None, 20, 235, cv2.NORM_MINMAX, cv2.CV_8U)
+    source = np.rint(np.interp(texture, (texture.min(), texture.max()), (20, 235))).astype(np.uint8)
     result = effect(source, np.random.default_rng(0))
     assert result.shape == source.shape
     assert result.dtype == np.uint8

@@ -18,6 +18,7 @@ from scripts.train.datasets.split import source_of, split_set
 from scripts.train.datasets.stats import as_table, measure, plot
 from scripts.train.datasets.training_set import TrainingSet
 from scripts.train.picture import Sample
+from tests.pictures import read_bgr
 from tests.train.test_dataset_clips import ava_rows, write_clip
 
 
@@ -81,7 +82,7 @@ def test_an_empty_set_has_figures_too() -> None:
 def test_pictures_are_shown_on_a_sheet(labels: Path, tmp_path: Path, extra: list[str]) -> None:
     out = tmp_path / "sheet.png"
     assert main(["dataset", "view", str(labels), "--out", str(out), "--count", "8", "--columns", "4", *extra]) == 0
-    assert cv2.imread(str(out)).shape == (640, 1280, 3)
+    assert read_bgr(out).shape == (640, 1280, 3)
 
 
 def test_boxes_are_drawn_and_ignored_ones_dotted(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from scripts.train.datasets import ava
 from scripts.train.datasets.forms import WRITERS, Form, LeftOut, form_of, read_set, write_set
 from scripts.train.datasets.training_set import TrainingSet, joined, names_of
 from scripts.train.picture import Sample
+from tests.pictures import read_bgr
 
 WIDTH, HEIGHT = 64, 48
 NAMES = ("yard_0001.png", "yard_0002.jpg", "door/yard_0001.png", "gate 3.png")
@@ -99,7 +100,7 @@ def test_what_is_written_is_read_again(form: Form, data: st.DataObject, pictures
                 continue
             file = names[sample.path]
             back = by_name[file if form is not Form.AVA or "yard" in file else "gate 3_0.png"]
-            assert cv2.imread(str(back.path)).tobytes() == cv2.imread(str(sample.path)).tobytes()
+            assert read_bgr(back.path).tobytes() == read_bgr(sample.path).tobytes()
             check_labels(sample, chosen, source.classes, back, again.classes, form)
         assert left_out == LeftOut(
             sum(int(sample.ignore.sum()) for sample in source.samples) if form in (Form.CSV, Form.AVA) else 0,

@@ -12,6 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
 
+from torch import Tensor
+
 from anonymizer.detect.families import Candidates
 from anonymizer.errors import ModelError
 from scripts.train.checkpoint import load_network
@@ -31,7 +33,7 @@ def network(classes: int = 1) -> Detector:
     return Detector(ARCHITECTURES["tiny"], classes).eval()
 
 
-def pictures() -> torch.Tensor:
+def pictures() -> Tensor:
     return torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 3, SIDE_PX, SIDE_PX), dtype=np.uint8))
 
 
@@ -44,7 +46,7 @@ class OneCell:
         self._at = (stride_px, row, column)
         self.shown: list[tuple[int, ...]] = []
 
-    def look(self, shown: torch.Tensor) -> Iterator[Grid]:
+    def look(self, shown: Tensor) -> Iterator[Grid]:
         self.shown.append(tuple(shown.shape))
         stride, row, column = self._at
         side = shown.shape[2] // stride
@@ -98,7 +100,7 @@ def test_a_teachers_cell_teaches_the_cell_of_the_same_place(
 
 def test_of_two_sizes_the_better_score_counts() -> None:
     class Surer(OneCell):
-        def look(self, shown: torch.Tensor) -> Iterator[Grid]:
+        def look(self, shown: Tensor) -> Iterator[Grid]:
             for grid in super().look(shown):
                 yield Grid(grid.stride_px, grid.scores * (1 if shown.shape[2] > SIDE_PX else 0.5), grid.boxes)
 

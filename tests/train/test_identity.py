@@ -43,7 +43,7 @@ def face(person: int, *, side: int = 200) -> Face:
 
 def embed(picture: U8) -> F32:
     """An embedder that sees coarse colours and nothing else."""
-    return cv2.resize(picture, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1) / 255
+    return cv2.resize(picture, (6, 6), interpolation=cv2.INTER_AREA).astype(np.float32).reshape(-1) / np.float32(255)
 
 
 def gallery(*, noise: float = 0.1, apart: float = 1.0) -> Gallery:

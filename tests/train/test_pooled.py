@@ -13,6 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
 
+from torch import Tensor
+
 from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
@@ -54,7 +56,7 @@ def weights(seed: int) -> Arrays:
     return arrays
 
 
-def unit(arrays: Arrays, name: str, x: torch.Tensor, *, relu: bool = True) -> torch.Tensor:
+def unit(arrays: Arrays, name: str, x: Tensor, *, relu: bool = True) -> Tensor:
     bias = torch.from_numpy(arrays[f"{name}_pw_bias"])
     x = functional.conv2d(x, torch.from_numpy(arrays[f"{name}_pw_weight"]).view(len(bias), -1, 1, 1), bias)
     planes = torch.from_numpy(arrays[f"{name}_dw_weight"]).view(3, 3, 1, len(bias)).permute(3, 2, 0, 1)
@@ -62,7 +64,7 @@ def unit(arrays: Arrays, name: str, x: torch.Tensor, *, relu: bool = True) -> to
     return functional.relu(x) if relu else x
 
 
-def theirs(arrays: Arrays, rgb: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def theirs(arrays: Arrays, rgb: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Class, object and box maps at strides 8, 16, 32, of what lies one pixel further left."""
     bgr = functional.pad(rgb.flip(1), (0, 1, 0, 1))
     kernel = torch.from_numpy(arrays["backbone__model0_pw_weight"].reshape(16, 32)[:, :27].copy()).view(16, 3, 3, 3)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
 
 from ai_edge_litert.interpreter import Interpreter
+from torch import Tensor
 
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
@@ -42,12 +44,12 @@ def tiny(op: str = "") -> bytes:
     rng = np.random.default_rng(3)
     writer = GraphWriter(half_weights=False)
 
-    def weights(*shape: int) -> np.ndarray:
+    def weights(*shape: int) -> NDArray[np.float32]:
         fan = np.prod(shape[1:]) if shape[0] != 1 else 9
         return rng.normal(0, np.sqrt(2 / fan), shape).astype(np.float32)
 
     def conv(x: int, outs: int, kernel: int = 1, *, stride: int = 1, relu: bool = False) -> int:
-        own = weights(outs, kernel, kernel, writer.shape(x)[3]) / (255 if writer.shape(x)[3] == 3 else 1)
+        own = weights(outs, kernel, kernel, writer.shape(x)[3]) / np.float32(255 if writer.shape(x)[3] == 3 else 1)
         bias = rng.normal(0, 0.1, outs).astype(np.float32)
         padding = SAME
         if stride == 2:
@@ -83,11 +85,11 @@ def noise(size: Size = SIZE, seed: int = 0) -> np.ndarray:
     return small.repeat(8, 0).repeat(8, 1)
 
 
-def batch(*pictures: np.ndarray) -> torch.Tensor:
+def batch(*pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
 
 
-def says(network: SlimNetwork, pictures: torch.Tensor) -> dict[str, np.ndarray]:
+def says(network: SlimNetwork, pictures: Tensor) -> dict[str, np.ndarray]:
     with torch.inference_mode():
         made = network(pictures)
     scores = network.plan.scores
@@ -95,7 +97,7 @@ def says(network: SlimNetwork, pictures: torch.Tensor) -> dict[str, np.ndarray]:
     return {name: values.permute(0, 2, 3, 1).numpy() for name, values in found.items()}
 
 
-def file_says(file: bytes, picture: torch.Tensor) -> dict[str, np.ndarray]:
+def file_says(file: bytes, picture: Tensor) -> dict[str, np.ndarray]:
     image = np.ascontiguousarray(picture.permute(0, 2, 3, 1).numpy(), np.float32)
     run_ = Interpreter(model_content=file, num_threads=1).get_signature_runner()
     return {name: values.copy() for name, values in run_(image=image).items()}
@@ -172,6 +174,7 @@ def test_channels_that_only_repeat_others_go_first_and_nothing_changes(network: 
     group = groups(network)[1]
     count = len(network.of(group.maker)[0])
     half = count // 2
+    assert group.filter is not None
     for step in (group.maker, group.filter):
         weights, bias = network.of(step)
         network.put(step.result, torch.cat([weights[:half]] * 2).detach(), torch.cat([bias[:half]] * 2).detach())
@@ -196,6 +199,7 @@ def test_each_further_channel_costs_more_and_what_stays_does_the_work_of_what_go
     gone = planned.order[:16]
     bare = open_network(tiny())
     staying = sorted(set(range(len(moments.mean))) - set(gone))
+    assert group.filter is not None
     for step in (group.maker, group.filter):
         bare.put(step.result, *(each[staying].detach() for each in bare.of(step)))
     bare.put(reader.result, bare.of(reader)[0][:, staying].detach(), bare.of(reader)[1].detach())
@@ -205,7 +209,7 @@ def test_each_further_channel_costs_more_and_what_stays_does_the_work_of_what_go
     assert solved < 0.5 * left_out
 
 
-def says_of(network: SlimNetwork, tensor: int, pictures: torch.Tensor) -> np.ndarray:
+def says_of(network: SlimNetwork, tensor: int, pictures: Tensor) -> np.ndarray:
     with torch.inference_mode():
         return np.asarray(network(pictures, [tensor])[tensor])
 

@@ -38,7 +38,7 @@ def sample(*boxes: tuple[float, ...]) -> Sample:
 def test_what_two_views_show_becomes_one_box_nearer_to_the_surer_one() -> None:
     shifted = tuple(value + 4 for value in FACE)
     found = fuse([seen((FACE, 0.9), (OTHER, 0.4)), seen((shifted, 0.3))], Target.FACE)
-    np.testing.assert_allclose(found.boxes, [np.array(FACE) + 1, OTHER], atol=1e-4)
+    np.testing.assert_allclose(found.boxes, np.array([np.array(FACE) + 1, OTHER]), atol=1e-4)
     assert found.scores.tolist() == pytest.approx([0.9, 0.4])
     assert found.views.tolist() == [2, 1]
 
