@@ -73,7 +73,7 @@ class FakeInterpreter:
             raise runtime.refusal
         runtime.arguments = arguments
         self._runtime = runtime
-        self._input = np.zeros(runtime.input_shape, runtime.input_dtype)
+        self._input: np.ndarray = np.zeros(runtime.input_shape, runtime.input_dtype)
 
     def allocate_tensors(self) -> None:
         pass

@@ -6,7 +6,9 @@ import threading
 from collections import Counter
 
 import numpy as np
+import pytest
 
+from anonymizer.ports import Detector
 from anonymizer.types import U8, Detections, Doubt, Frame, Outcome, Planes, Reason, Stage, Target
 
 
@@ -75,6 +77,11 @@ def make_detections(
         class_ids=np.full(len(boxes), int(target), np.int32),
         model="fake",
     )
+
+
+def no_detector(_order: object) -> Detector:
+    """In the place of a maker of detectors that must not be asked for one."""
+    pytest.fail("somebody asked for a detector")
 
 
 class RecordingMeter:

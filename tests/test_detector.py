@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits,
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
-from anonymizer.detect.tiles import merged
+from anonymizer.detect.tiles import Sighting, merged
 from anonymizer.detectors import make_detector
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import DetectSettings, TargetName
@@ -151,10 +152,13 @@ def test_the_hook_is_told_the_time_of_each_frame(
     detector = TfliteDetector(
         MODEL, LIMITS, threads=1, clock=clock, meter=meter, on_model_ns=lambda *call: told.append(call)
     )
+
+    def slowly(*args: Any, **more: Any) -> Sighting:
+        clock.advance(0.02)
+        return merged(*args, **more)
+
     with detector:
-        monkeypatch.setattr(
-            "anonymizer.detect.detector.merged", lambda *args, **more: clock.advance(0.02) or merged(*args, **more)
-        )
+        monkeypatch.setattr("anonymizer.detect.detector.merged", slowly)
         detector.detect(frame_of(64, 48))
     assert told == [("toy", 20_000_000)]
 
@@ -243,7 +247,12 @@ def test_the_whole_frame_is_looked_at_first_and_then_as_many_tiles_as_there_is_t
     runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, invoke = FakeClock(), FakeInterpreter.invoke
-    monkeypatch.setattr(FakeInterpreter, "invoke", lambda self: (clock.advance(0.01), invoke(self)))
+
+    def slowly(self: FakeInterpreter) -> None:
+        clock.advance(0.01)
+        invoke(self)
+
+    monkeypatch.setattr(FakeInterpreter, "invoke", slowly)
     with far_sighted(clock, budget_ms=40) as far:
         for _ in range(3):
             runtime.seen.clear()
@@ -328,4 +337,4 @@ def test_a_model_in_the_wrong_place_makes_no_detector_because_it_would_leave_eve
     wrong: dict[str, str], target: TargetName, meter: RecordingMeter
 ) -> None:
     with pytest.raises(ModelError, match="would stay bare"):
-        make_detector(DetectSettings(**wrong), frozenset({target}), clock=FakeClock(), meter=meter)  # type: ignore[arg-type]
+        make_detector(DetectSettings(**wrong), frozenset({target}), clock=FakeClock(), meter=meter)

@@ -18,12 +18,12 @@ from anonymizer.evaluate.dataset import Dataset
 from anonymizer.evaluate.report import as_json, text_table
 from anonymizer.evaluate.sample import Label, make_sample
 from anonymizer.evaluate.scores import sum_up
-from anonymizer.evaluate.trial import try_detector, try_pictures
+from anonymizer.evaluate.trial import Trial, try_detector, try_pictures
 from anonymizer.policy import Policy
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import DetectSettings, MaskSettings, PrivacySettings, RedactSettings, Settings
 from anonymizer.types import Detections, Effect, Frame, Reason, RedactionPlan, Region, Shape, Size, Target
-from tests.fakes import make_detections, make_frame, make_planes
+from tests.fakes import make_detections, make_frame, make_planes, no_detector
 
 MAGENTA = (255, 0, 255)
 BARE = RedactSettings(face=MaskSettings(shape=Shape.BOX, margin=0.0), person=MaskSettings(margin=0.0))
@@ -59,7 +59,12 @@ def one_picture(*labels: Label, target: Target = Target.FACE, width: int = 200, 
     return Dataset(target, (make_sample("a.png", lambda: picture(width, height), labels),))
 
 
-def run_one(dataset: Dataset, detector: ScriptedDetector, redact: RedactSettings = BARE, curve=None):
+def run_one(
+    dataset: Dataset,
+    detector: ScriptedDetector,
+    redact: RedactSettings = BARE,
+    curve: ScriptedDetector | None = None,
+) -> Trial:
     policy = Policy(PrivacySettings(), redact)
     (trial,) = try_detector(dataset, detector, curve or ScriptedDetector(make_detections()), policy, cpu_ns=lambda: 0)
     return trial
@@ -92,7 +97,7 @@ def test_a_plan_without_regions_masks_nothing_and_a_whole_frame_everything() -> 
 def test_coverage_is_the_share_of_the_pixels_a_box_touches() -> None:
     mask = np.zeros((20, 20), np.bool_)
     mask[:, :10] = True
-    boxes = np.float32([[0, 0, 10, 10], [5, 0, 15, 10], [12, 0, 14, 4], [9.5, 0, 10.5, 1]])
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [12, 0, 14, 4], [9.5, 0, 10.5, 1]], np.float32)
     assert covered_share(mask, boxes).tolist() == [1.0, 0.5, 0.0, 0.5]
     assert covered_share(mask, np.empty((0, 4), np.float32)).shape == (0,)
 
@@ -100,12 +105,12 @@ def test_coverage_is_the_share_of_the_pixels_a_box_touches() -> None:
 def test_over_mask_is_what_is_masked_outside_all_boxes() -> None:
     mask = np.zeros((20, 20), np.bool_)
     mask[:10] = True
-    assert over_mask_share(mask, np.float32([[0, 0, 10, 20]])) == 0.25
+    assert over_mask_share(mask, np.array([[0, 0, 10, 20]], np.float32)) == 0.25
     assert over_mask_share(mask, np.empty((0, 4), np.float32)) == 0.5
 
 
 def test_a_head_is_the_top_quarter_and_the_middle_half_of_a_person() -> None:
-    assert heads(np.float32([[100, 40, 140, 120]])).tolist() == [[110, 40, 130, 60]]
+    assert heads(np.array([[100, 40, 140, 120]], np.float32)).tolist() == [[110, 40, 130, 60]]
     assert heads(np.empty((0, 4), np.float32)).shape == (0, 4)
 
 
@@ -323,7 +328,7 @@ def test_the_settings_threshold_goes_before_the_models_own(faces: Path) -> None:
 
 def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:
     request = Request(faces, anonymized=faces / "images", picture=tmp_path / "x.png")
-    table = evaluate(request, Settings(), pytest.fail, own_threshold)
+    table = evaluate(request, Settings(), no_detector, own_threshold)
     assert "| images | " in table
     assert "100.0" in table
 
@@ -338,7 +343,7 @@ def test_the_target_is_masked_even_if_the_settings_leave_it_out(faces: Path) -> 
 def test_a_file_that_cannot_be_written_is_an_error(faces: Path, tmp_path: Path) -> None:
     request = Request(faces, anonymized=faces / "images", json=tmp_path / "no" / "x.json")
     with pytest.raises(DatasetError, match="cannot be written"):
-        evaluate(request, Settings(), pytest.fail, own_threshold)
+        evaluate(request, Settings(), no_detector, own_threshold)
 
 
 def test_no_pictures_make_an_empty_table_and_an_empty_chart() -> None:

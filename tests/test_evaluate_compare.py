@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,20 +23,20 @@ from anonymizer.evaluate.scores import ALL, BINS, sum_up, verdicts
 from anonymizer.evaluate.trial import Trial
 from anonymizer.settings.schema import Settings
 from anonymizer.types import Target
+from tests.fakes import no_detector
 
 FACE = (20.0, 20.0, 40.0, 40.0)
 OTHER = (100.0, 20.0, 140.0, 60.0)
 
 
 def trial(
-    truths: list[tuple[float, ...]],
-    found: list[tuple[float, ...]] | None = None,
+    truths: Sequence[tuple[float, ...]],
+    found: Sequence[tuple[float, ...]] = (),
     scores: list[float] | None = None,
     *,
     bare: bool = False,
     ignored: bool = False,
 ) -> Trial:
-    found = [] if found is None else found
     count = len(truths)
     return Trial(
         boxes=np.array(truths, np.float32).reshape(-1, 4),
@@ -204,11 +205,11 @@ def test_the_command_writes_a_sheet_for_each_height_that_has_misses(tmp_path: Pa
     entry = {"file": "a.png", "boxes": [{"xywh": [20, 20, 20, 20], "ignore": False}]}
     (tmp_path / "faces.json").write_text(json.dumps([entry]))
     folder = tmp_path / "out/misses"
-    evaluate(Request(tmp_path, anonymized=tmp_path / "images", gallery=folder), Settings(), pytest.fail, lambda _: 0.2)
+    evaluate(Request(tmp_path, anonymized=tmp_path / "images", gallery=folder), Settings(), no_detector, lambda _: 0.2)
     assert [path.name for path in folder.iterdir()] == ["images_16-32px.png"]
     request = Request(tmp_path, anonymized=tmp_path / "images", gallery=tmp_path / "faces.json")
     with pytest.raises(DatasetError, match="cannot be made"):
-        evaluate(request, Settings(), pytest.fail, lambda _: 0.2)
+        evaluate(request, Settings(), no_detector, lambda _: 0.2)
 
 
 def test_the_same_model_named_twice_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +23,7 @@ def save_picture(path: Path, level: int = 90) -> None:
     assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), level, np.uint8))
 
 
-def write(path: Path, text: str | list | dict) -> Path:
+def write(path: Path, text: str | list[Any] | dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text if isinstance(text, str) else json.dumps(text))
     return path
@@ -107,7 +109,7 @@ def make_mot16(folder: Path) -> Path:
         (make_mot16, Target.PERSON),
     ],
 )
-def test_every_form_gives_the_same_boxes(make: object, target: Target, tmp_path: Path) -> None:
+def test_every_form_gives_the_same_boxes(make: Callable[[Path], Path], target: Target, tmp_path: Path) -> None:
     """One label that counts at x 1, y 2, 10x20; one that is ignored; a second picture without labels."""
     dataset = open_dataset(make(tmp_path))
     first, second = dataset.samples
@@ -186,7 +188,7 @@ def test_a_limit_is_spread_over_all_pictures(tmp_path: Path) -> None:
 
 
 def make_clip(path: Path, frames: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (WIDTH, HEIGHT))
     for at in range(frames):
         writer.write(np.full((HEIGHT, WIDTH, 3), 40 * at, np.uint8))
     writer.release()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from anonymizer import cli
+from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import MAX_TILES, Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.evaluate.command import Candidate, Order
 from anonymizer.settings.schema import DetectSettings
 from anonymizer.types import Size, Target
-from anonymizer.zoo import Fit
 from tests.fakes import make_frame, make_planes
 
 SLOW_LOOK_NS = 30 * 10**9
@@ -20,7 +22,7 @@ def test_an_evaluation_has_time_for_every_tile(monkeypatch: pytest.MonkeyPatch) 
     asked: list[DetectSettings] = []
     monkeypatch.setattr("anonymizer.detectors.make_detector", lambda detect, *_targets, **_parts: asked.append(detect))
 
-    def order_one(_request: object, settings: object, make: object, _own: object) -> str:
+    def order_one(_request: object, settings: object, make: Callable[[Order], object], _own: object) -> str:
         make(Order(Candidate("centerface-int8", 16), Target.FACE, 0.2, 500))
         return ""
 

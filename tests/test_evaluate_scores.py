@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,7 +160,8 @@ def xywh(box: np.ndarray) -> list[float]:
 
 def reference_average_precision(trials: list[Trial], heights: HeightBin) -> float:
     """COCO's AP at IoU 0.5, with heights in the place of areas."""
-    truths, results = [], []
+    truths: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for at, trial in enumerate(trials):
         for box, crowd in zip(trial.boxes, trial.crowd.tolist(), strict=True):
             number = len(truths) + 1

@@ -15,7 +15,7 @@ from anonymizer.evaluate.scores import BINS
 from anonymizer.evaluate.video.assignment import assign
 from anonymizer.evaluate.video.identity import Followed, IdentityCounts, count_identities
 from anonymizer.evaluate.video.judgement import FrameJudgement, judge
-from anonymizer.evaluate.video.leaks import JudgedClip, Run, Share, sum_up
+from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Run, Share, sum_up
 from anonymizer.evaluate.video.picture import draw
 from anonymizer.evaluate.video.report import as_json, text_table
 from anonymizer.evaluate.video.truth import FrameTruth
@@ -164,7 +164,7 @@ def story(bare: str, *, seen: str | None = None, who: int = 1) -> list[FrameJudg
     return frames
 
 
-def scores_of(*clips: list[FrameJudgement]):
+def scores_of(*clips: list[FrameJudgement]) -> ClipScores:
     return sum_up("it", [JudgedClip(Target.FACE, clip) for clip in clips])
 
 

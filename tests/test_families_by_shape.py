@@ -145,7 +145,7 @@ def postprocess(boxes: Mapping[int, Box], score: float, *, names: tuple[str, ...
     for place, (x1, y1, x2, y2) in enumerate(boxes.values()):
         values[0][0, place] = np.array([y1, x1, y2, x2]) / 96
         values[2][0, place] = score
-    return dict(zip(names, (*values, np.float32([len(boxes)])), strict=True))
+    return dict(zip(names, (*values, np.array([len(boxes)], np.float32)), strict=True))
 
 
 TF1 = tuple(f"TFLite_Detection_PostProcess{suffix}" for suffix in ("", ":1", ":2", ":3"))

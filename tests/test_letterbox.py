@@ -99,7 +99,7 @@ def test_placement(source: Size, model: Size, fit: Fit, inner: Size) -> None:
 def test_boxes_come_back_to_where_they_were(source: Size, model: Size, fit: Fit) -> None:
     box = Letterbox.of(source, model, fit)
     whole = np.array([[0, 0, source.width, source.height]], np.float32)
-    boxes = np.concatenate([whole, whole * np.float32([0.1, 0.2, 0.5, 0.9])])
+    boxes = np.concatenate([whole, whole * np.array([0.1, 0.2, 0.5, 0.9], np.float32)])
     there = box.to_input(boxes)
     assert box.inner.width <= model.width
     assert box.inner.height <= model.height

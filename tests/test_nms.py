@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from anonymizer.geometry import iou_matrix
 
 
 def keep(
-    boxes: list[tuple[float, ...]], scores: list[float], classes: list[int] | None = None, *, limit: int = 100
+    boxes: Sequence[tuple[float, ...]], scores: list[float], classes: list[int] | None = None, *, limit: int = 100
 ) -> list[int]:
     stay = nms(
         np.array(boxes, np.float32).reshape(-1, 4),

@@ -131,14 +131,14 @@ def vars_of(seen: Sighting) -> tuple[np.ndarray, ...]:
 
 def test_four_parts_at_a_corner_are_one() -> None:
     frame = Size(200, 200)
-    face = np.float32([70, 70, 130, 130])
+    face = np.array([70, 70, 130, 130], np.float32)
     parts = []
     for x in (0, 80):
         for y in (0, 80):
             tile = Tile(x, y, Size(120, 120))
             box = np.clip(face, [x, y, x, y], [x + 120, y + 120] * 2).astype(np.float32)[None]
             ones = np.ones(1, np.int32)
-            parts.append(Sighting(box, np.float32([0.5]), ones, tile.cuts(box, frame, 4.0)))
+            parts.append(Sighting(box, np.array([0.5], np.float32), ones, tile.cuts(box, frame, 4.0)))
     assert merge(*parts) == [face.tolist()]
 
 

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from anonymizer import zoo
+from anonymizer.detect.letterbox import Fit
 from anonymizer.errors import ModelError
 from anonymizer.settings.schema import DetectSettings
 from anonymizer.types import Target
-from anonymizer.zoo import Dtype, Fit, Zoo
+from anonymizer.zoo import Dtype, FileSpec, Zoo
 from tests.golden_boxes import golden
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -38,7 +39,7 @@ def edit(folder: Path, **changes: object) -> None:
 
 def test_every_committed_file_is_what_the_manifest_says() -> None:
     committed = Zoo(MODELS)
-    specs = [committed.verify(name) for name in committed.names()]
+    specs: list[FileSpec] = [committed.verify(name) for name in committed.names()]
     specs += map(committed.verify_attention, committed.attentions())
     specs += map(committed.verify_silhouette, committed.silhouettes())
     for spec in [*specs, *map(committed.verify_embedder, committed.embedders())]:
@@ -49,7 +50,7 @@ def test_every_committed_file_is_what_the_manifest_says() -> None:
 
 def test_the_manifest_lists_exactly_the_committed_files() -> None:
     committed = Zoo(MODELS)
-    specs = [committed.spec(name) for name in committed.names()]
+    specs: list[FileSpec] = [committed.spec(name) for name in committed.names()]
     specs += [committed.embedder(name) for name in committed.embedders()]
     specs += [committed.attention(name) for name in committed.attentions()]
     specs += [committed.silhouette(name) for name in committed.silhouettes()]
@@ -69,9 +70,10 @@ def test_the_committed_files_stay_small() -> None:
 
 def test_every_card_names_its_files_and_their_source_or_how_they_were_trained() -> None:
     committed = Zoo(MODELS)
-    specs = [*map(committed.spec, committed.names()), *map(committed.embedder, committed.embedders())]
+    specs: list[FileSpec] = [*map(committed.spec, committed.names()), *map(committed.embedder, committed.embedders())]
     specs += map(committed.silhouette, committed.silhouettes())
     for spec in [*specs, *map(committed.attention, committed.attentions())]:
+        assert spec.card is not None
         card = spec.card.read_text()
         assert spec.path.name in card
         if spec.source is None:
