@@ -182,10 +182,10 @@ def uses_redacted_frame_as_more_than_a_type(module: Module) -> Iterator[str]:
             mentions = True
             if node.asname:
                 yield f"line {node.lineno}: renames RedactedFrame"
-        named = isinstance(node, ast.Name) and node.id == "RedactedFrame"
-        dotted = isinstance(node, ast.Attribute) and node.attr == "RedactedFrame"
-        if (named or dotted) and id(node) not in allowed:
-            yield f"line {node.lineno}: uses RedactedFrame as a value"
+        if isinstance(node, ast.Name | ast.Attribute) and id(node) not in allowed:
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            if name == "RedactedFrame":
+                yield f"line {node.lineno}: uses RedactedFrame as a value"
     if mentions:
         yield from copies(module)
 

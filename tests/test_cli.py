@@ -48,7 +48,12 @@ def refuse(error: Exception) -> object:
 
 def test_run_hands_the_settings_file_to_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     paths: list[Path] = []
-    monkeypatch.setattr("anonymizer.service.run", lambda path: paths.append(path) or 0)
+
+    def run(path: Path) -> int:
+        paths.append(path)
+        return 0
+
+    monkeypatch.setattr("anonymizer.service.run", run)
     assert main(["run", "--config", "x.yaml"]) == 0
     assert main(["run"]) == 0
     assert paths == [Path("x.yaml"), Path("/etc/anonymizer/anonymizer.yaml")]

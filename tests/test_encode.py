@@ -5,28 +5,32 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from anonymizer.encode import h264
 from anonymizer.encode.annexb import parameter_sets
 from anonymizer.encode.choose import choose_codec
-from anonymizer.encode.codecs import SOFTWARE, Codec
+from anonymizer.encode.codecs import SOFTWARE, Codec, open_codec
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import EncodeError
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import EncodeSettings, HardwareEncoding, RedactSettings
-from anonymizer.types import Colour, EncodedPacket, Frame, RedactedFrame, RedactionPlan
+from anonymizer.types import Colour, EncodedPacket, Frame, RedactedFrame, RedactionPlan, Size
 from tests.fakes import make_planes
 
 SETTINGS = EncodeSettings()
 MS = 1_000_000
 
 
-def picture(seq: int, width: int = 64, height: int = 48, *, pts_ms: int | None = None, colour: Colour | None = None):
+def picture(
+    seq: int, width: int = 64, height: int = 48, *, pts_ms: int | None = None, colour: Colour | None = None
+) -> RedactedFrame:
     at_ns = (seq * 40 if pts_ms is None else pts_ms) * MS
     planes = make_planes(width, height, seed=seq)
     frame = Frame("cam", seq, 0, at_ns, at_ns + 5, 0, planes, colour or Colour())
@@ -93,8 +97,12 @@ def test_the_bit_rate_limit_follows_the_real_frame_rate(
     monkeypatch: pytest.MonkeyPatch, fps: int, reopened: bool
 ) -> None:
     opened: list[float] = []
-    real = h264.open_codec
-    monkeypatch.setattr(h264, "open_codec", lambda *args: opened.append(args[-1]) or real(*args))
+
+    def opening(codec: Codec, settings: EncodeSettings, size: Size, colour: Colour, fps: float) -> VideoCodecContext:
+        opened.append(fps)
+        return open_codec(codec, settings, size, colour, fps)
+
+    monkeypatch.setattr(h264, "open_codec", opening)
     encoder = H264Encoder("cam", SETTINGS, fps_hint=25.0)
     encode_all(encoder, [picture(i, pts_ms=i * 1000 // fps) for i in range(3 * fps)])
     assert opened == ([25.0, pytest.approx(fps)] if reopened else [25.0])
@@ -179,7 +187,7 @@ class Stub:
     def __init__(self, *units: bytes) -> None:
         self._units = list(units)
 
-    def encode(self, shown: VideoFrame) -> list[av.Packet]:
+    def encode(self, shown: VideoFrame) -> list[av.Packet[Any]]:
         if not self._units:
             return []
         packet = av.Packet(self._units.pop(0))
@@ -189,8 +197,7 @@ class Stub:
 
 
 def stub_hardware(monkeypatch: pytest.MonkeyPatch, stub: Stub) -> H264Encoder:
-    real = h264.open_codec
-    monkeypatch.setattr(h264, "open_codec", lambda codec, *rest: stub if codec.hardware else real(codec, *rest))
+    monkeypatch.setattr(h264, "open_codec", lambda codec, *rest: stub if codec.hardware else open_codec(codec, *rest))
     return H264Encoder("cam", SETTINGS, codec=Codec("stub", "yuv420p", hardware=True))
 
 

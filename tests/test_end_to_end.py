@@ -16,7 +16,6 @@ from anonymizer.clock import SystemClock
 from anonymizer.demo.pedestrians import pedestrian_clip
 from anonymizer.detectors import make_detector
 from anonymizer.errors import SourceError
-from anonymizer.ports import Detector
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import F32, U8, Target
 from tests.daemon import RunningDaemon, eventually
@@ -48,17 +47,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pictures(clip: Path) -> list[U8]:
     """All frames of the clip as I420, (H * 3 / 2, W)."""
     with av.open(str(clip)) as container:
-        return [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+        return [i420_of(frame) for frame in container.decode(video=0)]
 
 
 @pytest.fixture(scope="module")
 def people(pictures: list[U8]) -> list[F32]:
     """Boxes of persons, (N, 4), and their scores in column 5, that the detector finds in each frame by itself."""
     found = []
-    detector: Detector = make_detector(
+    detector = make_detector(
         DetectSettings(), frozenset({TargetName.PERSON}), clock=SystemClock(), meter=RecordingMeter()
     )
-    with detector:  # type: ignore[attr-defined]
+    with detector:
         for seq, picture in enumerate(pictures):
             detections = detector.detect(make_frame(seq, planes=to_planes(picture)))
             assert set(detections.class_ids) <= {Target.PERSON}
@@ -79,10 +78,14 @@ def street(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
 
 def record(url: str, transport: str, out: Path) -> list[U8]:
     """What ffmpeg reads from the mount in a few seconds, as I420 frames."""
-    command = ["ffmpeg", "-v", "error", "-rtsp_transport", transport, "-i", url, "-t", str(SECONDS), "-c", "copy", out]
-    subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    command = ["ffmpeg", "-v", "error", "-rtsp_transport", transport, "-i", url, "-t", str(SECONDS), "-c", "copy"]
+    subprocess.run([*command, str(out)], check=True, timeout=60, stdin=subprocess.DEVNULL)
     with av.open(str(out)) as container:
-        return [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+        return [i420_of(frame) for frame in container.decode(video=0)]
+
+
+def i420_of(frame: av.VideoFrame) -> U8:
+    return np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
 
 
 def background(people: list[F32], number: int, shape: tuple[int, int]) -> U8:
@@ -142,7 +145,9 @@ def test_the_metrics_tell_the_same_story(street: RunningDaemon) -> None:
 def test_the_snapshot_is_a_redacted_picture(street: RunningDaemon) -> None:
     status, jpeg = street.get("/cameras/street/snapshot.jpg")
     assert status == 200
-    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (576, 768, 3)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (576, 768, 3)
 
 
 def test_a_killed_camera_is_back_within_ten_seconds_of_its_return_and_viewers_see_a_placeholder_meanwhile(

@@ -42,7 +42,7 @@ def face(track_id: int = 1, box: tuple[float, float, float, float] = HERE, unsee
     return Track(track_id, Target.FACE, box, 0.9, state, unseen_ns)
 
 
-def vote(index: int = 0, **distances: float) -> FaceVote:
+def vote(index: int = 0, /, **distances: float) -> FaceVote:
     return FaceVote(index, tuple(Likeness(name, name.upper(), distance) for name, distance in distances.items()))
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -122,8 +123,9 @@ def test_no_password_passes_in_message_arguments_fields_or_traceback(text: str, 
 
 @pytest.mark.parametrize("field", ["password", "rtsp_password", "token", "API_KEY", "secret"])
 def test_a_field_named_like_a_secret_is_masked(field: str) -> None:
-    assert json.loads(JsonFormatter().format(record(**{field: "hunter2"})))[field] == "***"
-    assert "hunter2" not in PlainFormatter().format(record(**{field: "hunter2"}))
+    secret: dict[str, Any] = {field: "hunter2"}
+    assert json.loads(JsonFormatter().format(record(**secret)))[field] == "***"
+    assert "hunter2" not in PlainFormatter().format(record(**secret))
 
 
 def test_harmless_text_stays_as_it_is() -> None:

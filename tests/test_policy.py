@@ -62,7 +62,7 @@ def track(
 
 
 def decide(known: Evidence, redact: RedactSettings = PLAIN, **privacy: object) -> RedactionPlan:
-    return Policy(PrivacySettings(**privacy), redact).decide(known)  # type: ignore[arg-type]
+    return Policy(PrivacySettings(**privacy), redact).decide(known)
 
 
 FOUND = make_detections((10, 10, 20, 20))

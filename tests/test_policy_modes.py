@@ -37,8 +37,8 @@ def evidence(
     return replace(known, **more)  # type: ignore[arg-type]
 
 
-def decide(known: Evidence, redact: RedactSettings = PLAIN, **privacy: object) -> RedactionPlan:
-    return Policy(PrivacySettings(**privacy), redact).decide(known)  # type: ignore[arg-type]
+def decide(known: Evidence, redact: RedactSettings = PLAIN, /, **privacy: object) -> RedactionPlan:
+    return Policy(PrivacySettings(**privacy), redact).decide(known)
 
 
 def mask(plan: RedactionPlan) -> np.ndarray:
@@ -199,7 +199,7 @@ def test_everybody_whom_the_settings_promise_to_mask_is_covered(
     known = evidence(of(found), *(track(box, target) for box, target in followed))
     plan = decide(known, **privacy)
     painted = mask(plan)
-    promised = PrivacySettings(**privacy)  # type: ignore[arg-type]
+    promised = PrivacySettings(**privacy)
     assert plan.whole_frame is None
     assert mask(decide(evidence(people()), zones=promised.zones))[~painted].sum() == 0
     for (x1, y1, x2, y2), target in [*found, *followed]:

@@ -61,7 +61,7 @@ def decide(
 ) -> RedactionPlan:
     given = {"targets": (TargetName.PERSON,), **privacy}
     known = Evidence(0, SIZE, False, detections, later, tracks, 0, None)
-    return Policy(PrivacySettings(**given), redact).decide(known)  # type: ignore[arg-type]
+    return Policy(PrivacySettings(**given), redact).decide(known)
 
 
 def shapes(plan: RedactionPlan) -> list[Region]:

@@ -17,9 +17,9 @@ from anonymizer.settings.schema import (
     CameraSettings,
     PrivacySettings,
     RedactSettings,
-    Section,
     Settings,
 )
+from anonymizer.settings.section import Section
 from tests.settings_files import CAMERA, CONFIG, LOGIN, UNSET, load, problems
 
 NO_ADDRESS = "is no address; write scheme://host:port/path, with every / ? # @ : [ ] in a password percent-encoded"

@@ -51,7 +51,7 @@ class Watch:
 
 
 def still(count: int = 10, picture: U8 = STREET, **more: float) -> list[U8]:
-    return [view(picture, seed=index, **more) for index in range(count)]  # type: ignore[arg-type]
+    return [view(picture, seed=index, **more) for index in range(count)]
 
 
 def noise(count: int) -> list[U8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_a_live_camera_reports_rounded_numbers_and_its_addresses() -> None:
         ({"published_ns": 80 * SECOND, "whole_frame": Reason.STALE}, "stalled", "for 21 s"),
     ],
 )
-def test_each_state_has_a_name_and_plain_words(change: dict[str, object], state: str, words: str) -> None:
+def test_each_state_has_a_name_and_plain_words(change: dict[str, Any], state: str, words: str) -> None:
     report = camera_report(dataclasses.replace(LIVE, **change), 101 * SECOND, None)
     assert report["state"] == state
     assert words in report["summary"]

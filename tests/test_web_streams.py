@@ -102,7 +102,7 @@ def test_a_machine_without_a_free_thread_or_descriptor_is_survived(web: Web, mon
             raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(listener.threading, "Thread", NoThread)
+        patch.setattr(threading, "Thread", NoThread)
         assert web.status("/healthz") == 503
 
     accept, failures = socketserver.TCPServer.get_request, [OSError(errno.EMFILE, "too many open files")]
