@@ -15,7 +15,7 @@ from anonymizer.evaluate.video.judgement import FrameJudgement
 from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Run, Share
 from anonymizer.evaluate.video.truth import FrameTruth
 from anonymizer.settings.schema import Settings
-from anonymizer.types import Target
+from anonymizer.types import Detections, Frame, Target
 from scripts.bench.load import Pendulum, as_lines, place
 from scripts.bench.privacy_report import RARER, WAYS, Measured, RecordedDetector, as_markdown, speed_table
 from tests.fakes import make_detections, make_frame
@@ -93,7 +93,7 @@ def test_the_detector_looks_at_each_frame_of_a_clip_once() -> None:
         def close(self) -> None:
             pass
 
-        def detect(self, frame):
+        def detect(self, frame: Frame) -> Detections:
             self.looks += 1
             return make_detections((0, 0, float(self.looks), 9), seq=frame.seq)
 

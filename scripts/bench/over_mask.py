@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,11 +63,11 @@ class Lives:
     last_ns: dict[int, int]
 
 
-def shares(clip: ClipTruth, frames: Sequence[Seen], settings: Settings) -> Counter[str]:
+def shares(clip: ClipTruth, frames: Sequence[Seen], settings: Settings) -> dict[str, float]:
     """Pixels added by each row, as a sum over frames of shares of a picture."""
     target = TargetName[clip.target.name]
     privacy = settings.privacy.model_copy(update={"targets": (target,)})
-    policy, sums = Policy(privacy, settings.redact), Counter[str]()
+    policy, sums = Policy(privacy, settings.redact), dict.fromkeys(ROWS, 0.0)
     believed, lives = _followed(frames, settings)
     for seen, tracks in zip(frames, believed, strict=True):
         labels = clip.at(seen.number, seen.frame.size).boxes
@@ -153,11 +153,11 @@ def look(clip: Path, studio: RehearsalStudio, detector: Detector) -> Iterator[Se
             yield Seen(number, frame, detector.detect(frame))
 
 
-def as_lines(sums: Counter[str], frames: int) -> list[str]:
+def as_lines(sums: Mapping[str, float], frames: int) -> list[str]:
     """A Markdown table."""
     lines = ["| over-mask | share of all pixels |", "| --- | --- |"]
     lines += [f"| {row} | {100 * sums[row] / frames:.2f} % |" for row in ROWS]
-    return [*lines, f"| together | **{100 * sums.total() / frames:.2f} %** |"]
+    return [*lines, f"| together | **{100 * sum(sums.values()) / frames:.2f} %** |"]
 
 
 def main() -> None:
@@ -167,12 +167,13 @@ def main() -> None:
     cv2.setNumThreads(1)
     clips = [open_clip(path, None, None) for path in parser.parse_args().clips]
     settings, studio = Settings(), RehearsalStudio(quiet_meter())
-    sums, frames = Counter[str](), 0
+    sums, frames = dict.fromkeys(ROWS, 0.0), 0
     with contextlib.closing(studio.detector(settings, clips[0].target, strict=False)) as detector:
         detector.start()
         for clip in clips:
             seen = list(look(clip.clip, studio, detector))
-            sums, frames = sums + shares(clip, seen, settings), frames + len(seen)
+            added = shares(clip, seen, settings)
+            sums, frames = {row: sums[row] + added[row] for row in ROWS}, frames + len(seen)
     print("\n".join(as_lines(sums, frames)))
 
 

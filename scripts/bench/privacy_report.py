@@ -206,7 +206,8 @@ def deface_scores(clips: Sequence[ClipTruth]) -> ClipScores:
 def _frames(clip: Path, folder: Path) -> list[Path]:
     """The clip's pictures as files."""
     folder.mkdir(exist_ok=True)
-    reader, paths = cv2.VideoCapture(str(clip)), []
+    reader = cv2.VideoCapture(str(clip))
+    paths: list[Path] = []
     while (answer := reader.read())[0]:
         paths.append(folder / f"{len(paths):06}.png")
         cv2.imwrite(str(paths[-1]), answer[1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
