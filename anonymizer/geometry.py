@@ -34,6 +34,18 @@ def iou_matrix(a: F32, b: F32) -> F32:
     return iou
 
 
+def iou_pairs(a: F32, b: F32) -> F32:
+    """Intersection over union (N,) of each box of a (N, 4) with that of the same row of b (N, 4), 0-1.
+
+    >>> iou_pairs(np.float32([[0, 0, 2, 2], [0, 0, 2, 2]]), np.float32([[0, 0, 2, 1], [2, 0, 4, 2]])).tolist()
+    [0.5, 0.0]
+    """
+    shared = area(np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], axis=1))
+    union = area(a) + area(b) - shared
+    iou: F32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
+
+
 def clip(boxes: F32, size: Size) -> F32:
     """Boxes (N, 4) cut off at the edges of a picture; one that lies outside keeps no area."""
     limits = np.array([size.width, size.height, size.width, size.height], np.float32)

@@ -210,6 +210,7 @@ class Track:
     state: TrackState
     unseen_ns: int  # time since a detection last supported it; 0: supported in this frame
     spread_px: tuple[float, float] = (0.0, 0.0)  # one-sigma position uncertainty in x and y
+    is_followed: bool = False  # this sighting is where the one in the look before it made it expected
 
 
 class Shape(enum.StrEnum):

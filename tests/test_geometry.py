@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer import geometry
-from anonymizer.geometry import area, clip, iou_matrix
+from anonymizer.geometry import area, clip, iou_matrix, iou_pairs
 from anonymizer.types import Size
 
 EMPTY = np.zeros((0, 4), np.float32)
@@ -38,6 +38,7 @@ def test_empty_input_gives_empty_answers() -> None:
     assert area(EMPTY).shape == (0,)
     assert iou_matrix(EMPTY, EMPTY).shape == (0, 0)
     assert iou_matrix(box(0, 0, 1, 1), EMPTY).shape == (1, 0)
+    assert iou_pairs(EMPTY, EMPTY).shape == (0,)
     assert clip(EMPTY, Size(4, 4)).shape == (0, 4)
 
 
@@ -64,6 +65,12 @@ def test_iou_is_symmetric_bounded_and_finite(a: np.ndarray, b: np.ndarray) -> No
     assert np.isfinite(forth).all()
     assert ((forth >= 0) & (forth <= 1.0001)).all()
     np.testing.assert_allclose(forth, back.T, atol=1e-6)
+
+
+@given(boxes(), boxes())
+def test_iou_of_pairs_is_that_of_each_row_with_its_own(a: np.ndarray, b: np.ndarray) -> None:
+    rows = min(len(a), len(b))
+    np.testing.assert_allclose(iou_pairs(a[:rows], b[:rows]), iou_matrix(a[:rows], b[:rows]).diagonal(), atol=1e-6)
 
 
 @given(boxes(), st.integers(1, 60), st.integers(1, 60))

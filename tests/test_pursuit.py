@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -43,12 +44,24 @@ def track(box: Box, *, unseen: int = 0, track_id: int = 1, state: TrackState = T
     return Track(track_id, Target.FACE, box, 0.9, state, unseen * STEP_NS, WIDE if unseen else (0.0, 0.0))
 
 
+def placed(
+    pursuit: Pursuit,
+    shown: Frame,
+    expected: Sequence[Track],
+    *,
+    later: Sequence[Frame] = (),
+    learnt: Sequence[Track] = (),
+    is_settled: bool = True,
+) -> tuple[Track, ...]:
+    return pursuit.placed(shown, later, expected, learnt, is_settled=is_settled)
+
+
 def played(pursuit: Pursuit, places: list[int | None], expected: Box, state: TrackState) -> list[Track]:
     """Seen in the first frame, then expected at a place but not detected."""
     tracks = []
     for seq, x in enumerate(places):
         box = at(float(places[0] or 0)) if not seq else expected
-        tracks += pursuit.placed(frame(seq, scene(x)), [], [track(box, unseen=seq, state=state)], [])
+        tracks += placed(pursuit, frame(seq, scene(x)), [track(box, unseen=seq, state=state)])
     return tracks
 
 
@@ -74,14 +87,19 @@ def test_whoever_is_lost_is_masked_wide_and_stays_lost() -> None:
 def test_a_look_older_than_the_last_sighting_does_not_count() -> None:
     """The frame of that sighting was left out under load."""
     pursuit = Pursuit(Hindsight(0), TAIL_NS)
-    pursuit.placed(frame(0, scene(60)), [], [track(at(60))], [])
-    assert pursuit.placed(frame(4, scene(60)), [], [track(at(60), unseen=2)], []) == (track(at(60), unseen=2),)
+    placed(pursuit, frame(0, scene(60)), [track(at(60))])
+    assert placed(pursuit, frame(4, scene(60)), [track(at(60), unseen=2)]) == (track(at(60), unseen=2),)
 
 
 def test_after_the_tail_nobody_is_expected_any_more() -> None:
     pursuit = Pursuit(Hindsight(0), TAIL_NS)
-    assert len(pursuit.placed(frame(0, BACK), [], [track(at(60), unseen=12)], [])) == 1
-    assert pursuit.placed(frame(0, BACK), [], [track(at(60), unseen=13)], []) == ()
+    assert len(placed(pursuit, frame(0, BACK), [track(at(60), unseen=12)])) == 1
+    assert placed(pursuit, frame(0, BACK), [track(at(60), unseen=13)]) == ()
+
+
+def test_while_not_all_of_the_look_ahead_was_looked_at_nobody_is_gone() -> None:
+    pursuit, gone = Pursuit(Hindsight(0), TAIL_NS), track(at(60), unseen=13)
+    assert placed(pursuit, frame(0, BACK), [gone], is_settled=False) == (gone,)
 
 
 def test_the_place_between_two_sightings_counts_beside_the_expected_one_however_long_ago_the_first_was() -> None:
@@ -90,8 +108,19 @@ def test_the_place_between_two_sightings_counts_beside_the_expected_one_however_
         hindsight.record([track(at(60))], seq * STEP_NS)
     learnt = hindsight.at(14 * STEP_NS, 0)
     expected = [track(at(90), unseen=14), track(at(200), track_id=2)]
-    placed = Pursuit(hindsight, TAIL_NS).placed(frame(14, BACK), [], expected, learnt)
-    assert [(each.track_id, each.box[0]) for each in placed] == [(1, 90), (2, 200), (1, 60)]
+    masked = placed(Pursuit(hindsight, TAIL_NS), frame(14, BACK), expected, learnt=learnt)
+    assert [(each.track_id, each.box[0]) for each in masked] == [(1, 90), (2, 200), (1, 60)]
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_of_whoever_was_followed_from_look_to_look_only_the_place_between_counts(is_settled: bool) -> None:
+    hindsight = Hindsight(10**10)
+    hindsight.record([track(at(60))], 0)
+    hindsight.record([replace(track(at(100)), is_followed=True)], 4 * STEP_NS)
+    pursuit, learnt = Pursuit(hindsight, TAIL_NS), hindsight.at(STEP_NS, 0)
+    masked = placed(pursuit, frame(1, BACK), [track(at(64), unseen=1)], learnt=learnt, is_settled=is_settled)
+    assert [each.box for each in masked] == [pytest.approx(at(70))]
+    assert max(masked[0].spread_px) < 2
 
 
 @pytest.mark.parametrize("sightings", [1, 2])
@@ -104,10 +133,11 @@ def test_whoever_is_first_seen_later_is_found_in_the_frames_before(sightings: in
         hindsight.record([track(at(places[seq]))], seq * STEP_NS)
     pursuit = Pursuit(hindsight, TAIL_NS)
     for seq in range(4):
-        (placed,) = pursuit.placed(frames[seq], frames[seq + 1 :], [], hindsight.at(seq * STEP_NS, 10**10))
-        assert placed.box[0] <= places[seq] + 1.5
-        assert placed.box[2] >= places[seq] + 32 - 1.5
-        assert placed.spread_px[0] < 6
+        learnt = hindsight.at(seq * STEP_NS, 10**10)
+        (masked,) = placed(pursuit, frames[seq], [], later=frames[seq + 1 :], learnt=learnt)
+        assert masked.box[0] <= places[seq] + 1.5
+        assert masked.box[2] >= places[seq] + 32 - 1.5
+        assert masked.spread_px[0] < 6
 
 
 def test_before_the_frame_in_which_they_are_hidden_nobody_is_found() -> None:
@@ -117,16 +147,17 @@ def test_before_the_frame_in_which_they_are_hidden_nobody_is_found() -> None:
     pursuit = Pursuit(hindsight, TAIL_NS)
     spreads = []
     for seq in range(4):
-        (placed,) = pursuit.placed(frames[seq], frames[seq + 1 :], [], hindsight.at(seq * STEP_NS, 10**10))
-        spreads.append(placed.spread_px[0] < 5)
+        learnt = hindsight.at(seq * STEP_NS, 10**10)
+        (masked,) = placed(pursuit, frames[seq], [], later=frames[seq + 1 :], learnt=learnt)
+        spreads.append(masked.spread_px[0] < 5)
     assert spreads == [False, False, False, True]
 
 
 def test_more_people_than_can_be_looked_for_are_masked_wide() -> None:
     pursuit, many = Pursuit(Hindsight(0), TAIL_NS), range(MOST + 5)
-    pursuit.placed(frame(0, scene(60)), [], [track(at(60), track_id=who) for who in many], [])
-    placed = pursuit.placed(frame(1, scene(60)), [], [track(at(60), unseen=1, track_id=who) for who in many], [])
-    assert sum(each.spread_px == WIDE for each in placed) == 5
+    placed(pursuit, frame(0, scene(60)), [track(at(60), track_id=who) for who in many])
+    masked = placed(pursuit, frame(1, scene(60)), [track(at(60), unseen=1, track_id=who) for who in many])
+    assert sum(each.spread_px == WIDE for each in masked) == 5
 
 
 @pytest.mark.parametrize("box", [(400.0, 10.0, 430.0, 40.0), (-90.0, 10.0, -50.0, 40.0)], ids=["right", "left"])

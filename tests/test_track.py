@@ -67,6 +67,40 @@ def test_a_track_is_confirmed_by_a_second_detection_and_coasts_without_one() -> 
     assert (coasting.state, coasting.unseen_ns) == (TrackState.COASTING, FRAME_NS)
 
 
+@pytest.mark.parametrize(
+    ("boxes", "is_followed"),
+    [
+        ([at(100)], False),
+        ([at(100), at(110)], True),
+        ([at(100), at(103), at(106)], True),
+        ([at(100), at(116)], False),
+        ([at(100), None, at(100)], False),
+        ([at(100), None, at(100), at(100)], True),
+    ],
+    ids=["first seen", "seen twice", "moving on", "found elsewhere", "missed between", "after a miss"],
+)
+def test_who_two_looks_running_find_where_the_first_led_to_expect_them_is_followed(
+    boxes: list[Box | None], is_followed: bool
+) -> None:
+    tracker = new_tracker()
+    for number, box in enumerate(boxes):
+        tracks = tracker.update(make_detections(*([] if box is None else [box])), 3 * number * FRAME_NS)
+    assert len(tracks) == 1
+    assert tracks[0].is_followed is is_followed
+
+
+def test_each_of_many_is_followed_or_not_on_their_own() -> None:
+    tracker = new_tracker()
+    tracker.update(make_detections(at(100), at(300), at(500)), 0)
+    tracks = tracker.update(make_detections(at(620), at(501), at(100), at(316)), FRAME_NS)
+    assert [(round(track.box[0]), track.is_followed) for track in sorted(tracks, key=lambda track: track.box[0])] == [
+        (100, True),
+        (315, False),
+        (501, True),
+        (620, False),
+    ]
+
+
 def test_an_id_stays_while_the_object_moves() -> None:
     tracker = new_tracker()
     ids = {only(tracker.update(make_detections(at(100 + 5 * i)), i * FRAME_NS)).track_id for i in range(50)}
@@ -166,7 +200,7 @@ def test_a_prediction_changes_nothing() -> None:
 def test_a_prediction_for_the_frame_of_the_update_is_the_update() -> None:
     tracker = fed(new_tracker())
     updated = tracker.update(make_detections(at(130), at(300)), 10 * FRAME_NS)
-    assert tracker.predict(10 * FRAME_NS) == updated
+    assert tracker.predict(10 * FRAME_NS) == tuple(replace(track, is_followed=False) for track in updated)
 
 
 def test_a_frame_just_before_the_update_is_covered_as_well() -> None:

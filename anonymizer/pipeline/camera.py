@@ -296,10 +296,14 @@ class CameraCore:
     def _is_ready(self, held: Held, now_ns: int) -> bool:
         """Whether it is the frame's turn and every frame of its look-ahead has been looked at or passed over."""
         captured_ns = held.frame.captured_ns
-        horizon_ns = captured_ns + self._lookahead_ns
-        if now_ns < self._playout.due_ns(captured_ns) or self._newest_ns < horizon_ns:
+        if now_ns < self._playout.due_ns(captured_ns) or self._newest_ns < captured_ns + self._lookahead_ns:
             return False
-        return held.is_doomed or not any(
+        return held.is_doomed or self._is_settled(held)
+
+    def _is_settled(self, held: Held) -> bool:
+        """Whether every frame of its look-ahead has been looked at or passed over, and it itself."""
+        horizon_ns = held.frame.captured_ns + self._lookahead_ns
+        return not held.is_open and not any(
             other.is_open and other.frame.captured_ns <= horizon_ns for other in self._ring
         )
 
@@ -310,7 +314,7 @@ class CameraCore:
         if not self._is_shown(held, basis, began_ns):
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.SKIPPED)
             return
-        tracks, plan = self._decided(frame, basis)
+        tracks, plan = self._decided(frame, basis, is_settled=self._is_settled(held))
         self._recognition.note(plan)
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
@@ -342,13 +346,14 @@ class CameraCore:
                 log.info("camera %s: load level %d", self._camera_id, self._level)
         return is_shown
 
-    def _decided(self, frame: Frame, basis: Basis) -> tuple[tuple[Track, ...], RedactionPlan]:
+    def _decided(self, frame: Frame, basis: Basis, *, is_settled: bool) -> tuple[tuple[Track, ...], RedactionPlan]:
         """The tracks in the frame, those included that only later frames tell of, and its plan."""
         try:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
-            if self._pursuit is not None and basis.detections is not None:  # else nothing vouches for who is gone
-                tracks = self._pursuit.placed(frame, (held.frame for held in self._ring), basis.tracks, learnt)
+            if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
+                ahead = (held.frame for held in self._ring)
+                tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_settled)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
             if self._alarms is not None:

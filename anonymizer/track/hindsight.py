@@ -3,7 +3,8 @@
 Before the first sighting the Kalman filter runs backward in time, from the newest sighting to the oldest and on to the
 frame. Between two sightings the path is a straight line; how far it may bend away is the variance of integrated white
 acceleration between two known ends, q s^2 (T - s)^2 / (3 T) at time s of T (it follows from the process noise of
-Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2).
+Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2). The ends
+count as certain, as they do in the frames that they were seen in: what a detector errs by is the margin's to cover.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def between(pairs: Sequence[tuple[Sighting, Sighting]], pts_ns: int) -> list[Tra
     agility = motion.agilities(value, np.array([after.track.target for _, after in pairs], np.int32))
     bend_var = agility**2 * (since_s * (whole_s - since_s)) ** 2 / (3 * whole_s)
     nearest_ns = [min(pts_ns - before.pts_ns, after.pts_ns - pts_ns) for before, after in pairs]
-    return _unseen([after.track for _, after in pairs], value, bend_var + kalman.measurement_var(value), nearest_ns)
+    return _unseen([after.track for _, after in pairs], value, bend_var, nearest_ns)
 
 
 class Hindsight:

@@ -52,7 +52,7 @@ class _Seen:
 
 
 class Pursuit:
-    """One camera's; used by one thread, which hands over the frames that were looked at, in order."""
+    """One camera's; used by one thread, which hands over frames in order; some may be missing."""
 
     def __init__(self, hindsight: Hindsight, tail_ns: int) -> None:
         """`tail_ns`: how long after the last sighting somebody counts whom the look-ahead does not show again."""
@@ -63,15 +63,29 @@ class Pursuit:
         self._behind: dict[int, dict[int, Box]] = {}  # by track and PTS, in frames before its first sighting
 
     def placed(
-        self, frame: Frame, later: Iterable[Frame], expected: Sequence[Track], learnt: Sequence[Track]
+        self,
+        frame: Frame,
+        later: Iterable[Frame],
+        expected: Sequence[Track],
+        learnt: Sequence[Track],
+        *,
+        is_settled: bool,
     ) -> tuple[Track, ...]:
-        """Everybody who counts in this frame, where it shows them.
+        """Everybody who counts in this frame, where it shows them; the frame was looked at or passed over.
 
         `later`: the frames held after it, in order; `expected`: the tracker's tracks; `learnt`: the hindsight's.
+        `is_settled`: whether they tell all of the look-ahead; while they do not, nobody counts as gone.
         Between two sightings the place expected counts beside the one between them: a sighting may be somebody else's.
+        Not so where nobody has looked in between, and the later one was where the earlier one led to expect it.
         """
         told = {track.track_id for track in learnt}
-        born = [track for track in expected if track.track_id in told or track.unseen_ns <= self._tail_ns]
+        followed = {track.track_id for track in learnt if track.is_followed}
+        born = [
+            track
+            for track in expected
+            if (track.track_id in told or track.unseen_ns <= self._tail_ns or not is_settled)
+            and track.track_id not in followed
+        ]
         histories = [(track, self._hindsight.sightings(track.track_id)) for track in learnt]
         missed = [track for track, sightings in histories if sightings[0].pts_ns <= frame.pts_ns]
         unborn = [(track, sightings) for track, sightings in histories if sightings[0].pts_ns > frame.pts_ns]

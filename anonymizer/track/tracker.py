@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.errors import InvalidOutputError
+from anonymizer.geometry import iou_pairs
 from anonymizer.settings.schema import TrackSettings
 from anonymizer.track import kalman, motion
 from anonymizer.track.association import associate
@@ -16,6 +18,7 @@ from anonymizer.track.population import Population
 from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
+FOLLOWED_IOU = 0.5  # from which on somebody is where they were expected
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
 
 
@@ -44,10 +47,12 @@ class Tracker:
             return ()
         measured, targets = _measured(detections), detections.class_ids
         step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
-        live = self._aged(max(step_ns, TINY_STEP_NS))
+        step_ns = max(step_ns, TINY_STEP_NS)
+        live = self._aged(step_ns)
+        expected = motion.corners(live.belief)
         slack = np.minimum(motion.spread(live.belief), live.belief.value[:, 2:] / 2)
         matched, found = associate(
-            motion.corners(live.belief),
+            expected,
             slack.astype(np.float32),
             live.targets,
             detections.boxes,
@@ -55,13 +60,15 @@ class Tracker:
             detections.scores >= self._settings.high_score,
             self._settings.match_iou,
         )
+        is_near = iou_pairs(expected[matched], detections.boxes[found]) >= FOLLOWED_IOU
+        followed = live.ids[matched][is_near & (live.unseen_ns[matched] == step_ns)]
         continued = _continued(live.take(matched), measured[found], detections.scores[found])
         missed = _missed(live.take(_others(len(live), matched)))
         fresh = _others(len(measured), found)
         born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
         self._live = _limited(continued.joined(missed, born))
         self._pts_ns = pts_ns
-        return self._tracks(self._live)
+        return self._tracks(self._live, frozenset(followed.tolist()))
 
     def predict(self, pts_ns: int) -> tuple[Track, ...]:
         """All tracks as they should be at `pts_ns`, a little after or before the newest update; changes nothing.
@@ -100,7 +107,7 @@ class Tracker:
         belief = kalman.begin(measured, motion.speeds(measured, targets))
         return Population.newborn(ids, targets, scores, belief)
 
-    def _tracks(self, live: Population) -> tuple[Track, ...]:
+    def _tracks(self, live: Population, followed: Set[int] = frozenset()) -> tuple[Track, ...]:
         return tuple(
             Track(
                 track_id=track_id,
@@ -110,6 +117,7 @@ class Tracker:
                 state=self._state(hits, unseen_ns),
                 unseen_ns=unseen_ns,
                 spread_px=(spread_x, spread_y),
+                is_followed=track_id in followed,
             )
             for track_id, target, (x1, y1, x2, y2), score, hits, unseen_ns, (spread_x, spread_y) in zip(
                 live.ids.tolist(),
