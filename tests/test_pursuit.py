@@ -58,7 +58,7 @@ def placed(
 
 def played(pursuit: Pursuit, places: list[int | None], expected: Box, state: TrackState) -> list[Track]:
     """Seen in the first frame, then expected at a place but not detected."""
-    tracks = []
+    tracks: list[Track] = []
     for seq, x in enumerate(places):
         box = at(float(places[0] or 0)) if not seq else expected
         tracks += placed(pursuit, frame(seq, scene(x)), [track(box, unseen=seq, state=state)])
