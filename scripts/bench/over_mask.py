@@ -95,7 +95,7 @@ def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Tr
         while waiting and waiting[0][0].pts_ns + ahead_ns <= until_ns:
             frame, tracks = waiting.pop(0)
             learnt = [track for track in hindsight.at(frame.pts_ns, ahead_ns) if track.unseen_ns]
-            counted.append(pursuit.placed(frame, (later for later, _ in waiting), tracks, learnt))
+            counted.append(pursuit.placed(frame, (later for later, _ in waiting), tracks, learnt, is_settled=True))
 
     for seen in frames:
         tracks = tracker.update(seen.found, seen.frame.pts_ns)
