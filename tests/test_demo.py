@@ -83,7 +83,7 @@ def test_a_clip_is_brought_to_the_wanted_rate_and_an_even_size(tmp_path: Path) -
     slow = clip_reel(tmp_path, film, codec=Codec.MJPEG, size=None, fps=Fraction(5))
     own = clip_reel(tmp_path, film, codec=Codec.MJPEG, size=None, fps=None)
     assert (slow.size, len(slow.units)) == (Size(64, 48), 10)
-    assert (own.fps, len(own.units)) == (10, 20)
+    assert (own.fps, len(own.units)) == (Fraction(10), 20)
 
 
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_the_energy_of_detail_finer_than_half_a_cell_falls_to_less_than_a_twelft
     def wave(scale: int) -> U8:
         y, x = np.indices((120 // scale, 160 // scale)) * scale
         waves = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / length + phase)
-        return np.rint(128 + 120 * waves).astype(np.uint8)
+        return np.asarray(np.rint(128 + 120 * waves), np.uint8)
 
     frame = make_frame(planes=Planes(wave(1), wave(2), wave(2)))
     result = redact(frame, box, effect, mosaic_cells=cells)

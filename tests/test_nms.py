@@ -25,7 +25,7 @@ def keep(
         iou=0.4,
         max_detections=limit,
     )
-    return stay.tolist()
+    return [int(index) for index in stay]
 
 
 def test_nothing_in_nothing_out() -> None:

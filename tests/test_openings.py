@@ -130,7 +130,7 @@ def test_nothing_but_spared_faces_is_opened(reach: Box, spared: list[Box], begin
 
     def inside(boxes: list[Box]) -> np.ndarray:
         parts = [(x > x1) & (x < x2) & (y > y1) & (y < y2) for x1, y1, x2, y2 in boxes]
-        return np.logical_or.reduce([np.zeros_like(x, np.bool_), *parts])
+        return np.asarray(np.logical_or.reduce([np.zeros_like(x, np.bool_), *parts]))
 
     lost = inside([reach]) & ~inside([region.box for region in regions])
     assert not (lost & ~inside(spared)).any()

@@ -58,7 +58,8 @@ class Source:
         return self.running_ns
 
     def next(self) -> bytes:
-        return self.taken.get(timeout=WAIT_S).data
+        data: bytes = self.taken.get(timeout=WAIT_S).data
+        return data
 
 
 class Bench:

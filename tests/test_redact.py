@@ -46,7 +46,7 @@ def chequered(width: int, height: int) -> Frame:
     """The finest detail there is: every pixel of each plane differs from its neighbours by 255."""
 
     def plane(w: int, h: int) -> U8:
-        return ((np.indices((h, w)).sum(axis=0) % 2) * 255).astype(np.uint8)
+        return np.asarray((np.indices((h, w)).sum(axis=0) % 2) * 255, np.uint8)
 
     return make_frame(
         planes=Planes(plane(width, height), plane(width // 2, height // 2), plane(width // 2, height // 2))
@@ -78,9 +78,9 @@ def pixels_inside(drawn: Region, size: Size) -> np.ndarray:
     x1, y1, x2, y2 = drawn.box
     y, x = np.indices((size.height, size.width)) + 0.5
     if drawn.shape is Shape.BOX:
-        return (x > x1) & (x < x2) & (y > y1) & (y < y2)
+        return np.asarray((x > x1) & (x < x2) & (y > y1) & (y < y2))
     across, down = max((x2 - x1) / 2, 1e-9), max((y2 - y1) / 2, 1e-9)
-    return ((x - (x1 + x2) / 2) / across) ** 2 + ((y - (y1 + y2) / 2) / down) ** 2 < 1
+    return np.asarray(((x - (x1 + x2) / 2) / across) ** 2 + ((y - (y1 + y2) / 2) / down) ** 2 < 1)
 
 
 def doubled(chroma: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ def mask(inside: np.ndarray, sure: float = 9.0) -> np.ndarray:
 def oval(box: Rectangle = PERSON, sides: tuple[int, int] = (96, 96)) -> np.ndarray:
     y, x = np.indices(sides) + 0.5
     across, down = (box.right - box.left) / 2, (box.bottom - box.top) / 2
-    return ((x - box.left - across) / across) ** 2 + ((y - box.top - down) / down) ** 2 < 1
+    return np.asarray(((x - box.left - across) / across) ** 2 + ((y - box.top - down) / down) ** 2 < 1)
 
 
 # Masks to outlines

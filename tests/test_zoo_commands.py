@@ -31,7 +31,8 @@ def run(*arguments: object) -> int:
 
 
 def entry(folder: Path) -> dict[str, object]:
-    return yaml.safe_load((folder / "manifest.yaml").read_text())["models"][0]
+    first: dict[str, object] = yaml.safe_load((folder / "manifest.yaml").read_text())["models"][0]
+    return first
 
 
 # --- add --------------------------------------------------------------------------------------------------------

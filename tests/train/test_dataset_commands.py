@@ -68,7 +68,7 @@ def test_figures_of_a_data_set_are_counted_by_class(tmp_path: Path) -> None:
     assert face.heights.tolist() == [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]
     assert face.per_picture.tolist() == [1, 2, 0, 0, 0, 0, 0, 0, 0]
     assert face.middles.sum() == pytest.approx(1)
-    assert np.unravel_index(face.middles.argmax(), face.middles.shape) == (10, 4)
+    assert divmod(int(face.middles.argmax()), face.middles.shape[1]) == (10, 4)
 
 
 def test_an_empty_set_has_figures_too() -> None:
