@@ -78,8 +78,8 @@ def build(values: Arrays, *, half_weights: bool) -> bytes:
     x = writer.input("image", (1, SIDE, SIDE, 3))
     filters, bias = _folded(values, "conv32_down")
     filters = filters / np.float32(DIVISOR)
-    bias = bias + ((128.0 - np.array(MEAN_RGB)) * filters.sum(axis=(1, 2))).sum(axis=1)
-    x = writer.conv(x, filters, bias.astype(np.float32), stride=2, padding=VALID, activation=RELU)
+    shifted = bias + ((128.0 - np.array(MEAN_RGB)) * filters.sum(axis=(1, 2))).sum(axis=1)
+    x = writer.conv(x, filters, shifted.astype(np.float32), stride=2, padding=VALID, activation=RELU)
     x = writer.pool(x, "MAX_POOL_2D", side=3, stride=2)
     for name, count, down in STAGES:
         if down is not None:

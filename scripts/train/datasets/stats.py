@@ -74,7 +74,7 @@ def _of_class(data: TrainingSet, sizes: NDArray[np.float64], class_id: int) -> C
     )
 
 
-def _binned(values: NDArray[np.generic], bounds: Sequence[float]) -> Counts:
+def _binned(values: NDArray[np.floating | np.integer], bounds: Sequence[float]) -> Counts:
     return np.histogram(values, [*bounds, np.inf])[0].astype(np.int64)
 
 
