@@ -47,10 +47,10 @@ class FakeRuntime:
         for name in (LITERT, TFLITE_RUNTIME):
             monkeypatch.setitem(sys.modules, name.partition(".")[0], None)
             monkeypatch.setitem(sys.modules, name, None)
-        runtime = ModuleType(module)
-        runtime.Interpreter = lambda **arguments: FakeInterpreter(self, arguments)  # type: ignore[attr-defined]
-        runtime.load_delegate = self._load_delegate  # type: ignore[attr-defined]
-        runtime.OpResolverType = OpResolverType  # type: ignore[attr-defined]
+        runtime: Any = ModuleType(module)
+        runtime.Interpreter = lambda **arguments: FakeInterpreter(self, arguments)
+        runtime.load_delegate = self._load_delegate
+        runtime.OpResolverType = OpResolverType
         monkeypatch.setattr("anonymizer.detect.delegates.require_plugin", lambda _library: None)
         monkeypatch.setitem(sys.modules, module.partition(".")[0], ModuleType(module.partition(".")[0]))
         monkeypatch.setitem(sys.modules, module, runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,8 +43,8 @@ def meter() -> RecordingMeter:
     return RecordingMeter()
 
 
-def attention(meter: RecordingMeter, **changes: object) -> Attention:
-    return Attention(replace(MODEL, **changes), threads=1, meter=meter)  # type: ignore[arg-type]
+def attention(meter: RecordingMeter, **changes: Any) -> Attention:
+    return Attention(replace(MODEL, **changes), threads=1, meter=meter)
 
 
 # The model
@@ -210,10 +211,12 @@ def test_a_model_that_does_not_load_stops_nothing(
     assert meter.counts["attention_failed", "yard"] == 3
 
 
-def test_the_scout_hears_what_attention_sees(runtime: FakeRuntime, meter: RecordingMeter) -> None:
+def test_the_scout_hears_what_attention_sees(
+    runtime: FakeRuntime, meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[tuple[str, Heat | None]] = []
     scout = Scout(Eye(Size(192, 192), Fit.LETTERBOX, 16), {"yard": Reach(16, 400, 1000)}, budget_ms=40)
-    scout.heed = lambda camera_id, heat: heard.append((camera_id, heat))  # type: ignore[method-assign]
+    monkeypatch.setattr(scout, "heed", lambda camera_id, heat: heard.append((camera_id, heat)))
     watched = Watched(meter, scout)
     with watched.detector:
         found = watched.detect()

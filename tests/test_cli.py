@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -36,7 +37,7 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     return rtsp, web
 
 
-def refuse(error: Exception) -> object:
+def refuse(error: BaseException) -> Callable[[Path], int]:
     def run(_path: Path) -> int:
         raise error
 
@@ -89,7 +90,7 @@ def test_messages_hide_the_login_of_an_address(
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anonymizer.service.run", refuse(KeyboardInterrupt()))  # type: ignore[arg-type]
+    monkeypatch.setattr("anonymizer.service.run", refuse(KeyboardInterrupt()))
     assert main(["run"]) == 130
 
 

@@ -34,7 +34,7 @@ from anonymizer.settings.schema import (
     TargetName,
     TrackSettings,
 )
-from anonymizer.types import Detections, Frame, Reason, RedactedFrame
+from anonymizer.types import U8, Detections, Frame, Reason, RedactedFrame
 from tests.daemon import eventually
 from tests.fakes import RecordingMeter, make_detections
 from tests.rtsp_camera import RtspCamera
@@ -125,8 +125,8 @@ def test_a_model_that_returns_nan_masks_every_frame_from_the_next_one_on_and_rec
 ) -> None:
     run, broken = Engine.run, threading.Event()
 
-    def run_or_nan(engine: Engine, rgb: object) -> object:
-        outputs = run(engine, rgb)  # type: ignore[arg-type]
+    def run_or_nan(engine: Engine, rgb: U8) -> object:
+        outputs = run(engine, rgb)
         return {name: tensor * float("nan") for name, tensor in outputs.items()} if broken.is_set() else outputs
 
     monkeypatch.setattr(Engine, "run", run_or_nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,11 +55,9 @@ def evidence(
     )
 
 
-def track(
-    box: Box, *, target: Target = Target.FACE, spread_px: tuple[float, float] = (0.0, 0.0), **more: object
-) -> Track:
+def track(box: Box, *, target: Target = Target.FACE, spread_px: tuple[float, float] = (0.0, 0.0), **more: Any) -> Track:
     plain = Track(1, target, box, 0.9, TrackState.CONFIRMED, 0, spread_px)
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def decide(known: Evidence, redact: RedactSettings = PLAIN, **privacy: object) -> RedactionPlan:
@@ -132,8 +131,8 @@ def test_a_detection_of_an_unknown_class_masks_the_whole_frame() -> None:
 
 
 @pytest.mark.parametrize("broken", [{"box": (NAN, 0, 1, 1)}, {"box": (0, 0, 1, INF)}, {"spread_px": (NAN, 0)}])
-def test_a_track_that_is_not_finite_masks_the_whole_frame(broken: dict[str, object]) -> None:
-    known = evidence(detections=FOUND, tracks=(*SEEN, replace(SEEN[0], **broken)))  # type: ignore[arg-type]
+def test_a_track_that_is_not_finite_masks_the_whole_frame(broken: dict[str, Any]) -> None:
+    known = evidence(detections=FOUND, tracks=(*SEEN, replace(SEEN[0], **broken)))
     assert decide(known).whole_frame is Reason.POLICY_FAILED
 
 

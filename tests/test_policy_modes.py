@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 WEDGE = ((0.1, 0.1), (0.9, 0.3), (0.3, 0.8))
 
 
-def people(*boxes: Box, target: Target = Target.PERSON, **more: object) -> Detections:
-    return replace(make_detections(*boxes, target=target), **more)  # type: ignore[arg-type]
+def people(*boxes: Box, target: Target = Target.PERSON, **more: Any) -> Detections:
+    return replace(make_detections(*boxes, target=target), **more)
 
 
 def track(box: Box, target: Target = Target.PERSON, unseen_ns: int = 0) -> Track:
@@ -31,10 +32,10 @@ def track(box: Box, target: Target = Target.PERSON, unseen_ns: int = 0) -> Track
 
 
 def evidence(
-    detections: Detections | None = None, *tracks: Track, later: Detections | None = None, **more: object
+    detections: Detections | None = None, *tracks: Track, later: Detections | None = None, **more: Any
 ) -> Evidence:
     known = Evidence(0, SIZE, False, detections, later, tracks, 0, None)
-    return replace(known, **more)  # type: ignore[arg-type]
+    return replace(known, **more)
 
 
 def decide(known: Evidence, redact: RedactSettings = PLAIN, /, **privacy: object) -> RedactionPlan:
@@ -57,7 +58,8 @@ def test_tracks_alone_explain_a_frame_unless_the_mode_is_strict(mode: Mode) -> N
 
 @pytest.mark.parametrize("found", ["detections", "later"])
 def test_attention_that_failed_masks_the_whole_frame_in_mode_strict_alone(found: str) -> None:
-    known = replace(evidence(), **{found: people((10, 10, 20, 40), attention_failed=True)})  # type: ignore[arg-type]
+    failed: dict[str, Any] = {found: people((10, 10, 20, 40), attention_failed=True)}
+    known = replace(evidence(), **failed)
     assert decide(known).whole_frame is None
     assert decide(known, mode=Mode.STRICT).whole_frame is Reason.ATTENTION_FAILED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,8 +115,8 @@ def meter() -> RecordingMeter:
     return RecordingMeter()
 
 
-def silhouettist(meter: RecordingMeter, **changes: object) -> Silhouettist:
-    return Silhouettist(replace(MODEL, **changes), threads=1, meter=meter)  # type: ignore[arg-type]
+def silhouettist(meter: RecordingMeter, **changes: Any) -> Silhouettist:
+    return Silhouettist(replace(MODEL, **changes), threads=1, meter=meter)
 
 
 def test_an_outline_is_in_pixels_of_the_frame(runtime: FakeRuntime, meter: RecordingMeter) -> None:

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import pytest
@@ -278,7 +279,7 @@ def test_the_line_after_a_reload_shares_no_epoch_with_the_one_before() -> None:
     first_epochs = []
     for _ in range(2):
         with real_line(threading.Event()) as (_line, _seen, _meter, epochs):
-            eventually("a connection", lambda epochs=epochs: epochs, 10)  # type: ignore[misc]
+            eventually("a connection", partial(bool, epochs), 10)
         first_epochs.append(epochs[0])
     assert first_epochs[1] >= first_epochs[0] + 1000
 
