@@ -39,13 +39,19 @@ def silhouettes_of(settings: Settings) -> frozenset[str]:
 
 
 def misplaced(settings: Settings) -> Iterator[str]:
-    """One sentence for each place where the effect silhouette is only a fill."""
+    """One sentence for each place or time where the effect silhouette is only a fill."""
     for camera in settings.cameras:
         redact, targets = camera.redact or settings.redact, (camera.privacy or settings.privacy).targets
         if redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON not in targets:
             yield (
                 f"camera {camera.id}: redact.person.effect is silhouette, but privacy.targets names no person, so "
                 "nobody is masked by shape; add person to the targets"
+            )
+        elif redact.person.effect is Effect.SILHOUETTE and settings.track.looks_per_s is not None:
+            yield (
+                f"camera {camera.id}: people are masked by shape only in pictures that the models look at, "
+                f"{settings.track.looks_per_s:g} a second (track.looks_per_s), and by boxes in the others; leave "
+                "track.looks_per_s empty for shapes in every picture"
             )
         others = {"face": redact.face.effect, "head": redact.head.effect, "zone": redact.zone_effect}
         for name, effect in others.items():

@@ -106,7 +106,7 @@ class FakeStudio:
             "cam",
             privacy,
             settings.redact,
-            settings.track,
+            settings.track.model_copy(update={"looks_per_s": None}),
             submit=submit,
             sinks=(sink,),
             meter=RecordingMeter(),

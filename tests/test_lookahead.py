@@ -52,7 +52,7 @@ class Rig:
             "cam",
             PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, mode=mode),
             RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.2)),
-            TrackSettings(),
+            TrackSettings(looks_per_s=None),
             submit=lambda _frame: None,
             sinks=(self,),
             meter=self.meter,

@@ -48,7 +48,7 @@ class Camera:
             "cam",
             PrivacySettings(mode=mode),
             RedactSettings(),
-            TrackSettings(),
+            TrackSettings(looks_per_s=None),
             submit=lambda _frame: None,
             sinks=(self,),
             meter=self.meter,

@@ -23,6 +23,7 @@ from anonymizer.settings.schema import (
     RedactSettings,
     Settings,
     TargetName,
+    TrackSettings,
 )
 from anonymizer.silhouettes import MODEL as SHAPES_MODEL
 from anonymizer.silhouettes import misplaced, silhouettes_of, tracing
@@ -209,10 +210,16 @@ def test_cameras_that_mask_persons_by_shape_are_drawn_and_no_others(meter: Recor
 
 
 def test_a_silhouette_without_persons_is_pointed_out() -> None:
-    assert not list(misplaced(site()))
+    assert not list(misplaced(site(RedactSettings())))
     assert "names no person" in next(misplaced(site(SHAPES, TargetName.FACE)))
     face = RedactSettings(face=MaskSettings(effect=Effect.SILHOUETTE), zone_effect=Effect.SILHOUETTE)
     assert ["of a face" in text or "of a zone" in text for text in misplaced(site(face))] == [True, True]
+
+
+def test_shapes_in_only_some_of_the_pictures_are_pointed_out() -> None:
+    (text,) = misplaced(site())
+    assert "10 a second (track.looks_per_s)" in text
+    assert not list(misplaced(site().model_copy(update={"track": TrackSettings(looks_per_s=None)})))
 
 
 def test_check_points_it_out_and_does_not_fail_for_it() -> None:

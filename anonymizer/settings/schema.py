@@ -251,7 +251,7 @@ class TrackSettings(Section):
     high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
-    looks_per_s: float | None = Field(default=None, ge=4, le=120)  # most of a camera for the models; None: all
+    looks_per_s: float | None = Field(default=10, ge=4, le=120)  # most of a camera for the models; None: all
 
 
 class AuditSettings(Section):

@@ -1,10 +1,10 @@
 """Where everybody was in frames that are still held: before a track's first sighting, and between two of them.
 
 Before the first sighting the Kalman filter runs backward in time, from the newest sighting to the oldest and on to the
-frame. Between two sightings the path is a straight line; how far it may bend away is the variance of integrated white
+frame. Between two sightings the path is a straight line. How far it may bend away is the variance of integrated white
 acceleration between two known ends, q s^2 (T - s)^2 / (3 T) at time s of T (it follows from the process noise of
-Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2). The ends
-count as certain, as they do in the frames that they were seen in: what a detector errs by is the margin's to cover.
+Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2); what the
+tracker was unsure of at each end comes to that, the less the further away the end is.
 """
 
 from __future__ import annotations
@@ -69,9 +69,12 @@ def between(pairs: Sequence[tuple[Sighting, Sighting]], pts_ns: int) -> list[Tra
     befores, afters = (motion.centres(np.array([pair[side].track.box for pair in pairs])) for side in (0, 1))
     whole_s = np.array([after.pts_ns - before.pts_ns for before, after in pairs])[:, None] / 1e9
     since_s = np.array([pts_ns - before.pts_ns for before, _ in pairs])[:, None] / 1e9
-    value = befores + since_s / whole_s * (afters - befores)
+    share = since_s / whole_s
+    value = befores + share * (afters - befores)
+    spreads = [np.array([pair[side].track.spread_px for pair in pairs]) for side in (0, 1)]
     agility = motion.agilities(value, np.array([after.track.target for _, after in pairs], np.int32))
     bend_var = agility**2 * (since_s * (whole_s - since_s)) ** 2 / (3 * whole_s)
+    bend_var[:, :2] += ((1 - share) * spreads[0]) ** 2 + (share * spreads[1]) ** 2
     nearest_ns = [min(pts_ns - before.pts_ns, after.pts_ns - pts_ns) for before, after in pairs]
     return _unseen([after.track for _, after in pairs], value, bend_var, nearest_ns)
 
