@@ -51,7 +51,7 @@ def misplaced(settings: Settings) -> Iterator[str]:
             yield (
                 f"camera {camera.id}: people are masked by shape only in pictures that the models look at, "
                 f"{settings.track.looks_per_s:g} a second (track.looks_per_s), and by boxes in the others; leave "
-                "track.looks_per_s empty for shapes in every picture"
+                "track.looks_per_s empty, and they look at every picture"
             )
         others = {"face": redact.face.effect, "head": redact.head.effect, "zone": redact.zone_effect}
         for name, effect in others.items():

@@ -106,7 +106,7 @@ class FakeStudio:
             "cam",
             privacy,
             settings.redact,
-            settings.track.model_copy(update={"looks_per_s": None}),
+            settings.track.model_copy(update={"looks_per_s": 120}),
             submit=submit,
             sinks=(sink,),
             meter=RecordingMeter(),

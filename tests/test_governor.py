@@ -178,7 +178,7 @@ class Street:
             "cam",
             PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms),
             RedactSettings(),
-            TrackSettings(looks_per_s=None),
+            TrackSettings(looks_per_s=120),
             submit=self._take,
             sinks=(self,),
             meter=self.meter,

@@ -52,7 +52,7 @@ class Rig:
             "cam",
             PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, mode=mode),
             RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.2)),
-            TrackSettings(looks_per_s=None),
+            TrackSettings(looks_per_s=120),
             submit=lambda _frame: None,
             sinks=(self,),
             meter=self.meter,
@@ -257,11 +257,10 @@ def test_a_change_of_the_picture_masks_whole_all_frames_that_are_held_and_keeps_
         rig.play(seq, nobody(seq))
     rig.finish()
     before = len(rig.out)
-    now_ns = rig.clock.now_ns()
     for number, epoch in enumerate([0, 0, 0, 1]):
-        rig.core.on_frame(
-            make_frame(100 + number, epoch=epoch, captured_ns=now_ns, pts_ns=now_ns + number, planes=PLANES)
-        )
+        rig.clock.advance(0.01)
+        now_ns = rig.clock.now_ns()
+        rig.core.on_frame(make_frame(100 + number, epoch=epoch, captured_ns=now_ns, pts_ns=now_ns, planes=PLANES))
         rig.core.on_detections(make_detections(seq=100 + number, epoch=epoch))
     assert len(rig.out) == before
     rig.finish()

@@ -1,4 +1,4 @@
-"""The pure parts of the pipeline: back-off, time line, ring, heartbeat, stage thread, status."""
+"""The pure parts of the pipeline: back-off, time line, ring, heartbeat, stage thread, status, rate of looks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from hypothesis import strategies as st
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import FakeClock
+from anonymizer.pipeline.assembly import looks_per_s
 from anonymizer.pipeline.lookahead import Held, HoldRing, frame_bytes
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
-from anonymizer.types import LinkState, Reason, Size
+from anonymizer.settings.schema import (
+    LOOKS_PER_S,
+    MaskSettings,
+    PrivacySettings,
+    RedactSettings,
+    TargetName,
+    TrackSettings,
+)
+from anonymizer.types import Effect, LinkState, Reason, Size
 from tests.fakes import make_frame
 
 SECOND = 1_000_000_000
@@ -230,3 +239,24 @@ def test_status_counts_rates_over_the_last_seconds_and_ignores_placeholders_in_l
     assert status.latency_ms == pytest.approx(50)
     assert (status.whole_frame, status.tracks, status.restarts, status.link) == ("no_signal", 3, 1, "streaming")
     assert status.load_level == 2
+
+
+SHAPES = RedactSettings(person=MaskSettings(effect=Effect.SILHOUETTE))
+
+
+@pytest.mark.parametrize(
+    ("redact", "targets", "may_show", "expected"),
+    [
+        (RedactSettings(), (TargetName.FACE, TargetName.PERSON), False, LOOKS_PER_S),
+        (RedactSettings(), (TargetName.FACE, TargetName.PERSON), True, None),
+        (SHAPES, (TargetName.FACE, TargetName.PERSON), False, None),
+        (SHAPES, (TargetName.FACE,), False, LOOKS_PER_S),
+    ],
+    ids=["masks", "names", "shapes", "shapes of nobody"],
+)
+def test_by_default_only_who_shows_by_name_or_shape_is_looked_at_in_every_picture(
+    redact: RedactSettings, targets: tuple[TargetName, ...], may_show: bool, expected: float | None
+) -> None:
+    privacy = PrivacySettings(targets=targets)
+    assert looks_per_s(privacy, redact, TrackSettings(), may_show=may_show) == expected
+    assert looks_per_s(privacy, redact, TrackSettings(looks_per_s=5), may_show=may_show) == 5

@@ -48,7 +48,7 @@ class Camera:
             "cam",
             PrivacySettings(mode=mode),
             RedactSettings(),
-            TrackSettings(looks_per_s=None),
+            TrackSettings(looks_per_s=120),
             submit=lambda _frame: None,
             sinks=(self,),
             meter=self.meter,

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from anonymizer.settings.schema import Preset
+from anonymizer.settings.schema import LOOKS_PER_S, Preset
 from anonymizer.types import Size, Target
 
 HEADROOM = 0.8  # of all cores: the rest is for the system, viewers and hot summer days
 KEEPS_UP = 0.9  # of the inference thread's time
 RATES_FPS = (60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5)  # below 5 a second people walk through between two pictures
-LOOKS_PER_S = (None, 12, 10, 8, 6, 5)  # at each camera, None: at all pictures; with fewer, masks grow ever wider
+RATES_OF_LOOKS = (None, 6, 5)  # at each camera a second, None: as shipped; with fewer, masks grow ever wider
 FAR_PX = 1000  # what counts as the smallest face of a model whose limit nobody measured
 PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
 
@@ -67,7 +67,7 @@ class Plan:
     cores: float  # that will be busy
     tiles: int = 0  # of each frame
     reach_px: int | None = None  # height of the smallest face that is found; None: not known
-    looks_per_s: float | None = None  # `track.looks_per_s`
+    looks_per_s: float | None = None  # `track.looks_per_s`; None: as shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,12 @@ def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
     rates = [wish.fps, *(rate for rate in RATES_FPS if rate < wish.fps)]
     for face, person in _pairs(device.models):
         round_ms = face.wall_ms + person.wall_ms  # one thread serves all cameras, both models on each frame
-        for fps, looks_per_s in itertools.product(rates, LOOKS_PER_S):
+        for fps, looks_per_s in itertools.product(rates, RATES_OF_LOOKS):
             frames_per_s = cameras * fps
-            asked_per_s = frames_per_s if looks_per_s is None else cameras * looks_per_s
+            asked_per_s = cameras * min(fps, looks_per_s or LOOKS_PER_S)
             detections_per_s = min(asked_per_s, 1000 / round_ms)
             keeps_up = asked_per_s * round_ms <= KEEPS_UP * 1000
-            if asked_per_s > frames_per_s or not (keeps_up or looks_per_s is None):
+            if not (keeps_up or looks_per_s is None):
                 continue
             for preset, encode_ms in device.encode_ms.items():
                 busy_ms = frames_per_s * (device.frame_ms + encode_ms)

@@ -16,13 +16,33 @@ from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.settings.schema import (
+    LOOKS_PER_S,
+    Mode,
+    PrivacySettings,
+    RedactSettings,
+    TargetName,
+    TrackSettings,
+)
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
-from anonymizer.types import Frame
+from anonymizer.types import Effect, Frame
 
 _MS = 1_000_000  # nanoseconds
+
+
+def looks_per_s(
+    privacy: PrivacySettings, redact: RedactSettings, track: TrackSettings, *, may_show: bool
+) -> float | None:
+    """How often the models look at a camera; None: at every picture.
+
+    Fewer looks only make masks wider; but whom nobody looks at cannot show by name (`may_show`) or by shape.
+    """
+    if track.looks_per_s is not None:
+        return track.looks_per_s
+    draws_shapes = redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON in privacy.targets
+    return None if may_show or draws_shapes else LOOKS_PER_S
 
 
 def make_core(
@@ -48,7 +68,7 @@ def make_core(
     return CameraCore(
         camera_id,
         submit=submit,
-        looks=RateLimit(track.looks_per_s),
+        looks=RateLimit(looks_per_s(privacy, redact, track, may_show=permit is not None)),
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,
         pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),

@@ -284,7 +284,7 @@ class CameraCore:
         """Time between a frame and the nearest one with detections; None before the first detection."""
         if self._applied is None:
             return None
-        return min(_distance_ns(frame, looked_at) for looked_at in (self._applied, asked) if looked_at is not None)
+        return min(looked_at.distance_ns(frame) for looked_at in (self._applied, asked) if looked_at is not None)
 
     def _release_ready(self) -> None:
         now_ns = self._clock.now_ns()
@@ -303,9 +303,7 @@ class CameraCore:
     def _is_settled(self, held: Held) -> bool:
         """Whether every frame of its look-ahead has been looked at or passed over, and it itself."""
         horizon_ns = held.frame.captured_ns + self._lookahead_ns
-        return not held.is_open and not any(
-            other.is_open and other.frame.captured_ns <= horizon_ns for other in self._ring
-        )
+        return not any(each.is_open and each.frame.captured_ns <= horizon_ns for each in (held, *self._ring))
 
     def _release(self, held: Held) -> None:
         """Plan, redact, hand on; or leave the frame out, if there is too much to do."""
@@ -314,7 +312,7 @@ class CameraCore:
         if not self._is_shown(held, basis, began_ns):
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.SKIPPED)
             return
-        tracks, plan = self._decided(frame, basis, is_settled=self._is_settled(held))
+        tracks, plan = self._decided(held, basis)
         self._recognition.note(plan)
         planned_ns = self._clock.now_ns()
         self._meter.stage_seconds(self._camera_id, Stage.TRACK, (held.tracking_ns + planned_ns - began_ns) / 1e9)
@@ -346,13 +344,14 @@ class CameraCore:
                 log.info("camera %s: load level %d", self._camera_id, self._level)
         return is_shown
 
-    def _decided(self, frame: Frame, basis: Basis, *, is_settled: bool) -> tuple[tuple[Track, ...], RedactionPlan]:
+    def _decided(self, held: Held, basis: Basis) -> tuple[tuple[Track, ...], RedactionPlan]:
         """The tracks in the frame, those included that only later frames tell of, and its plan."""
+        frame = held.frame
         try:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
-                ahead = (held.frame for held in self._ring)
+                ahead, is_settled = (other.frame for other in self._ring), self._is_settled(held)
                 tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_settled)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
@@ -397,8 +396,3 @@ class CameraCore:
             self._meter.whole_frame(self._camera_id, redacted.whole_frame)
         for sink in self._sinks:
             sink.offer(redacted)
-
-
-def _distance_ns(frame: Frame, other: Asked) -> int:
-    """How far apart two frames may have been taken: pictures may wait on their way, and cameras set their clocks."""
-    return max(abs(frame.captured_ns - other.captured_ns), abs(frame.pts_ns - other.pts_ns))

@@ -16,6 +16,10 @@ class Asked:
     pts_ns: int
     captured_ns: int
 
+    def distance_ns(self, frame: Frame) -> int:
+        """How far apart the two may have been taken: pictures may wait on their way, and cameras set their clocks."""
+        return max(abs(frame.captured_ns - self.captured_ns), abs(frame.pts_ns - self.pts_ns))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:

@@ -218,7 +218,7 @@ class DelegateName(enum.StrEnum):
 class DetectSettings(Section):
     """Models and how to run them."""
 
-    face_model: str = "centerface-int8"
+    face_model: str = "centerface-960-int8"
     person_model: str = "nanodet-g-int8"
     models_dir: Path | None = None  # None: the models that came with the program
     face_threshold: float | None = Field(default=None, gt=0, lt=1)  # least score; None: the model's own
@@ -245,13 +245,16 @@ class DetectSettings(Section):
         return self
 
 
+LOOKS_PER_S = 7.5  # where nothing is set; who shows by name or by shape is looked at in every picture
+
+
 class TrackSettings(Section):
     """How detections are followed over time."""
 
     high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
-    looks_per_s: float | None = Field(default=10, ge=4, le=120)  # most of a camera for the models; None: all
+    looks_per_s: float | None = Field(default=None, ge=4, le=120)  # most of a camera for the models; None: LOOKS_PER_S
 
 
 class AuditSettings(Section):
