@@ -153,10 +153,12 @@ def _pairs(models: Sequence[DetectCost]) -> Iterator[tuple[DetectCost, DetectCos
 
 
 def siblings(name: str, models: Sequence[DetectCost]) -> tuple[DetectCost, ...]:
-    """The same model in every precision, which is the last word of its name."""
+    """The same model for pictures of every size and in every precision, which are the last words of its name."""
     return tuple(cost for cost in models if _stem(cost.model) == _stem(name))
 
 
 def _stem(name: str) -> str:
-    stem, _, last = name.rpartition("-")
-    return stem if last in _PRECISIONS else name
+    *words, last = name.split("-")
+    if words and last in _PRECISIONS:
+        *words, last = words
+    return "-".join(words if words and last.isdigit() else (*words, last))

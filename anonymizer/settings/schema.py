@@ -245,7 +245,7 @@ class DetectSettings(Section):
         return self
 
 
-LOOKS_PER_S = 7.5  # where nothing is set; who shows by name or by shape is looked at in every picture
+LOOKS_PER_S = 7.0  # where nothing is set; who shows by name or by shape is looked at in every picture
 
 
 class TrackSettings(Section):

@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--clip", type=Path, help="default: the virtual camera over portraits")
     parser.add_argument("--lookahead-ms", type=int, default=PrivacySettings().lookahead_ms)
-    parser.add_argument("--looks-per-s", type=float, help="default: as many as the cores manage")
+    parser.add_argument("--looks-per-s", type=float, help="default: as shipped; 120: every picture")
     parser.add_argument("--burners", type=int, default=0)
     options = parser.parse_args()
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: options.cores]))
