@@ -53,11 +53,25 @@ def test_frames_beyond_the_looks_a_second_are_never_asked_about_and_masked_as_pa
     rig = Rig(looks_per_s=12.5)
     for seq in range(5):
         rig.frame(seq)
+        if seq in rig.asked:
+            rig.found(seq, *([FACE] if seq == 2 else []))
     assert rig.asked == [0, 2, 4]
-    for seq, boxes in ((0, ()), (2, (FACE,)), (4, ())):
-        rig.found(seq, *boxes)
     assert [reason for _, reason in rig.story()] == [None] * 5
     assert [masked(frame, (45, 40, 75, 70)) for frame in rig.out] == [False, True, True, True, True]
+
+
+def test_while_the_detector_is_behind_newer_frames_take_the_place_of_the_one_that_waits() -> None:
+    rig = Rig(looks_per_s=12.5)
+    for seq in range(6):
+        rig.frame(seq)
+    assert rig.asked == [0, 2, 3, 4, 5]  # at 0, while 2 waits; then 3 in its place, and so on
+    rig.found(0)
+    rig.found(5)
+    for seq in range(6, 9):
+        rig.frame(seq)
+        if seq in rig.asked:
+            rig.found(seq)
+    assert rig.asked[5:] == [6, 8]
 
 
 def test_between_two_looks_that_find_somebody_masks_are_hardly_wider_than_where_they_were_found() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from anonymizer.clock import Clock
 from anonymizer.pipeline.governor import Governor
-from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing
+from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing, Questions
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
@@ -47,7 +46,6 @@ log = logging.getLogger(__name__)
 
 _RING_BYTES = 256 * 1024 * 1024
 _RING_SLACK_NS = 1_000_000_000  # a frame that waits so long beyond its deadline is too late to be shown
-_ASKED_BOUND = 256
 _AWAY_PAUSE_NS = 1_000_000_000  # first placeholder after the camera went away
 _SILENT_PAUSE_NS = 3_000_000_000  # first placeholder when a connected camera sends nothing
 _PLACEHOLDER_PAUSE_NS = 500_000_000  # between placeholders
@@ -112,7 +110,7 @@ class CameraCore:
         self._playout = Playout(lookahead_ns, max_wait_ns)
         self._timeline = Timeline()
         self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
-        self._asked: OrderedDict[int, Asked] = OrderedDict()
+        self._asked = Questions()
         self._epoch: int | None = None
         self._applied: Asked | None = None  # the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame
@@ -140,10 +138,9 @@ class CameraCore:
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
-        if not frame.suspect and not has_moved and self._looks.passes(frame.pts_ns):
-            self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
-            while len(self._asked) > _ASKED_BOUND:
-                self._asked.popitem(last=False)
+        is_sound = not frame.suspect and not has_moved
+        if is_sound and (self._looks.passes(frame.pts_ns) or self._asked.is_one_waiting(self._applied)):
+            self._asked.add(frame)
             self._submit(frame)
         self._release_ready()
 

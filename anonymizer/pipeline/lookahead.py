@@ -1,12 +1,14 @@
-"""The ring of frames held for the look-ahead: bounded in time and bytes; what falls out is never released."""
+"""Frames that wait: for the look-ahead in a ring, of which what falls out is never released, and for the detector."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anonymizer.types import Detections, Frame, Reason, Track
+
+_MOST_QUESTIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,34 @@ class Asked:
     def distance_ns(self, frame: Frame) -> int:
         """How far apart the two may have been taken: pictures may wait on their way, and cameras set their clocks."""
         return max(abs(frame.captured_ns - self.captured_ns), abs(frame.pts_ns - self.pts_ns))
+
+
+class Questions:
+    """The frames of a camera that the detector was asked about; of too many the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[int, Asked] = OrderedDict()
+
+    def add(self, frame: Frame) -> None:
+        """It is asked about this one."""
+        self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
+        if len(self._asked) > _MOST_QUESTIONS:
+            self._asked.popitem(last=False)
+
+    def get(self, seq: int) -> Asked | None:
+        """The frame of that number; None: it was not asked about, or too long ago."""
+        return self._asked.get(seq)
+
+    def is_one_waiting(self, answered: Asked | None) -> bool:
+        """Whether one waits while the detector is at another: a newer one in its place makes no more looks, but later.
+
+        `answered` is the newest one with an answer.
+        """
+        return sum(answered is None or asked.pts_ns > answered.pts_ns for asked in self._asked.values()) > 1
+
+    def clear(self) -> None:
+        """Answers to those so far do not count any more."""
+        self._asked.clear()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
