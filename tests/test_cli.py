@@ -194,8 +194,8 @@ def test_check_states_the_cost_of_tiles(budget: str, tmp_path: Path, capsys: pyt
     path.write_text(DEMO.read_text() + f"detect:\n  reach_px: 16\n{budget}")
     assert main(["check", "--config", str(path)]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "tiles" in line)
-    assert "demo at 1280x720: 6 tiles of 640x384 and the whole picture, 7 inferences, faces from 16 px, " in line
-    assert "demo at 1920x1080: 16 tiles of 640x384 and the whole picture, 17 inferences, faces from 16 px, " in line
+    assert "demo at 1280x720: 4 tiles of 960x544 and the whole picture, 5 inferences, faces from 16 px, " in line
+    assert "demo at 1920x1080: 9 tiles of 960x544 and the whole picture, 10 inferences, faces from 16 px, " in line
     assert line.endswith("ms, in turn, 150 ms a frame" if budget else "ms, in every frame")
 
 

@@ -148,7 +148,7 @@ def test_a_camera_that_does_not_mask_faces_has_no_tiles() -> None:
 
 
 def test_the_default_face_model_can_be_tiled() -> None:
-    assert face_eye(Zoo().spec(DetectSettings().face_model)) == Eye(Size(640, 384), Fit.LETTERBOX, 16)
+    assert face_eye(Zoo().spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16)
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
@@ -173,11 +173,11 @@ def test_only_faces_are_searched_in_tiles(caplog: pytest.LogCaptureFixture) -> N
     detector = make_detector(
         DetectSettings(),
         frozenset(TargetName),
-        reaches={"cam": Reach(24, 10_000, 10_000)},
+        reaches={"cam": Reach(16, 10_000, 10_000)},
         clock=SystemClock(),
         meter=RecordingMeter(),
     )
     with detector:
         detector.detect(make_frame(planes=make_planes(1280, 720)))
     (message,) = caplog.messages
-    assert "1280x720: 4 tiles of 960x576" in message
+    assert "1280x720: 4 tiles of 960x544" in message
