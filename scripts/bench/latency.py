@@ -31,7 +31,7 @@ import yaml
 
 from anonymizer.demo.camera import DemoCamera, DemoOptions
 from anonymizer.demo.reel import Codec
-from anonymizer.settings.schema import PrivacySettings
+from anonymizer.settings.schema import DetectSettings, PrivacySettings
 from anonymizer.types import Size
 
 WEB, RTSP = 18080, 18554
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=1)
     parser.add_argument("--clip", type=Path, help="default: the virtual camera over portraits")
     parser.add_argument("--lookahead-ms", type=int, default=PrivacySettings().lookahead_ms)
+    parser.add_argument("--face-model", default=DetectSettings().face_model)
     parser.add_argument("--looks-per-s", type=float, help="default: as shipped; 120: every picture")
     parser.add_argument("--burners", type=int, default=0)
     options = parser.parse_args()
@@ -150,7 +151,8 @@ def main() -> None:
         cameras = [{"id": name, "url": demo.url} for name in names]
         privacy, track = {"lookahead_ms": options.lookahead_ms}, {"looks_per_s": options.looks_per_s}
         listeners = {"rtsp": {"port": RTSP}, "web": {"port": WEB}}
-        config.write_text(yaml.safe_dump({"cameras": cameras, "privacy": privacy, "track": track, **listeners}))
+        parts = {"privacy": privacy, "track": track, "detect": {"face_model": options.face_model}, **listeners}
+        config.write_text(yaml.safe_dump({"cameras": cameras, **parts}))
         daemon = subprocess.Popen([sys.executable, "-m", "anonymizer", "run", "--config", str(config)])
         try:
             stop.wait(5)
