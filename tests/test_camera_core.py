@@ -74,6 +74,25 @@ def test_while_the_detector_is_behind_newer_frames_take_the_place_of_the_one_tha
     assert rig.asked[5:] == [6, 8]
 
 
+def test_a_failure_is_an_answer_so_a_failing_detector_is_asked_no_more_often() -> None:
+    rig = Rig(looks_per_s=12.5)
+    for seq in range(9):
+        rig.frame(seq)
+        if seq in rig.asked:
+            rig.failed(seq)
+    assert rig.asked == [0, 2, 4, 6, 8]
+
+
+def test_a_tracker_that_fails_does_not_make_the_detector_look_more_often() -> None:
+    rig = Rig(looks_per_s=12.5, tracker=BrokenTracker)
+    for seq in range(9):
+        rig.frame(seq)
+        if seq in rig.asked:
+            rig.found(seq, FACE)
+    assert rig.asked == [0, 2, 4, 6, 8]
+    assert {reason for _, reason in rig.story()} == {Reason.POLICY_FAILED}
+
+
 def test_between_two_looks_that_find_somebody_masks_are_hardly_wider_than_where_they_were_found() -> None:
     rig = Rig(looks_per_s=12.5)
     for seq in range(9):

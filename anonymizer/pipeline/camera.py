@@ -139,15 +139,15 @@ class CameraCore:
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
         is_sound = not frame.suspect and not has_moved
-        if is_sound and (self._looks.passes(frame.pts_ns) or self._asked.is_one_waiting(self._applied)):
+        if is_sound and (self._looks.passes(frame.pts_ns) or self._asked.is_one_waiting()):
             self._asked.add(frame)
             self._submit(frame)
         self._release_ready()
 
     def on_detections(self, found: Detections) -> None:
         """The detector answered."""
-        asked = self._asked.get(found.seq)
-        if found.epoch != self._epoch or asked is None:
+        asked = self._asked.answered(found.seq) if found.epoch == self._epoch else None
+        if asked is None:
             return
         self._fault = None
         began_ns = self._clock.now_ns()
@@ -169,6 +169,7 @@ class CameraCore:
         if self._fault is None:
             log.warning("camera %s: %s; masking whole frames", self._camera_id, failure.detail)
         self._fault = failure.reason
+        self._asked.answered(failure.seq)
         for held in self._ring:
             if held.basis is None:
                 held.basis = Basis(fault=failure.reason)
@@ -348,7 +349,8 @@ class CameraCore:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
-                ahead, is_settled = (other.frame for other in self._ring), self._is_settled(held)
+                is_settled = self._applied is not None and self._is_settled(held)  # else nothing tells who is gone
+                ahead = (other.frame for other in self._ring)
                 tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_settled)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from anonymizer.types import Detections, Frame, Reason, Track
 
@@ -27,7 +28,8 @@ class Questions:
     """The frames of a camera that the detector was asked about; of too many the oldest are forgotten."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[int, Asked] = OrderedDict()
+        self._asked: OrderedDict[int, Asked] = OrderedDict()  # by number, which grows
+        self._answered = -1  # number of the newest one with an answer
 
     def add(self, frame: Frame) -> None:
         """It is asked about this one."""
@@ -35,20 +37,22 @@ class Questions:
         if len(self._asked) > _MOST_QUESTIONS:
             self._asked.popitem(last=False)
 
-    def get(self, seq: int) -> Asked | None:
-        """The frame of that number; None: it was not asked about, or too long ago."""
-        return self._asked.get(seq)
+    def answered(self, seq: int) -> Asked | None:
+        """It has answered about that one, or failed to; None: it was not asked, or too long ago."""
+        asked = self._asked.get(seq)
+        if asked is not None:
+            self._answered = max(self._answered, seq)
+        return asked
 
-    def is_one_waiting(self, answered: Asked | None) -> bool:
-        """Whether one waits while the detector is at another: a newer one in its place makes no more looks, but later.
-
-        `answered` is the newest one with an answer.
-        """
-        return sum(answered is None or asked.pts_ns > answered.pts_ns for asked in self._asked.values()) > 1
+    def is_one_waiting(self) -> bool:
+        """Whether one waits while the detector is at another: a newer one in its place is no look more."""
+        newest = list(islice(reversed(self._asked), 2))
+        return len(newest) == 2 and newest[1] > self._answered
 
     def clear(self) -> None:
         """Answers to those so far do not count any more."""
         self._asked.clear()
+        self._answered = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
