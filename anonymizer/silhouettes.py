@@ -10,7 +10,7 @@ from anonymizer.detect.silhouette import SilhouetteModel, SilhouetteTest, Silhou
 from anonymizer.detect.tracing import TracingDetector
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.ports import Detector, Meter
-from anonymizer.settings.schema import Settings, TargetName
+from anonymizer.settings.schema import Settings, masks_by_shape
 from anonymizer.types import Effect, Size
 from anonymizer.zoo import SilhouetteSpec, Zoo
 
@@ -33,21 +33,21 @@ def silhouettes_of(settings: Settings) -> frozenset[str]:
     return frozenset(
         camera.id
         for camera in settings.cameras
-        if (camera.redact or settings.redact).person.effect is Effect.SILHOUETTE
-        and TargetName.PERSON in (camera.privacy or settings.privacy).targets
+        if masks_by_shape(camera.privacy or settings.privacy, camera.redact or settings.redact)
     )
 
 
 def misplaced(settings: Settings) -> Iterator[str]:
     """One sentence for each place or time where the effect silhouette is only a fill."""
     for camera in settings.cameras:
-        redact, targets = camera.redact or settings.redact, (camera.privacy or settings.privacy).targets
-        if redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON not in targets:
+        redact, privacy = camera.redact or settings.redact, camera.privacy or settings.privacy
+        by_shape = masks_by_shape(privacy, redact)
+        if redact.person.effect is Effect.SILHOUETTE and not by_shape:
             yield (
                 f"camera {camera.id}: redact.person.effect is silhouette, but privacy.targets names no person, so "
                 "nobody is masked by shape; add person to the targets"
             )
-        elif redact.person.effect is Effect.SILHOUETTE and settings.track.looks_per_s is not None:
+        elif by_shape and settings.track.looks_per_s is not None:
             yield (
                 f"camera {camera.id}: people are masked by shape only in pictures that the models look at, "
                 f"{settings.track.looks_per_s:g} a second (track.looks_per_s), and by boxes in the others; leave "

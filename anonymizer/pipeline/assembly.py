@@ -21,13 +21,13 @@ from anonymizer.settings.schema import (
     Mode,
     PrivacySettings,
     RedactSettings,
-    TargetName,
     TrackSettings,
+    masks_by_shape,
 )
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
-from anonymizer.types import Effect, Frame
+from anonymizer.types import Frame
 
 _MS = 1_000_000  # nanoseconds
 
@@ -41,8 +41,7 @@ def looks_per_s(
     """
     if track.looks_per_s is not None:
         return track.looks_per_s
-    draws_shapes = redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON in privacy.targets
-    return None if may_show or draws_shapes else LOOKS_PER_S
+    return None if may_show or masks_by_shape(privacy, redact) else LOOKS_PER_S
 
 
 def make_core(

@@ -179,6 +179,11 @@ class PrivacySettings(Section):
         return min(self.hold_ms, max(self.hold_ms - self.effective_lookahead_ms, self.hold_ms // 2) + self.max_wait_ms)
 
 
+def masks_by_shape(privacy: PrivacySettings, redact: RedactSettings) -> bool:
+    """Whether persons are masked by their shape instead of a box."""
+    return redact.person.effect is Effect.SILHOUETTE and TargetName.PERSON in privacy.targets
+
+
 class CameraSettings(Section):
     """One camera and its outputs."""
 
