@@ -60,10 +60,7 @@ def one_picture(*labels: Label, target: Target = Target.FACE, width: int = 200, 
 
 
 def run_one(
-    dataset: Dataset,
-    detector: ScriptedDetector,
-    redact: RedactSettings = BARE,
-    curve: ScriptedDetector | None = None,
+    dataset: Dataset, detector: ScriptedDetector, redact: RedactSettings = BARE, curve: ScriptedDetector | None = None
 ) -> Trial:
     policy = Policy(PrivacySettings(), redact)
     (trial,) = try_detector(dataset, detector, curve or ScriptedDetector(make_detections()), policy, cpu_ns=lambda: 0)

@@ -122,6 +122,18 @@ def is_masked(frame: RedactedFrame, box: Box) -> bool:
 # What later frames tell
 
 
+def test_when_what_later_frames_told_is_lost_nobody_counts_as_gone_in_the_frames_held() -> None:
+    """Last seen in frame 5; without the mishap the look-ahead would tell from frame 23 on that they left."""
+    nonsense = (float("nan"),) * 4
+    for mishap, still_masked in ((nobody(32), 22), (make_detections(nonsense, seq=32), 30)):
+        rig = Rig()
+        for seq in range(40):
+            rig.play(seq, mishap if seq == 32 else face(seq) if seq <= 5 else nobody(seq))
+        rig.finish()
+        masked = [frame.seq for frame in rig.frames() if frame.whole_frame is None and is_masked(frame, FACE)]
+        assert max(masked) == still_masked
+
+
 def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held() -> None:
     rig = Rig()
     for seq in range(40):

@@ -114,6 +114,7 @@ class CameraCore:
         self._epoch: int | None = None
         self._applied: Asked | None = None  # the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame
+        self._forgotten_ns = -1  # the same when everybody was last forgotten: of earlier frames, nothing later tells
         self._missing: frozenset[int] = frozenset()  # tracks that the newest detections did not support
         self._fault: Reason | None = None
         self._level = 0  # of the governor
@@ -249,6 +250,7 @@ class CameraCore:
         self._recognition.reset()
         self._missing = frozenset()
         self._applied = None
+        self._forgotten_ns = self._newest_ns
 
     def _taken_in(self, found: Detections, asked: Asked) -> Basis:
         """Update the tracks; what the frame itself rests on."""
@@ -349,7 +351,7 @@ class CameraCore:
             learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
-                is_settled = self._applied is not None and self._is_settled(held)  # else nothing tells who is gone
+                is_settled = frame.captured_ns > self._forgotten_ns and self._is_settled(held)  # else nobody is gone
                 ahead = (other.frame for other in self._ring)
                 tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_settled)
             growth = self._governor.growth(basis.age_ns or 0)
