@@ -35,9 +35,7 @@ class Canvas:
         if stencil is None:
             even[...], odd[...], u[...], v[...] = cover
         else:  # much faster than numpy's `where`
-            cv2.ipp.setUseIPP(False)  # of this thread; on x86 it makes masked copies up to twice as long
             cv2.copyTo(cover.even, stencil, even)
             cv2.copyTo(cover.odd, stencil, odd)
             cv2.copyTo(cover.u, stencil, u)
             cv2.copyTo(cover.v, stencil, v)
-            cv2.ipp.setUseIPP(True)  # sums are faster with it

@@ -35,7 +35,12 @@ def _surround(picture: Planes, area: Area) -> tuple[int, int, int] | None:
     """Mean levels of the pixels just outside the area's box, rounded; None if the box is all of the picture."""
     if area.width == picture.u.shape[1] and area.height == picture.u.shape[0]:
         return None
-    return _rim_mean(picture.y, area, 2), _rim_mean(picture.u, area, 1), _rim_mean(picture.v, area, 1)
+    used = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(True)  # of this thread; on x86 sums take two thirds of the time with it
+    try:
+        return _rim_mean(picture.y, area, 2), _rim_mean(picture.u, area, 1), _rim_mean(picture.v, area, 1)
+    finally:
+        cv2.ipp.setUseIPP(used)
 
 
 def _rim_mean(plane: U8, area: Area, scale: int) -> int:
