@@ -16,12 +16,14 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.detect.reach import plan_tiles
 from anonymizer.detect.scout import Reach
-from anonymizer.detectors import face_eye, make_detector, proofs_of, reaches_of, try_strangers
+from anonymizer.detectors import face_eye, make_detector, proofs_of, reaches_of, targets_of, try_strangers
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
 from anonymizer.identities import faults_of, names_of
 from anonymizer.observe.meter import PrometheusMeter
+from anonymizer.pipeline.assembly import looks_per_s
+from anonymizer.pipeline.tempo import Patience, Tempo
 from anonymizer.probe import probe
 from anonymizer.redact.strength import weak_effects
 from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
@@ -30,6 +32,7 @@ from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import FileSpec, Zoo
 
 USUAL_SIZES = (Size(1280, 720), Size(1920, 1080))
+USUAL_FPS = 25.0
 _BLACK = Frame(
     "check", 0, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0,
     planes=Planes(np.zeros((720, 1280), np.uint8), *np.zeros((2, 360, 640), np.uint8)),
@@ -52,7 +55,10 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
     """Findings in the order of start-up; `connect` also opens every camera."""
     yield Finding(ok=True, subject="program", text=f"anonymizer {__version__}")
     yield _try("model runtime", runtime_name)
-    yield from _models(settings)
+    models = tuple(_models(settings))
+    yield from models
+    if settings.cameras and all(model.ok for model in models):
+        yield _try("speed", lambda: _speed(settings, clock or SystemClock()))
     yield _try("encoder", lambda: choose_codec(settings.encode).name)
     yield from (Finding(ok=True, subject="effects", text=f"weak: {text}") for text in weak_effects(settings))
     yield from (Finding(ok=True, subject="effects", text=text) for text in misplaced(settings))
@@ -117,15 +123,44 @@ def _identities(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield Finding(ok=True, subject="identities", text=f"enrolled: {', '.join(names)}")
 
 
-def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:
-    """What the smallest faces of each camera cost at usual resolutions, measured with one look."""
-    eye = face_eye(Zoo(settings.models_dir).spec(settings.face_model))
+def _look_ms(settings: DetectSettings, targets: frozenset[TargetName], clock: Clock) -> float:
+    """How long the models take for one picture; raises ModelError."""
     meter = PrometheusMeter(version=__version__, runtime="")
-    with make_detector(settings, frozenset({TargetName.FACE}), clock=clock, meter=meter) as detector:
+    with make_detector(settings, targets, clock=clock, meter=meter) as detector:
         detector.detect(_BLACK)  # the first look is slower
         begun_ns = clock.now_ns()
         detector.detect(_BLACK)
-        look_ms = (clock.now_ns() - begun_ns) / 1e6
+        return (clock.now_ns() - begun_ns) / 1e6
+
+
+def _speed(settings: Settings, clock: Clock) -> str:
+    """Whether the models are quick enough for the cameras to show every picture, tiles left aside."""
+    look_ms, count = _look_ms(settings.detect, targets_of(settings), clock), len(settings.cameras)
+    tempos = {camera.id: Tempo.of(look_ms, count, _asked_per_s(camera, settings)) for camera in settings.cameras}
+    slow = [
+        camera.id
+        for camera in settings.cameras
+        if not Patience.of(camera.privacy or settings.privacy).suffices(tempos[camera.id])
+    ]
+    looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
+    if not slow:
+        return f"{looks}: enough to show every picture"
+    return (
+        f"slow: {looks}, and most pictures will be left out at {', '.join(slow)}; "
+        "`anonymizer benchmark --write FILE` finds settings for this device"
+    )
+
+
+def _asked_per_s(camera: CameraSettings, settings: Settings) -> float:
+    privacy, redact = camera.privacy or settings.privacy, camera.redact or settings.redact
+    asked = looks_per_s(privacy, redact, settings.track, may_show=bool(camera.identities.names))
+    return min(asked or USUAL_FPS, camera.max_fps or USUAL_FPS)
+
+
+def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:
+    """What the smallest faces of each camera cost at usual resolutions, measured with one look."""
+    eye = face_eye(Zoo(settings.models_dir).spec(settings.face_model))
+    look_ms = _look_ms(settings, frozenset({TargetName.FACE}), clock)
     budget = "in every frame" if settings.budget_ms is None else f"in turn, {settings.budget_ms} ms a frame"
     costs = []
     for camera_id, reach in reaches.items():

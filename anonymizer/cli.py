@@ -332,6 +332,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     from anonymizer.benchmark.recommend import Wish
     from anonymizer.benchmark.run import benchmark
     from anonymizer.benchmark.snippet import snippet, write_plan
+    from anonymizer.pipeline.tempo import Patience
 
     path: Path | None = arguments.write
     settings = load_settings(path) if path is not None and path.exists() else Settings()
@@ -339,7 +340,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     if not 1 <= cameras <= 64 or not 1 <= arguments.fps <= 60:
         raise SettingsError("--cameras must be 1 to 64 and --fps 1 to 60")
     print("measuring for about a minute; stop other work on this device, the daemon included", file=sys.stderr)
-    wish = Wish(cameras, arguments.size, arguments.fps, settings.privacy.max_wait_ms)
+    wish = Wish(cameras, arguments.size, arguments.fps, Patience.of(settings.privacy))
     report = benchmark(settings, wish)
     print(f"{report}\n")
     if report.advice.plan is None:

@@ -116,7 +116,7 @@ def test_check_finds_the_demo_ready_to_run(capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith("ok   ") for line in lines), lines
     subjects = [line.split(":")[0].split()[1] for line in lines]
-    assert subjects == ["settings", "program", *["model"] * 7, "encoder", "GStreamer", "port", "port"]
+    assert subjects == ["settings", "program", *["model"] * 7, "speed", "encoder", "GStreamer", "port", "port"]
 
 
 def test_check_names_a_taken_port_and_the_way_out(ports: tuple[int, int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +186,23 @@ def test_check_names_a_delegate_that_does_not_start(
     assert len(lines) == 2
     assert all(line.startswith("ok " if allowed else "FAIL") for line in lines)
     assert all("allowed by delegate_fallback" in line for line in lines) == allowed
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "expected"), [(5000, "enough to show every picture"), (20, "most pictures will be left out at demo; ")]
+)
+def test_check_says_whether_the_models_are_quick_enough(
+    age_ms: int, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        f"privacy: {{max_detection_age_ms: {age_ms}, max_wait_ms: 5000}}\n"
+        "web: {enabled: false}\nrtsp: {enabled: false}\ncameras: [{id: demo, url: 'rtsp://127.0.0.1:1/x'}]\n"
+    )
+    assert main(["check", "--config", str(path)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "speed" in line)
+    assert re.search(r"a look takes \d+ ms, so each camera gets at most \d+\.\d a second", line)
+    assert expected in line
 
 
 @pytest.mark.parametrize("budget", ["", "  budget_ms: 150\n"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from anonymizer.clock import FakeClock
 from anonymizer.pipeline.assembly import make_core
-from anonymizer.pipeline.governor import STRIDES, Governor
+from anonymizer.pipeline.governor import STRIDES, Governor, told
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TargetName, TrackSettings
 from anonymizer.types import Frame, LinkChange, LinkState, Outcome, Reason, RedactedFrame, Stage
@@ -46,6 +46,14 @@ def test_without_pressure_every_frame_is_shown_and_no_mask_grows() -> None:
     assert all(drill.run(100, age_ns=150 * MS, lag_ns=60 * MS))
     assert drill.governor.level == 0
     assert drill.governor.growth(300 * MS) == 0.0
+
+
+def test_the_log_says_what_a_level_does_to_the_pictures() -> None:
+    texts = [told(level) for level in range(len(STRIDES))]
+    assert len(set(texts)) == len(STRIDES)
+    assert "every picture is shown" in texts[0]
+    assert all("masks are wider" in text for text in texts[1:])
+    assert all(f"one picture of {STRIDES[level]} is shown" in texts[level] for level in (2, 3, 4))
 
 
 def test_masks_grow_before_frames_are_left_out() -> None:

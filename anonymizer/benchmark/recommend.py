@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from anonymizer.pipeline.tempo import Patience, Tempo
 from anonymizer.settings.schema import LOOKS_PER_S, Preset
 from anonymizer.types import Size, Target
 
 HEADROOM = 0.8  # of all cores: the rest is for the system, viewers and hot summer days
 KEEPS_UP = 0.9  # of the inference thread's time
 RATES_FPS = (60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5)  # below 5 a second people walk through between two pictures
-RATES_OF_LOOKS = (None, 6, 5)  # at each camera a second, None: as shipped; with fewer, masks grow ever wider
+RATES_OF_LOOKS = (None, 6, 5, 4, 3)  # at each camera a second, None: as shipped; with fewer, masks grow ever wider
+ENOUGH_LOOKS_PER_S = 3.0  # from here on smaller faces are worth more: what no look shows, no number of looks does
 FAR_PX = 1000  # what counts as the smallest face of a model whose limit nobody measured
 PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
 
@@ -50,7 +52,7 @@ class Wish:
     cameras: int
     size: Size
     fps: float
-    max_wait_ms: float  # `privacy.max_wait_ms`: a detection that takes longer is of no use to its frame
+    patience: Patience  # with looks that it does not suffice for, pictures are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Plan:
     fps: float
     preset: Preset
     detections_per_s: float  # of each camera
-    wait_ms: float  # longest that a frame waits for its detection
+    wait_ms: float  # longest until the detections of a frame are there
     cores: float  # that will be busy
     tiles: int = 0  # of each frame
     reach_px: int | None = None  # height of the smallest face that is found; None: not known
@@ -82,8 +84,8 @@ class Advice:
 def recommend(device: Device, wish: Wish) -> Advice:
     """The best plan for all cameras; failing that, for as many as possible.
 
-    A higher picture rate goes before more detections, those before smaller faces, those before fewer bytes, those
-    before a cooler device.
+    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, those before more looks, those
+    before fewer bytes, those before a cooler device.
     """
     for cameras in range(wish.cameras, 0, -1):
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
@@ -96,10 +98,11 @@ def _obstacle(device: Device, wish: Wish) -> str:
     round_ms = min((face.wall_ms + person.wall_ms for face, person in _pairs(device.models)), default=None)
     if round_ms is None:
         return "no face model and person model run here; the table says why"
-    if round_ms > wish.max_wait_ms:
+    if round_ms > wish.patience.longest_look_ms:
         return (
-            f"its models take {round_ms:.0f} ms a picture, and privacy.max_wait_ms allows {wish.max_wait_ms:.0f}: "
-            "choose faster models, or raise max_wait_ms"
+            f"its models take {round_ms:.0f} ms a picture, and these settings allow "
+            f"{wish.patience.longest_look_ms:.0f}: choose faster models, or raise privacy.max_detection_age_ms and, "
+            "if the mode is live, max_wait_ms"
         )
     return "it is too busy with one camera at 5 pictures a second: choose smaller pictures"
 
@@ -107,12 +110,14 @@ def _obstacle(device: Device, wish: Wish) -> str:
 def _worth(plan: Plan) -> tuple[float, ...]:
     """Larger is better; a few detections more or less, on a tenth of the frames, are worth no hot device."""
     reach_px = FAR_PX if plan.reach_px is None else plan.reach_px
+    enough = min(round(plan.detections_per_s, 1), ENOUGH_LOOKS_PER_S)
     detections = round(plan.detections_per_s / plan.fps, 1)
-    return (plan.fps, detections, -reach_px, -PRESETS.index(plan.preset), -plan.cores)
+    return (plan.fps, enough, -reach_px, detections, -PRESETS.index(plan.preset), -plan.cores)
 
 
 def _fits(plan: Plan, device: Device, wish: Wish) -> bool:
-    return plan.cores <= HEADROOM * device.cores and plan.wait_ms <= wish.max_wait_ms
+    looks = Tempo(1000 / plan.detections_per_s, plan.wait_ms)
+    return plan.cores <= HEADROOM * device.cores and wish.patience.suffices(looks)
 
 
 def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
@@ -136,7 +141,7 @@ def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
                     fps,
                     preset,
                     detections_per_s=detections_per_s / cameras,
-                    wait_ms=round_ms * (cameras if keeps_up else cameras + 1),
+                    wait_ms=round_ms * cameras,
                     cores=busy_ms / 1000,
                     tiles=face.tiles,
                     reach_px=face.reach_px,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from anonymizer.clock import Clock
-from anonymizer.pipeline.governor import Governor
+from anonymizer.pipeline.governor import Governor, told
 from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing, Questions
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
@@ -341,7 +341,7 @@ class CameraCore:
                 self._level = self._governor.level
                 self._meter.governor_level(self._camera_id, self._level)
                 self._status.loaded(self._level)
-                log.info("camera %s: load level %d", self._camera_id, self._level)
+                log.info("camera %s: %s", self._camera_id, told(self._level))
         return is_shown
 
     def _decided(self, held: Held, basis: Basis) -> tuple[tuple[Track, ...], RedactionPlan]:

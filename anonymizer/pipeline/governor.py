@@ -8,12 +8,24 @@ STRIDES = (1, 1, 2, 4, 8)  # of so many frames one is shown, by level; from leve
 GROWTH_A_SECOND = 1.0  # of a box, on each side, for every second between a frame and the nearest detection
 LONGEST_GAP_NS = 500_000_000  # between two shown frames, unless the camera itself is slower
 
-_HEAVY, _CALM = 0.55, 0.45  # of what is allowed
+HEAVY, _CALM = 0.55, 0.45  # of what is allowed
 _HEAVY_SHARE, _CALM_SHARE = 0.1, 0.05  # of the frames: so many above the one say step up, so few above the other down
 _LOOK_NS = 1_000_000_000  # between two decisions
 _PATIENCE = 5  # calm decisions in a row before a step down; doubled after every relapse
 _MOST_PATIENCE = 60
 _RELAPSE = 10  # decisions; a step up so soon after a step down is one
+
+
+def told(level: int) -> str:
+    """What a level means, for people who read logs."""
+    if level == 0:
+        return "the models keep up again: every picture is shown"
+    if STRIDES[level] == 1:
+        return "the models are behind: masks are wider"
+    return (
+        f"the models are behind: masks are wider, and one picture of {STRIDES[level]} is shown; "
+        "`anonymizer check` tells whether they are too slow for this device"
+    )
 
 
 class Governor:
@@ -75,7 +87,7 @@ class Governor:
     def _decide(self) -> None:
         self._since_descent += 1
         self._calm = self._calm + 1 if _share_above(_CALM, self._all) <= _CALM_SHARE else 0
-        if _share_above(_HEAVY, self._shown) >= _HEAVY_SHARE:
+        if _share_above(HEAVY, self._shown) >= _HEAVY_SHARE:
             self._climb()
         elif self._level and self._calm >= self._patience:
             self._level -= 1

@@ -259,7 +259,7 @@ class TrackSettings(Section):
     high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
-    looks_per_s: float | None = Field(default=None, ge=4, le=120)  # most of a camera for the models; None: LOOKS_PER_S
+    looks_per_s: float | None = Field(default=None, ge=3, le=120)  # most of a camera for the models; None: LOOKS_PER_S
 
 
 class AuditSettings(Section):

@@ -58,7 +58,11 @@ class Way:
 
 
 EVERY = 120.0  # looks a second: more than frames
-OTHER_RATES = (Way("every frame looked at", looks_per_s=EVERY), Way("5 looks a second", looks_per_s=5))
+OTHER_RATES = (
+    Way("every frame looked at", looks_per_s=EVERY),
+    Way("5 looks a second", looks_per_s=5),
+    Way("3 looks a second", looks_per_s=3),
+)
 WAYS = (
     Way("as shipped"),
     Way("strict", {"mode": Mode.STRICT}),
