@@ -134,7 +134,7 @@ def _look_ms(settings: DetectSettings, targets: frozenset[TargetName], clock: Cl
 
 
 def _speed(settings: Settings, clock: Clock) -> str:
-    """Whether the models are quick enough for the cameras to show every picture, tiles left aside."""
+    """Whether the models are quick enough for what lies between two looks at a camera, tiles left aside."""
     look_ms, count = _look_ms(settings.detect, targets_of(settings), clock), len(settings.cameras)
     tempos = {camera.id: Tempo.of(look_ms, count, _asked_per_s(camera, settings)) for camera in settings.cameras}
     slow = [
@@ -144,9 +144,9 @@ def _speed(settings: Settings, clock: Clock) -> str:
     ]
     looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
     if not slow:
-        return f"{looks}: enough to show every picture"
+        return f"{looks}: enough for narrow masks in every picture"
     return (
-        f"slow: {looks}, and most pictures will be left out at {', '.join(slow)}; "
+        f"slow: {looks}, so masks will be wider, or pictures left out, at {', '.join(slow)}; "
         "`anonymizer benchmark --write FILE` finds settings for this device"
     )
 

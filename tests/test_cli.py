@@ -189,7 +189,8 @@ def test_check_names_a_delegate_that_does_not_start(
 
 
 @pytest.mark.parametrize(
-    ("age_ms", "expected"), [(5000, "enough to show every picture"), (20, "most pictures will be left out at demo; ")]
+    ("age_ms", "expected"),
+    [(5000, "enough for narrow masks in every picture"), (20, "masks will be wider, or pictures left out, at demo; ")],
 )
 def test_check_says_whether_the_models_are_quick_enough(
     age_ms: int, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 STRIDES = (1, 1, 2, 4, 8)  # of so many frames one is shown, by level; from level 1 on masks widen with age
 GROWTH_A_SECOND = 1.0  # of a box, on each side, for every second between a frame and the nearest detection
 LONGEST_GAP_NS = 500_000_000  # between two shown frames, unless the camera itself is slower
 
-HEAVY, _CALM = 0.55, 0.45  # of what is allowed
+WIDER, FEWER = 0.45, 0.85  # of the age allowed: from there on masks widen with it, and frames are left out
+_LATE = 0.55  # of the lag allowed: either
+_CALM = 0.8  # of these: below that all is well again
 _HEAVY_SHARE, _CALM_SHARE = 0.1, 0.05  # of the frames: so many above the one say step up, so few above the other down
 _LOOK_NS = 1_000_000_000  # between two decisions
 _PATIENCE = 5  # calm decisions in a row before a step down; doubled after every relapse
@@ -28,13 +31,25 @@ def told(level: int) -> str:
     )
 
 
+class _Pressure(NamedTuple):
+    """On one frame, as shares of what is allowed."""
+
+    age: float  # distance to the nearest detection
+    lag: float  # how late it came to the camera's thread
+
+    def at(self, level: int) -> float:
+        """How much speaks for the step up from a level; 1: enough."""
+        return max(self.age / (WIDER if STRIDES[level + 1] == 1 else FEWER), self.lag / _LATE)
+
+
 class Governor:
     """Levels 0 (all is well) to 4, one step at a time; pure, time is an argument.
 
     The pressure on a frame is the distance to its nearest detection, or how late it came to the camera's thread,
-    whichever is more of what is allowed. Steps up are decided by the frames that are shown, for these must be good;
-    steps down by all frames, for all would be shown again: so leaving frames out does not look like recovery.
-    Detections that pass frames over are no pressure as long as the others are near enough.
+    whichever is more of what is allowed. Fewer frames make no detection younger, they only leave the detector more of
+    the CPU: old ones widen masks long before they cost frames. Steps up are decided by the frames that are shown, for
+    these must be good; steps down by all frames, for all would be shown again: so leaving frames out does not look like
+    recovery. Detections that pass frames over are no pressure as long as the others are near enough.
     """
 
     def __init__(self, max_age_ns: int, max_lag_ns: int) -> None:
@@ -45,8 +60,8 @@ class Governor:
         self._shown_ns: int | None = None
         self._left_out = 0  # since the newest shown frame
         self._decided_ns: int | None = None
-        self._shown: list[float] = []
-        self._all: list[float] = []
+        self._shown: list[_Pressure] = []
+        self._all: list[_Pressure] = []
         self._calm = 0
         self._patience = _PATIENCE
         self._since_descent = _RELAPSE
@@ -73,7 +88,7 @@ class Governor:
 
     def observe(self, *, age_ns: int, lag_ns: int, is_shown: bool, now_ns: int) -> None:
         """Take in how a frame fared; once a second, think about a step."""
-        pressure = max(age_ns / self._max_age_ns, lag_ns / self._max_lag_ns)
+        pressure = _Pressure(age_ns / self._max_age_ns, lag_ns / self._max_lag_ns)
         self._all.append(pressure)
         if is_shown:
             self._shown.append(pressure)
@@ -86,8 +101,10 @@ class Governor:
 
     def _decide(self) -> None:
         self._since_descent += 1
-        self._calm = self._calm + 1 if _share_above(_CALM, self._all) <= _CALM_SHARE else 0
-        if _share_above(HEAVY, self._shown) >= _HEAVY_SHARE:
+        up, down = min(self._level, len(STRIDES) - 2), max(self._level - 1, 0)
+        is_calm = _share_above(_CALM, [pressure.at(down) for pressure in self._all]) <= _CALM_SHARE
+        self._calm = self._calm + 1 if is_calm else 0
+        if _share_above(1.0, [pressure.at(up) for pressure in self._shown]) >= _HEAVY_SHARE:
             self._climb()
         elif self._level and self._calm >= self._patience:
             self._level -= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anonymizer.pipeline.governor import HEAVY
+from anonymizer.pipeline.governor import WIDER
 from anonymizer.settings.schema import PrivacySettings
 
 
@@ -35,8 +35,8 @@ class Patience:
 
     @property
     def calm_ms(self) -> float:
-        """Distance to the nearest look up to which the governor holds nothing back."""
-        return HEAVY * self.max_age_ms
+        """Distance to the nearest look up to which the governor widens no mask and leaves no frame out."""
+        return WIDER * self.max_age_ms
 
     @property
     def longest_look_ms(self) -> float:
@@ -44,7 +44,7 @@ class Patience:
         return min(2 * self.calm_ms, (self.held_ms + self.calm_ms) / 2)
 
     def suffices(self, tempo: Tempo) -> bool:
-        """Whether every frame is shown."""
+        """Whether it stays at that in every frame."""
         return furthest_ms(tempo, self.held_ms) <= self.calm_ms
 
 
