@@ -136,12 +136,11 @@ def _look_ms(settings: DetectSettings, targets: frozenset[TargetName], clock: Cl
 def _speed(settings: Settings, clock: Clock) -> str:
     """Whether the models are quick enough for what lies between two looks at a camera, tiles left aside."""
     look_ms, count = _look_ms(settings.detect, targets_of(settings), clock), len(settings.cameras)
-    tempos = {camera.id: Tempo.of(look_ms, count, _asked_per_s(camera, settings)) for camera in settings.cameras}
-    slow = [
-        camera.id
-        for camera in settings.cameras
-        if not Patience.of(camera.privacy or settings.privacy).suffices(tempos[camera.id])
-    ]
+    slow = []
+    for camera in settings.cameras:
+        tempo = Tempo.of(look_ms, count, _asked_per_s(camera, settings))
+        if not Patience.of(camera.privacy or settings.privacy).suffices(tempo):
+            slow.append(camera.id)
     looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
     if not slow:
         return f"{looks}: enough for narrow masks in every picture"

@@ -8,6 +8,7 @@ from pathlib import Path
 from anonymizer.audit import make_auditing_detector
 from anonymizer.capture import open_source
 from anonymizer.clock import Clock, SystemClock
+from anonymizer.detect.scout import Reach
 from anonymizer.detectors import make_detector
 from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
@@ -31,11 +32,14 @@ class RehearsalStudio:
         return open_source(camera, epoch=0, first_seq=0, clock=SystemClock(), meter=self._meter, paced=False)
 
     def detector(self, settings: Settings, target: Target, *, strict: bool) -> Detector:
-        """Of one target, on one thread; not started; raises ModelError."""
-        detect = settings.detect.model_copy(update={"threads": 1})
+        """Of one target, on one thread, in tiles if the settings say so; not started; raises ModelError."""
+        detect, privacy = settings.detect.model_copy(update={"threads": 1}), settings.privacy
         targets = frozenset({TargetName[target.name]})
         keen = frozenset({_CAMERA_ID}) if strict else frozenset[str]()
-        return make_detector(detect, targets, strict=keen, clock=SystemClock(), meter=self._meter)
+        reaches = {}
+        if detect.reach_px is not None and target is Target.FACE:
+            reaches[_CAMERA_ID] = Reach(detect.reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
+        return make_detector(detect, targets, reaches=reaches, strict=keen, clock=SystemClock(), meter=self._meter)
 
     def auditor(self, settings: Settings) -> Detector:
         """The second model; not started; raises ModelError."""

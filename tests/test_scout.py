@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import numpy as np
@@ -17,7 +18,8 @@ from anonymizer.errors import ModelError
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
 from anonymizer.settings.schema import CameraSettings, DetectSettings, PrivacySettings, Settings, TargetName
-from anonymizer.types import Frame, Heat, Size
+from anonymizer.studio import RehearsalStudio
+from anonymizer.types import Frame, Heat, Size, Target
 from anonymizer.zoo import Zoo
 from tests.fakes import RecordingMeter, make_frame, make_planes
 
@@ -181,3 +183,18 @@ def test_only_faces_are_searched_in_tiles(caplog: pytest.LogCaptureFixture) -> N
         detector.detect(make_frame(planes=make_planes(1280, 720)))
     (message,) = caplog.messages
     assert "1280x720: 4 tiles of 960x544" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "reach_px", "is_tiled"),
+    [(Target.FACE, 16, True), (Target.PERSON, 16, False), (Target.FACE, None, False)],
+)
+def test_clips_are_searched_in_tiles_as_cameras_are(
+    target: Target, reach_px: int | None, is_tiled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="anonymizer.detect.scout")
+    settings = Settings(detect=DetectSettings(reach_px=reach_px))
+    with contextlib.closing(RehearsalStudio(RecordingMeter()).detector(settings, target, strict=False)) as detector:
+        detector.start()
+        detector.detect(make_frame(camera_id="evaluate", planes=make_planes(1280, 720)))
+    assert any("4 tiles of 960x544" in message for message in caplog.messages) == is_tiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 
+from anonymizer.redact.acceleration import ipp
 from anonymizer.redact.area import Area, grown, make_area, whole_area
 from anonymizer.redact.blur import Blur
 from anonymizer.redact.canvas import Canvas
@@ -84,12 +85,9 @@ class Redactor:
         )
         canvas = Canvas(size)
         canvas.copy(frame.planes)
-        cv2.ipp.setUseIPP(False)  # of this thread; on x86 small pictures and masked copies take longer with it
-        try:
+        with ipp(wanted=False):  # small pictures and masked copies take longer with it
             for region, area in visible:
                 self._paint(canvas, frame, region, area, size)
-        finally:
-            cv2.ipp.setUseIPP(True)
         regions, spared = tuple(region for region, _ in visible), tuple(face.box for face in plan.spared)
         return _seal(frame, canvas, None, regions, spared)
 
