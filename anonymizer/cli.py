@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("file", type=Path)
     add.add_argument("--name", help="(default: from the file's name)")
-    add.add_argument("--target", choices=[str(choice) for choice in TargetName], help="(default: what it finds best)")
+    add.add_argument("--target", choices=["face", "person"], help="(default: what it finds best)")
     add.add_argument("--threshold", type=_share, help="least score of a detection, between 0 and 1 (default: 0.3)")
     for action, default in (("list", None), ("verify", None), ("fetch", None), ("add", USER_MODELS_DIR)):
         text = f"folder with models of yours (default: {default or 'none, only those of the program'})"

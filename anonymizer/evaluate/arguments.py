@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `request_of` reads."""
     parser.add_argument("dataset", type=Path, help=_FORMS)
     parser.add_argument("--pictures", type=Path, help="their folder, if it is not beside the labels")
-    parser.add_argument("--target", choices=[str(name) for name in TargetName], help="if the labels have several")
+    parser.add_argument("--target", choices=["face", "person"], help="if the labels have both")
     parser.add_argument(
         "--model",
         type=_candidate,

@@ -163,8 +163,9 @@ def test_frames_of_ava_are_cut_and_missing_videos_listed(tmp_path: Path, capsys:
     assert len(read_set(out / "persons.json").samples[0].boxes) == 2
 
 
-def test_recordings_are_labelled_with_the_shipped_models(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [["--target", "person"], []], ids=["persons", "whatever is found"])
+def test_recordings_are_labelled_with_the_shipped_models(tmp_path: Path, wanted: list[str]) -> None:
     write_clip(tmp_path / "walk.mp4", seconds=1)
-    argv = ["dataset", "from-clip", str(tmp_path / "walk.mp4"), "--every-s", "1", "--target", "person", "--to", "voc"]
+    argv = ["dataset", "from-clip", str(tmp_path / "walk.mp4"), "--every-s", "1", *wanted, "--to", "voc"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 0
     assert [path.name for path in (tmp_path / "out" / "JPEGImages").iterdir()] == ["walk_00000000.jpg"]

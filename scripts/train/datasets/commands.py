@@ -20,7 +20,7 @@ from scripts.train.augment import Augmentation, Augmenter, mosaic
 from scripts.train.datasets.expand import expand
 from scripts.train.datasets.forms import WRITERS, Form, read_sets, write_set
 from scripts.train.datasets.from_ava import cut_frames
-from scripts.train.datasets.from_clip import label_clips
+from scripts.train.datasets.from_clip import CLASSES, label_clips
 from scripts.train.datasets.label import label_pictures
 from scripts.train.datasets.sheet import contact_sheet
 from scripts.train.datasets.split import split_set
@@ -93,7 +93,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add_detector(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--target", type=TargetName, choices=list(TargetName), action="append", help="both")
+    parser.add_argument("--target", choices=CLASSES, action="append", help="both")
     parser.add_argument("--sure", type=float, default=0.5, help="boxes that score less are marked as ignored (0.5)")
     parser.add_argument("--least", type=float, default=0.3, help="boxes that score less are left out (0.3)")
 
@@ -205,7 +205,7 @@ def _from_clip(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             sure=arguments.sure,
         )
-        _write(data.select(sorted(arguments.target or TargetName)), arguments.out, arguments.to)
+        _write(data.select(sorted(arguments.target or CLASSES)), arguments.out, arguments.to)
     return 0
 
 
@@ -214,7 +214,7 @@ def _detector(arguments: argparse.Namespace) -> CompositeDetector | AttentiveDet
     update = {"face_threshold": arguments.least, "person_threshold": arguments.least, "threads": 1}
     return make_detector(
         Settings().detect.model_copy(update=update),
-        frozenset(arguments.target or TargetName),
+        frozenset(TargetName(name) for name in arguments.target or CLASSES),
         clock=SystemClock(),
         meter=PrometheusMeter(version=__version__, runtime=""),
     )
