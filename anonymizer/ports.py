@@ -143,6 +143,10 @@ class Meter(Protocol):
         """How far the camera degrades under load: 0 not at all, 1 wider masks, from 2 on fewer frames."""
         ...
 
+    def look_spared(self, camera: str) -> None:
+        """The models were not asked to look at one frame that was due, because nothing had moved."""
+        ...
+
     def masked_backwards(self, camera: str) -> None:
         """One released frame hides somebody of whom only later frames tell."""
         ...

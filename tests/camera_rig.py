@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from anonymizer.clock import FakeClock
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
+from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.policy import Evidence, Policy
 from anonymizer.policy.alarms import Alarms
+from anonymizer.policy.stillness import Stillness
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.rate import RateLimit
@@ -72,6 +74,7 @@ class Rig:
         viewpoint: type[Viewpoint] = Viewpoint,
         privacy: PrivacySettings | None = None,
         looks_per_s: float | None = None,
+        stillness: Stillness | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
@@ -83,7 +86,7 @@ class Rig:
         self.core = CameraCore(
             "cam",
             submit=lambda frame: self.asked.append(frame.seq),
-            looks=RateLimit(looks_per_s),
+            looks=Looks("cam", RateLimit(looks_per_s), stillness, self.meter, high_score=TrackSettings().high_score),
             tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
             hindsight=hindsight,
             pursuit=Pursuit(hindsight, tail_ns=privacy.hold_ms * MS),
@@ -111,8 +114,8 @@ class Rig:
         now = self.clock.now_ns()
         self.core.on_frame(make_frame(seq, epoch=epoch, captured_ns=now, pts_ns=now, planes=planes, suspect=suspect))
 
-    def found(self, seq: int, *boxes: tuple[float, float, float, float], epoch: int = 0) -> None:
-        self.core.on_detections(make_detections(*boxes, seq=seq, epoch=epoch))
+    def found(self, seq: int, *boxes: tuple[float, float, float, float], epoch: int = 0, score: float = 0.9) -> None:
+        self.core.on_detections(make_detections(*boxes, seq=seq, epoch=epoch, score=score))
 
     def failed(self, seq: int, reason: Reason = Reason.INFERENCE_FAILED) -> None:
         self.core.on_failure(InferenceFailed("cam", seq, 0, reason, "it broke"))

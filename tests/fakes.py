@@ -121,6 +121,9 @@ class RecordingMeter:
     def governor_level(self, camera: str, level: int) -> None:
         self._set("governor_level", camera, value=level)
 
+    def look_spared(self, camera: str) -> None:
+        self._count("look_spared", camera)
+
     def masked_backwards(self, camera: str) -> None:
         self._count("masked_backwards", camera)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
-from anonymizer.types import Reason
-from tests.camera_rig import FACE, BrokenTracker, Rig, masked
+from anonymizer.policy.stillness import CALM_NS, Stillness
+from anonymizer.types import U8, AuditFinding, Planes, Reason, Size
+from tests.camera_rig import FACE, MS, PLANES, BrokenTracker, Rig, masked
 
 
 def test_frames_beyond_the_looks_a_second_are_never_asked_about_and_masked_as_passed_over() -> None:
@@ -103,3 +107,115 @@ def test_with_few_looks_a_dead_detector_masks_every_frame_whole() -> None:
     reasons = [reason for _, reason in rig.story()]
     assert len(reasons) == 30
     assert set(reasons[12:]) == {Reason.STALE}
+
+
+REST_NS = 333 * MS
+CALM_FRAMES = CALM_NS // (40 * MS)
+STIRRED = Planes(PLANES.y.copy(), PLANES.u, PLANES.v)
+STIRRED.y[60:84, 90:102] //= 2
+
+
+class BrokenStillness(Stillness):
+    def rests(self, luma: U8, pts_ns: int) -> bool:
+        raise RuntimeError
+
+
+def looks_of(rig: Rig, frames: range, *boxes: tuple[float, float, float, float]) -> list[int]:
+    """Frames asked about while all of these show the same, of which each look finds the boxes."""
+    before = len(rig.asked)
+    for seq in frames:
+        rig.frame(seq)
+        if rig.asked[-1:] == [seq]:
+            rig.found(seq, *boxes)
+    return rig.asked[before:]
+
+
+def at_rest(*boxes: tuple[float, float, float, float]) -> tuple[Rig, int]:
+    """A core that looks at a view that has long been still; and the number of the next frame."""
+    rig = Rig(looks_per_s=12.5, stillness=Stillness(REST_NS))
+    looks_of(rig, range(CALM_FRAMES + 20), *boxes)
+    return rig, CALM_FRAMES + 20
+
+
+@pytest.mark.parametrize("boxes", [(), (FACE,)], ids=["nobody", "somebody who does not move"])
+def test_a_view_that_has_long_been_still_is_looked_at_three_times_a_second(
+    boxes: tuple[tuple[float, float, float, float], ...],
+) -> None:
+    rig, then = at_rest(*boxes)
+    looks = looks_of(rig, range(then, then + 100), *boxes)
+    assert set(np.diff(looks)) == {8}  # 320 ms
+    assert rig.meter.counts["look_spared", "cam"] > 3 * len(looks) - 10
+    assert {reason for _, reason in rig.story()} == {None}
+    assert all(masked(frame, (45, 40, 75, 70)) == bool(boxes) for frame in rig.out[2:])
+
+
+@pytest.mark.parametrize("after", range(5))
+def test_the_first_frame_in_which_something_moves_is_looked_at_and_then_as_many_as_usual(after: int) -> None:
+    rig, then = at_rest()
+    while rig.asked[-1] != then - 1:  # right after a look
+        looks_of(rig, range(then, then + 1))
+        then += 1
+    moves = then + after
+    looks_of(rig, range(then, moves))
+    rig.frame(moves, planes=STIRRED)
+    assert rig.asked[-1] == moves
+    rig.found(moves, FACE)
+    looks = looks_of(rig, range(moves + 1, moves + 60), FACE)
+    assert set(np.diff(looks)) == {2}
+
+
+def flickering(every: int, score: float) -> Rig:
+    """A core with a still view in which looks find a face now and then."""
+    rig = Rig(looks_per_s=12.5, stillness=Stillness(REST_NS))
+    for seq in range(2 * CALM_FRAMES):
+        rig.frame(seq)
+        if rig.asked[-1:] == [seq]:
+            rig.found(seq, *([FACE] if seq % every < 2 else []), score=score)
+    return rig
+
+
+@pytest.mark.parametrize(("every", "score"), [(100, 0.4), (8, 0.2)], ids=["surely", "faintly but again and again"])
+def test_somebody_whom_only_some_looks_find_gets_all_of_them(every: int, score: float) -> None:
+    rig = flickering(every, score)
+    assert set(np.diff(rig.asked)) == {2}
+    assert not rig.meter.counts["look_spared", "cam"]
+
+
+def test_what_is_seen_once_and_faintly_does_not_keep_a_view_from_resting() -> None:
+    rig = flickering(100, 0.2)
+    assert set(np.diff(rig.asked[-10:])) == {8}
+
+
+def finding(rig: Rig) -> None:
+    rig.core.on_finding(AuditFinding("cam", 0, 0, Size(160, 120), (FACE,)))
+
+
+def failing(rig: Rig) -> None:
+    rig.failed(rig.asked[-1])
+
+
+@pytest.mark.parametrize("trouble", [finding, failing])
+def test_trouble_ends_the_rest_of_a_view_for_a_while(trouble: Callable[[Rig], None]) -> None:
+    rig, then = at_rest()
+    trouble(rig)
+    looks = looks_of(rig, range(then, then + CALM_FRAMES + 60))
+    steps = np.diff(looks).tolist()
+    assert set(steps[: CALM_FRAMES // 2 - 10]) == {2}
+    assert set(steps[-5:]) == {8}
+
+
+def test_another_view_is_looked_at_as_often_as_usual_at_first() -> None:
+    rig, then = at_rest()
+    rig.frame(then, epoch=1)
+    rig.found(then, epoch=1)
+    before = len(rig.asked)
+    for seq in range(then + 1, then + 100):
+        rig.frame(seq, epoch=1)
+        if rig.asked[-1] == seq:
+            rig.found(seq, epoch=1)
+    assert set(np.diff(rig.asked[before:])) == {2}
+
+
+def test_a_view_that_cannot_be_compared_is_looked_at() -> None:
+    rig = Rig(looks_per_s=12.5, stillness=BrokenStillness(REST_NS))
+    assert set(np.diff(looks_of(rig, range(2 * CALM_FRAMES)))) == {2}

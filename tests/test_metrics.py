@@ -36,6 +36,7 @@ def use_everything(meter: Meter, camera: str) -> None:
     meter.whole_frame(camera, Reason.STALE)
     meter.governor_level(camera, 2)
     meter.attention_failed(camera)
+    meter.look_spared(camera)
     meter.masked_backwards(camera)
     meter.gaps_bridged(camera, 2)
     meter.unconfirmed_masked(camera, 3)
@@ -69,6 +70,7 @@ def test_every_call_shows_up_under_its_name_and_labels() -> None:
             ("whole_frame_masks_total", {("reason", "stale")}, 1),
             ("governor_level", set(), 2),
             ("attention_failures_total", set(), 1),
+            ("looks_spared_total", set(), 1),
             ("frames_masked_backwards_total", set(), 1),
             ("gaps_bridged_total", set(), 2),
             ("unconfirmed_detections_masked_total", set(), 3),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import FakeClock
-from anonymizer.pipeline.assembly import looks_per_s
+from anonymizer.pipeline.assembly import longest_rest_ms, looks_per_s
 from anonymizer.pipeline.lookahead import Held, HoldRing, frame_bytes
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.stage import Pulse, StageThread
@@ -21,6 +21,7 @@ from anonymizer.pipeline.timeline import Timeline
 from anonymizer.settings.schema import (
     LOOKS_PER_S,
     MaskSettings,
+    Mode,
     PrivacySettings,
     RedactSettings,
     TargetName,
@@ -260,3 +261,22 @@ def test_by_default_only_who_shows_by_name_or_shape_is_looked_at_in_every_pictur
     privacy = PrivacySettings(targets=targets)
     assert looks_per_s(privacy, redact, TrackSettings(), may_show=may_show) == expected
     assert looks_per_s(privacy, redact, TrackSettings(looks_per_s=5), may_show=may_show) == 5
+
+
+@pytest.mark.parametrize(
+    ("privacy", "track", "expected"),
+    [
+        (PrivacySettings(), TrackSettings(), 1000 / 3),
+        (PrivacySettings(), TrackSettings(quiet_looks_per_s=120), 1000 / 120),
+        (PrivacySettings(lookahead_ms=300), TrackSettings(), None),
+        (PrivacySettings(lookahead_ms=300), TrackSettings(quiet_looks_per_s=5), 200),
+        (PrivacySettings(mode=Mode.LIVE), TrackSettings(), None),
+        (PrivacySettings(mode=Mode.STRICT), TrackSettings(), None),
+        (PrivacySettings(max_detection_age_ms=300), TrackSettings(), None),
+    ],
+    ids=["as shipped", "never", "short look-ahead", "and more looks", "live", "strict", "short age"],
+)
+def test_a_still_view_is_looked_at_less_only_if_the_next_look_is_in_time_for_whoever_came_unnoticed(
+    privacy: PrivacySettings, track: TrackSettings, expected: float | None
+) -> None:
+    assert longest_rest_ms(privacy, track) == expected

@@ -140,6 +140,11 @@ class PrometheusMeter:
             "0: all is well, 1: masks are wider, 2 to 4: of 2, 4 or 8 frames one is published; "
             "above 0 for minutes: too much for this machine, take faster models, fewer or slower cameras.",
         )
+        self._spared = self._counter(
+            "looks_spared",
+            "Looks that the models were spared because nothing had moved; none in a quiet hour: something moves, "
+            "or somebody is found in one look and not in the next.",
+        )
         self._backwards = self._counter(
             "frames_masked_backwards",
             "Frames that hide somebody of whom only later frames told; without look-ahead they would have shown.",
@@ -238,6 +243,10 @@ class PrometheusMeter:
     def governor_level(self, camera: str, level: int) -> None:
         """How far the camera degrades under load: 0 not at all, 1 wider masks, from 2 on fewer frames."""
         self._level.at(camera).set(level)
+
+    def look_spared(self, camera: str) -> None:
+        """The models were not asked to look at one frame that was due, because nothing had moved."""
+        self._spared.at(camera).inc()
 
     def masked_backwards(self, camera: str) -> None:
         """One released frame hides somebody of whom only later frames tell."""

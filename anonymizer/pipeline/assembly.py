@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from anonymizer.clock import Clock
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.governor import Governor
+from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
+from anonymizer.pipeline.tempo import Patience
 from anonymizer.policy import Permit, Policy
 from anonymizer.policy.alarms import Alarms
+from anonymizer.policy.stillness import Stillness
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
@@ -44,6 +47,17 @@ def looks_per_s(
     return None if may_show or masks_by_shape(privacy, redact) else LOOKS_PER_S
 
 
+def longest_rest_ms(privacy: PrivacySettings, track: TrackSettings) -> float | None:
+    """Time between two looks at a view that stands still; None: it is looked at as often as any.
+
+    Whoever comes unnoticed is found by the next look, which must still be in time to mask him in the frames before it;
+    mode `strict` leaves nothing to that.
+    """
+    rest_ms = 1000 / track.quiet_looks_per_s
+    in_time_ms = min(privacy.effective_lookahead_ms, 2 * Patience.of(privacy).calm_ms)
+    return None if privacy.mode is Mode.STRICT or rest_ms > in_time_ms else rest_ms
+
+
 def make_core(
     camera_id: str,
     privacy: PrivacySettings,
@@ -64,10 +78,13 @@ def make_core(
     is_strict = privacy.mode is Mode.STRICT
     remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
     hindsight = Hindsight(span_ns=remembered_ms * _MS)
+    rate = RateLimit(looks_per_s(privacy, redact, track, may_show=permit is not None))
+    rest_ms = longest_rest_ms(privacy, track)
+    stillness = None if rest_ms is None else Stillness(round(rest_ms * _MS))
     return CameraCore(
         camera_id,
         submit=submit,
-        looks=RateLimit(looks_per_s(privacy, redact, track, may_show=permit is not None)),
+        looks=Looks(camera_id, rate, stillness, meter, high_score=track.high_score),
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,
         pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),

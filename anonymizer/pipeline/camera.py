@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from anonymizer.clock import Clock
 from anonymizer.pipeline.governor import Governor, told
-from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing, Questions
+from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing
+from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
@@ -19,7 +20,6 @@ from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
-from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
@@ -66,7 +66,7 @@ class CameraCore:
         camera_id: str,
         *,
         submit: Callable[[Frame], None],
-        looks: RateLimit,
+        looks: Looks,
         tracker: Tracker,
         hindsight: Hindsight,
         pursuit: Pursuit | None,
@@ -86,7 +86,7 @@ class CameraCore:
     ) -> None:
         """`hindsight` must remember as long as a frame is held and as the tracker holds a track, together.
 
-        `looks` chooses the frames that the models are asked about. `pursuit` finds whoever is not detected, `vigil`
+        `looks` chooses the frames that the models look at. `pursuit` finds whoever is not detected, `vigil`
         watches what attention sees, `alarms` keeps what the audit found; None: it counts for nothing here.
         """
         self._camera_id = camera_id
@@ -110,7 +110,6 @@ class CameraCore:
         self._playout = Playout(lookahead_ns, max_wait_ns)
         self._timeline = Timeline()
         self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
-        self._asked = Questions()
         self._epoch: int | None = None
         self._applied: Asked | None = None  # the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame
@@ -139,15 +138,13 @@ class CameraCore:
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
-        is_sound = not frame.suspect and not has_moved
-        if is_sound and (self._looks.passes(frame.pts_ns) or self._asked.is_one_waiting()):
-            self._asked.add(frame)
+        if not frame.suspect and not has_moved and self._looks.asks(frame):
             self._submit(frame)
         self._release_ready()
 
     def on_detections(self, found: Detections) -> None:
         """The detector answered."""
-        asked = self._asked.answered(found.seq) if found.epoch == self._epoch else None
+        asked = self._looks.answered(found.seq) if found.epoch == self._epoch else None
         if asked is None:
             return
         self._fault = None
@@ -170,7 +167,7 @@ class CameraCore:
         if self._fault is None:
             log.warning("camera %s: %s; masking whole frames", self._camera_id, failure.detail)
         self._fault = failure.reason
-        self._asked.answered(failure.seq)
+        self._looks.failed(failure.seq)
         for held in self._ring:
             if held.basis is None:
                 held.basis = Basis(fault=failure.reason)
@@ -178,6 +175,7 @@ class CameraCore:
 
     def on_finding(self, finding: AuditFinding) -> None:
         """A published picture showed a face outside the masks: in mode strict its place is masked for a while."""
+        self._looks.disturb()
         if self._alarms is not None:
             self._alarms.add(finding.boxes, self._clock.now_ns())
 
@@ -233,7 +231,7 @@ class CameraCore:
         if self._alarms is not None:
             self._alarms.reset()
         self._forget()
-        self._asked.clear()
+        self._looks.reset()
 
     def _has_moved(self, frame: Frame) -> bool:
         try:
@@ -245,6 +243,7 @@ class CameraCore:
 
     def _forget(self) -> None:
         """Without tracks and without a newest detection, frames are masked whole until the next detection."""
+        self._looks.disturb()
         self._tracker.reset()
         self._hindsight.reset()
         self._recognition.reset()
@@ -258,6 +257,7 @@ class CameraCore:
             tracks = self._tracker.update(found, asked.pts_ns)
             self._hindsight.record(tracks, asked.pts_ns)
             self._recognition.record(found, tracks, asked.pts_ns)
+            self._looks.found(tracks)
         except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
             log.exception("camera %s: tracker failed; masking the whole frame", self._camera_id)
             self._forget()

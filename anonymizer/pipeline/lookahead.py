@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from anonymizer.types import Detections, Frame, Reason, Track
 
@@ -30,9 +29,12 @@ class Questions:
     def __init__(self) -> None:
         self._asked: OrderedDict[int, Asked] = OrderedDict()  # by number, which grows
         self._answered = -1  # number of the newest one with an answer
+        self._at = -1  # of the one that it is at, as far as its answers tell: it takes the newest
 
     def add(self, frame: Frame) -> None:
         """It is asked about this one."""
+        if self._at <= self._answered:
+            self._at = frame.seq
         self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
         if len(self._asked) > _MOST_QUESTIONS:
             self._asked.popitem(last=False)
@@ -42,17 +44,17 @@ class Questions:
         asked = self._asked.get(seq)
         if asked is not None:
             self._answered = max(self._answered, seq)
+            self._at = max(self._at, next(reversed(self._asked)))
         return asked
 
     def is_one_waiting(self) -> bool:
         """Whether one waits while the detector is at another: a newer one in its place is no look more."""
-        newest = list(islice(reversed(self._asked), 2))
-        return len(newest) == 2 and newest[1] > self._answered
+        return bool(self._asked) and next(reversed(self._asked)) > max(self._at, self._answered)
 
     def clear(self) -> None:
         """Answers to those so far do not count any more."""
         self._asked.clear()
-        self._answered = -1
+        self._answered = self._at = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -260,6 +260,7 @@ class TrackSettings(Section):
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
     looks_per_s: float | None = Field(default=None, ge=3, le=120)  # most of a camera for the models; None: LOOKS_PER_S
+    quiet_looks_per_s: float = Field(default=3.0, ge=3, le=120)  # least at a view that stands still
 
 
 class AuditSettings(Section):
@@ -385,11 +386,9 @@ class Settings(Section):
     @field_validator("cameras")
     @classmethod
     def _camera_ids_are_unique(cls, cameras: tuple[CameraSettings, ...]) -> tuple[CameraSettings, ...]:
-        seen: set[str] = set()
         for index, camera in enumerate(cameras):
-            if camera.id in seen:
+            if any(camera.id == other.id for other in cameras[:index]):
                 raise problem(f"two cameras have the id {camera.id!r}; give each its own", index, "id")
-            seen.add(camera.id)
         return cameras
 
     @model_validator(mode="after")

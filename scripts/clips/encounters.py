@@ -1,7 +1,8 @@
 """Clips in which people pass each other, near and far, with exact ground truth of whose face is where.
 
 Portraits move across a still background on paths of their own, grow and shrink as if they came nearer and went away,
-and those in front hide those behind. Used by `scripts.bench.recognition`.
+and those in front hide those behind. Used by `scripts.bench.recognition`, and by `scripts.bench.quiet`, where nobody is
+there at first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from anonymizer.types import F32, U8, Size
 
 FACE_PX = (56.0, 130.0)  # height of a face in the clip, from the farthest to the nearest
 SPEED = (0.01, 0.05)  # widths of the picture a second
+EDGE = 0.15  # widths of the picture beyond its sides, where nothing of anybody shows
+ENTERING = 3.0  # times faster than those who pass each other
 SWAY_PX = 6.0
 LIGHT = 0.1  # by which it changes, up and down
 NOISE = 3.0  # one sigma
@@ -41,6 +44,8 @@ class Scene:
     size: Size = field(default_factory=lambda: Size(960, 540))
     fps: int = 15
     seconds: float = 7.0
+    empty_s: float = 0.0  # before anybody comes, from beyond the edges; 0: they are there at once
+    face_px: tuple[float, float] = FACE_PX
 
     @property
     def frames(self) -> int:
@@ -84,7 +89,7 @@ def make_encounter(cards: Sequence[Card], scene: Scene, clip: Path, rng: np.rand
         stream.codec_context.thread_count = 1  # the same seed makes the same bytes
         for index in range(scene.frames):
             seconds = index / scene.fps
-            places = [walk.at(seconds, index / scene.frames, scene.size) for walk in walks]
+            places = [walk.at(seconds - scene.empty_s, index / scene.frames, scene.size) for walk in walks]
             picture, owner = _painted(cards, places, back)
             light = 1 + LIGHT * np.sin(2 * np.pi * 0.3 * seconds)
             grain = rng.normal(0, NOISE, picture.shape[:2]).astype(np.float32)[..., None]
@@ -101,7 +106,9 @@ def _walk(index: int, count: int, scene: Scene, rng: np.random.Generator) -> _Wa
     """Neighbours walk towards each other."""
     start = (index + 0.5) / count + rng.uniform(-0.08, 0.08)
     speed = rng.uniform(*SPEED) * (1 if start < 0.5 else -1)
-    farthest, nearest = np.log(FACE_PX).tolist()
+    if scene.empty_s:
+        start, speed = (-EDGE, ENTERING * speed) if speed > 0 else (1 + EDGE, ENTERING * speed)
+    farthest, nearest = np.log(scene.face_px).tolist()
     far, near = np.exp(rng.uniform(farthest, nearest, 2)).tolist()
     return _Walk(start, speed, rng.uniform(0.3, 0.5), (far, near), rng.uniform(0, 6.28))
 
@@ -132,11 +139,10 @@ def _matrix(card: Card, place: tuple[float, float, float]) -> F32:
 
 
 def _sights(cards: Sequence[Card], places: Sequence[tuple[float, float, float]], owner: F32) -> Iterator[Sight]:
-    rows, columns = owner.shape
     for index, (card, (x, y, height)) in enumerate(zip(cards, places, strict=True)):
         width = height * (card.face[2] - card.face[0]) / (card.face[3] - card.face[1])
         box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         left, top, right, bottom = (round(value) for value in box)
-        cut = owner[max(top, 0) : min(bottom, rows), max(left, 0) : min(right, columns)]
+        cut = owner[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
         whole = max((right - left) * (bottom - top), 1)
         yield Sight(card.person, box, float((cut == index).sum()) / whole)
