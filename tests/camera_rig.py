@@ -75,6 +75,7 @@ class Rig:
         privacy: PrivacySettings | None = None,
         looks_per_s: float | None = None,
         stillness: Stillness | None = None,
+        rests_beside_people: bool = True,
     ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
@@ -86,7 +87,14 @@ class Rig:
         self.core = CameraCore(
             "cam",
             submit=lambda frame: self.asked.append(frame.seq),
-            looks=Looks("cam", RateLimit(looks_per_s), stillness, self.meter, high_score=TrackSettings().high_score),
+            looks=Looks(
+                "cam",
+                RateLimit(looks_per_s),
+                stillness,
+                self.meter,
+                high_score=TrackSettings().high_score,
+                rests_beside_people=rests_beside_people,
+            ),
             tracker=tracker(TrackSettings(), hold_ns=privacy.hold_ms * MS),
             hindsight=hindsight,
             pursuit=Pursuit(hindsight, tail_ns=privacy.hold_ms * MS),

@@ -186,6 +186,15 @@ def test_what_is_seen_once_and_faintly_does_not_keep_a_view_from_resting() -> No
     assert set(np.diff(rig.asked[-10:])) == {8}
 
 
+@pytest.mark.parametrize(("boxes", "step"), [((), 8), ((FACE,), 2)], ids=["nobody", "somebody"])
+def test_where_looks_decide_who_shows_a_view_rests_only_while_nobody_is_in_it(
+    boxes: tuple[tuple[float, float, float, float], ...], step: int
+) -> None:
+    rig = Rig(looks_per_s=12.5, stillness=Stillness(REST_NS), rests_beside_people=False)
+    looks = looks_of(rig, range(CALM_FRAMES + 60), *boxes)
+    assert set(np.diff(looks[-5:])) == {step}
+
+
 def finding(rig: Rig) -> None:
     rig.core.on_finding(AuditFinding("cam", 0, 0, Size(160, 120), (FACE,)))
 

@@ -81,10 +81,18 @@ def make_core(
     rate = RateLimit(looks_per_s(privacy, redact, track, may_show=permit is not None))
     rest_ms = longest_rest_ms(privacy, track)
     stillness = None if rest_ms is None else Stillness(round(rest_ms * _MS))
+    shows_by_looks = permit is not None or masks_by_shape(privacy, redact)
     return CameraCore(
         camera_id,
         submit=submit,
-        looks=Looks(camera_id, rate, stillness, meter, high_score=track.high_score),
+        looks=Looks(
+            camera_id,
+            rate,
+            stillness,
+            meter,
+            high_score=track.high_score,
+            rests_beside_people=not shows_by_looks,
+        ),
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,
         pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),

@@ -18,14 +18,25 @@ class Looks:
     """Of one camera; used by one thread."""
 
     def __init__(
-        self, camera_id: str, rate: RateLimit, stillness: Stillness | None, meter: Meter, *, high_score: float
+        self,
+        camera_id: str,
+        rate: RateLimit,
+        stillness: Stillness | None,
+        meter: Meter,
+        *,
+        high_score: float,
+        rests_beside_people: bool = True,
     ) -> None:
-        """`stillness` None: what stands still is looked at as often as anything; `high_score`: of a sure detection."""
+        """`stillness` None: what stands still is looked at as often as anything; `high_score`: of a sure detection.
+
+        Without `rests_beside_people` only a view in which nobody is known rests.
+        """
         self._camera_id = camera_id
         self._rate = rate
         self._stillness = stillness
         self._meter = meter
         self._high_score = high_score
+        self._rests_beside_people = rests_beside_people
         self._asked = Questions()
         self._known: frozenset[int] = frozenset()  # tracks, as of the newest look
 
@@ -58,7 +69,8 @@ class Looks:
         """
         sure = [each for each in tracks if each.state is not TrackState.TENTATIVE or each.score >= self._high_score]
         known = frozenset(track.track_id for track in sure)
-        if known != self._known or any(track.unseen_ns for track in sure):
+        is_in_use = bool(known) and not self._rests_beside_people
+        if is_in_use or known != self._known or any(track.unseen_ns for track in sure):
             self.disturb()
         self._known = known
 
