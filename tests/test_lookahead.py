@@ -20,6 +20,7 @@ from anonymizer.settings.schema import MaskSettings, Mode, PrivacySettings, Reda
 from anonymizer.types import (
     Detections,
     Effect,
+    Frame,
     InferenceFailed,
     LinkChange,
     LinkState,
@@ -42,7 +43,14 @@ Box = tuple[float, float, float, float]
 class Rig:
     """A real core, tracker and policy; the detector's answers come `answer_ms` after their frame."""
 
-    def __init__(self, *, lookahead_ms: int = 500, answer_ms: int = 10, mode: Mode = Mode.BALANCED) -> None:
+    def __init__(
+        self,
+        *,
+        lookahead_ms: int = 500,
+        answer_ms: int = 10,
+        mode: Mode = Mode.BALANCED,
+        submit: Callable[[Frame], None] = lambda _frame: None,
+    ) -> None:
         self.clock = FakeClock()
         self.meter = RecordingMeter()
         self.out: list[tuple[int, RedactedFrame]] = []  # when it left, in ms
@@ -53,7 +61,7 @@ class Rig:
             PrivacySettings(targets=(TargetName.FACE,), lookahead_ms=lookahead_ms, mode=mode),
             RedactSettings(face=MaskSettings(effect=Effect.FILL, margin=0.2)),
             TrackSettings(looks_per_s=120),
-            submit=lambda _frame: None,
+            submit=submit,
             sinks=(self,),
             meter=self.meter,
             clock=self.clock,
@@ -71,11 +79,13 @@ class Rig:
         *,
         suspect: bool = False,
         planes: Planes = PLANES,
+        pts_ahead_ms: int = 0,
     ) -> None:
         """The next frame, and what the detector will say of it; None: it passes it over."""
         self._run_until(seq * STEP_MS)
         now_ns = self.clock.now_ns()
-        self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=now_ns, planes=planes, suspect=suspect))
+        pts_ns = now_ns + pts_ahead_ms * MS
+        self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=pts_ns, planes=planes, suspect=suspect))
         if found is not None:
             self._answers.append((seq * STEP_MS + self._answer_ms, found))
 
@@ -127,11 +137,58 @@ def test_when_what_later_frames_told_is_lost_nobody_counts_as_gone_in_the_frames
     nonsense = (float("nan"),) * 4
     for mishap, still_masked in ((nobody(32), 22), (make_detections(nonsense, seq=32), 30)):
         rig = Rig()
-        for seq in range(40):
+        for seq in range(60):
             rig.play(seq, mishap if seq == 32 else face(seq) if seq <= 5 else nobody(seq))
         rig.finish()
         masked = [frame.seq for frame in rig.frames() if frame.whole_frame is None and is_masked(frame, FACE)]
         assert max(masked) == still_masked
+
+
+def test_a_camera_that_stalls_tells_of_nobody_that_they_left() -> None:
+    """Last seen in frame 5, and nothing comes for a while after frame 20: somebody may be found again after that."""
+    rig = Rig()
+    for seq in [*range(20), *range(60, 90)]:
+        rig.play(seq, face(seq) if seq <= 5 else nobody(seq))
+    rig.finish()
+    assert next(frame.seq for frame in rig.frames() if not is_masked(frame, FACE)) >= 60
+
+
+def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left() -> None:
+    rig = Rig()
+    for seq in range(60):
+        is_damaged = 20 <= seq < 34
+        rig.play(seq, None if is_damaged else face(seq) if seq <= 5 else nobody(seq), suspect=is_damaged)
+    rig.finish()
+    assert all(is_masked(frame, FACE) for frame in rig.frames() if 8 <= frame.seq <= 20)
+
+
+@pytest.mark.parametrize("leap_ms", [0, 200, 600, 2000, 4000])
+def test_somebody_who_is_found_after_a_camera_set_its_clock_ahead_is_masked_in_the_frames_before(leap_ms: int) -> None:
+    rig = Rig()
+    for seq in range(40):
+        rig.play(seq, face(seq) if seq >= 25 else nobody(seq), pts_ahead_ms=leap_ms if seq >= 23 else 0)
+    rig.finish()
+    bare = [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)]
+    assert bare == [*range(bare[-1] + 1)]  # those more than the look-ahead before it, and no others
+    assert bare[-1] <= 25 - 500 // STEP_MS
+
+
+def test_what_is_turned_away_from_a_full_ring_is_not_asked_about_so_that_every_answer_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sixty_frames = 60 * sum(plane.nbytes for plane in (PLANES.y, PLANES.u, PLANES.v))
+    monkeypatch.setattr("anonymizer.pipeline.camera._RING_BYTES", sixty_frames)
+    asked: list[int] = []
+    rig = Rig(lookahead_ms=3000, submit=lambda frame: asked.append(frame.seq))
+    for seq in range(100):
+        rig.play(seq, nobody(seq) if seq < 90 else face(seq))
+    rig.finish()
+    rig.finish()
+    turned_away = rig.meter.counts["dropped", "cam", "ring"]
+    assert turned_away > 10
+    assert len(asked) == 100 - turned_away
+    published = {frame.seq for frame in rig.frames()}
+    assert set(asked) == published
 
 
 def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held() -> None:

@@ -163,6 +163,40 @@ def test_a_head_counts_by_the_height_of_its_person() -> None:
     assert len(decide(known, targets=("head",), min_person_height=0.1).regions) == 1
 
 
+def test_somebody_who_was_not_seen_is_too_high_only_if_that_is_sure() -> None:
+    """Of a frame of 120; the edges of the track are unsure by 1 px each, at two sigmas."""
+    heights = {61.0: True, 62.0: True, 63.0: False}
+    for height, counts in heights.items():
+        known = evidence(people(), track((50, 10, 60, 10 + height), unseen_ns=1))
+        assert bool(decide(known, max_person_height=0.5).regions) == counts
+
+
+def wide(box: Box, growth: float) -> Box:
+    dx, dy = growth * (box[2] - box[0]), growth * (box[3] - box[1])
+    return box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0.01, 1.0))
+def test_boxes_that_were_widened_for_being_old_mask_nobody_less(growth: float) -> None:
+    """The height that counts is the one that was found, and a head is where it was, and around."""
+    for target, box in ((Target.PERSON, (60.0, 40.0, 80.0, 99.0)), (Target.FACE, (60.0, 40.0, 80.0, 87.0))):
+        plain, old = (
+            [
+                evidence(None, later=people(wide(box, by), target=target), growth=by),
+                evidence(people(), track(wide(box, by), target, unseen_ns=1), growth=by),
+            ]
+            for by in (0.0, growth)
+        )
+        limits = {"max_person_height": 0.5, "max_face_height": 0.4}
+        for name in TargetName:
+            for before, after in zip(plain, old, strict=True):
+                less = decide(before, targets=(name,), **limits)
+                more = decide(after, targets=(name,), **limits)
+                assert len(less.regions) == (name.target is target)
+                assert not (mask(less) & ~mask(more)).any()
+
+
 # All of it together
 
 

@@ -124,6 +124,24 @@ def test_noise_of_a_dark_picture_is_no_movement_and_somebody_in_it_is() -> None:
     assert not watcher.rests(noisy(with_patch(60, (300, 100, 330, 160))), 3 * CALM_STEPS * STEP_NS)
 
 
+@pytest.mark.parametrize("share", [0.06, 0.17, 0.31, 0.45])
+@pytest.mark.parametrize("texture", [0.0, 15.0])
+def test_somebody_near_who_fills_much_of_the_view_is_looked_at_in_that_very_frame(share: float, texture: float) -> None:
+    rng = np.random.default_rng(5)
+
+    def noisy(picture: U8) -> U8:
+        return np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)
+
+    near = VIEW.copy()
+    width = round(share * VIEW.shape[1])
+    coat = rng.normal(30, texture, (VIEW.shape[0] // 8, width // 8))
+    near[:, 100 : 100 + width] = cv2.resize(np.clip(coat, 0, 255).astype(np.uint8), (width, VIEW.shape[0]))
+    for comes in range(CALM_STEPS + 4, CALM_STEPS + 8):
+        looks = looked_at(comes + 1, lambda step, comes=comes: noisy(near if step == comes else VIEW))
+        assert not all(looks[CALM_STEPS:comes])
+        assert looks[comes]
+
+
 @pytest.mark.parametrize("what", [Stillness.disturb, Stillness.reset])
 def test_whoever_knows_better_ends_the_rest_for_a_while(what: Callable[[Stillness], None]) -> None:
     watcher = Stillness(REST_NS)

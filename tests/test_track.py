@@ -251,6 +251,27 @@ def test_whoever_is_not_seen_does_not_become_smaller() -> None:
     assert ahead[2] - ahead[0] == pytest.approx(widths[-1])
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    sides=st.lists(st.floats(4, 300), min_size=1, max_size=5),
+    step_ms=st.integers(20, 500),
+)
+def test_in_the_very_look_that_misses_somebody_they_do_not_become_smaller_however_they_shrank(
+    sides: list[float], step_ms: int
+) -> None:
+    tracker, seen = new_tracker(), ()
+    for i, side in enumerate(sides):
+        seen = tracker.update(
+            make_detections((300 - side, 300 - side, 300 + side, 300 + side)), i * step_ms * 1_000_000
+        )
+    after = tracker.update(make_detections(), len(sides) * step_ms * 1_000_000)
+    before = {track.track_id: track.box for track in seen}
+    for track in after:
+        box, was = track.box, before[track.track_id]
+        assert box[2] - box[0] >= was[2] - was[0] - 1e-3
+        assert box[3] - box[1] >= was[3] - was[1] - 1e-3
+
+
 def test_whoever_comes_closer_goes_on_growing_while_unseen() -> None:
     tracker = new_tracker()
     for i in range(10):

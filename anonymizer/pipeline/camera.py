@@ -12,6 +12,7 @@ from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing
 from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
+from anonymizer.pipeline.silence import Silence
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
 from anonymizer.pipeline.widening import widened, widened_detections
@@ -35,7 +36,6 @@ from anonymizer.types import (
     Reason,
     RedactedFrame,
     RedactionPlan,
-    Size,
     Stage,
     Target,
     Track,
@@ -46,10 +46,6 @@ log = logging.getLogger(__name__)
 
 _RING_BYTES = 256 * 1024 * 1024
 _RING_SLACK_NS = 1_000_000_000  # a frame that waits so long beyond its deadline is too late to be shown
-_AWAY_PAUSE_NS = 1_000_000_000  # first placeholder after the camera went away
-_SILENT_PAUSE_NS = 3_000_000_000  # first placeholder when a connected camera sends nothing
-_PLACEHOLDER_PAUSE_NS = 500_000_000  # between placeholders
-_PLACEHOLDER_SIZE = Size(1280, 720)
 
 
 class CameraCore:
@@ -117,10 +113,7 @@ class CameraCore:
         self._missing: frozenset[int] = frozenset()  # tracks that the newest detections did not support
         self._fault: Reason | None = None
         self._level = 0  # of the governor
-        self._link = LinkState.CONNECTING
-        self._size = _PLACEHOLDER_SIZE
-        self._placeholder_seq = 0
-        self._sent_ns = clock.now_ns()
+        self._silence = Silence(clock.now_ns())
 
     def on_frame(self, frame: Frame) -> None:
         """A raw frame arrived."""
@@ -134,11 +127,13 @@ class CameraCore:
             self._discard(Reason.CAMERA_MOVED)
         fault = Reason.CAMERA_MOVED if has_moved else self._fault
         held = Held(frame, lag_ns, None if fault is None else Basis(fault=fault))
-        for _lost in self._ring.push(held):
+        lost = self._ring.push(held)
+        for _ in lost:
             self._meter.dropped(self._camera_id, "ring")
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.DROPPED)
         self._meter.queue_depth(self._camera_id, "ring", len(self._ring))
-        if not frame.suspect and not has_moved and self._looks.asks(frame):
+        is_held = all(each is not frame for each in lost)  # whatever is asked about is waited for, so it must be held
+        if is_held and not frame.suspect and not has_moved and self._looks.asks(frame):
             self._submit(frame)
         self._release_ready()
 
@@ -181,7 +176,7 @@ class CameraCore:
 
     def on_link(self, change: LinkChange) -> None:
         """The connection to the camera changed."""
-        self._link = change.state
+        self._silence.link(change.state)
         self._status.link(change.state, change.detail)
         self._meter.connected(self._camera_id, up=change.state is LinkState.STREAMING)
 
@@ -189,13 +184,12 @@ class CameraCore:
         """Time has passed: release what is due, keep viewers fed while the camera is away."""
         self._release_ready()
         now_ns = self._clock.now_ns()
-        if not len(self._ring) and now_ns - self._sent_ns >= self._silence_ns():
-            self._placeholder_seq += 1
+        if not len(self._ring) and now_ns >= self._silence.due_ns:
             self._hand_on(
                 self._redactor.placeholder(
                     camera_id=self._camera_id,
-                    seq=-self._placeholder_seq,
-                    size=self._size,
+                    seq=self._silence.placeholder(now_ns),
+                    size=self._silence.size,
                     pts_ns=self._timeline.at(now_ns),
                     captured_ns=now_ns,
                     wall_ns=self._clock.wall_ns(),
@@ -207,15 +201,9 @@ class CameraCore:
         """When `on_time` must be called at the latest."""
         head = self._ring.head()
         if head is None:
-            return self._sent_ns + self._silence_ns()
+            return self._silence.due_ns
         due_ns = self._playout.due_ns(head.frame.captured_ns)
         return due_ns if self._clock.now_ns() < due_ns else self._playout.deadline_ns(head.frame.captured_ns)
-
-    def _silence_ns(self) -> int:
-        """How long viewers go without a picture before they get a placeholder."""
-        if self._placeholder_seq:
-            return _PLACEHOLDER_PAUSE_NS
-        return _SILENT_PAUSE_NS if self._link is LinkState.STREAMING else _AWAY_PAUSE_NS
 
     def _begin_epoch(self, epoch: int) -> None:
         """Another connection or picture size."""
@@ -305,6 +293,18 @@ class CameraCore:
         horizon_ns = held.frame.captured_ns + self._lookahead_ns
         return not any(each.is_open and each.frame.captured_ns <= horizon_ns for each in (held, *self._ring))
 
+    def _reach_ns(self, held: Held) -> int:
+        """How far off on the time line frames are that were taken within its look-ahead: cameras set their clocks."""
+        horizon_ns = held.frame.captured_ns + self._lookahead_ns
+        within = (each.frame.pts_ns for each in self._ring if each.frame.captured_ns <= horizon_ns)
+        return max(self._lookahead_ns, max(within, default=0) - held.frame.pts_ns)
+
+    def _is_told(self, held: Held) -> bool:
+        """Whether its whole look-ahead has come, and was looked at as usual: only that tells who is gone."""
+        horizon_ns = held.frame.captured_ns + self._lookahead_ns
+        is_dark = any(each.is_doomed and each.frame.captured_ns <= horizon_ns for each in self._ring)
+        return self._newest_ns >= horizon_ns and not is_dark and self._is_settled(held)
+
     def _release(self, held: Held) -> None:
         """Plan, redact, hand on; or leave the frame out, if there is too much to do."""
         frame, basis = held.frame, held.basis or self._expected(held.frame)
@@ -328,8 +328,7 @@ class CameraCore:
             self._meter.frame(self._camera_id, Stage.REDACT, Outcome.FAILED)
             return
         self._meter.stage_seconds(self._camera_id, Stage.REDACT, (self._clock.now_ns() - planned_ns) / 1e9)
-        self._size = redacted.size
-        self._placeholder_seq = 0
+        self._silence.broken(redacted.size, self._clock.now_ns())
         self._hand_on(redacted)
 
     def _is_shown(self, held: Held, basis: Basis, now_ns: int) -> bool:
@@ -348,12 +347,12 @@ class CameraCore:
         """The tracks in the frame, those included that only later frames tell of, and its plan."""
         frame = held.frame
         try:
-            learnt = [track for track in self._hindsight.at(frame.pts_ns, self._lookahead_ns) if track.unseen_ns]
+            learnt = [track for track in self._hindsight.at(frame.pts_ns, self._reach_ns(held)) if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
-                is_settled = frame.captured_ns > self._forgotten_ns and self._is_settled(held)  # else nobody is gone
+                is_told = frame.captured_ns > self._forgotten_ns and self._is_told(held)  # else nobody is gone
                 ahead = (other.frame for other in self._ring)
-                tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_settled)
+                tracks = self._pursuit.placed(frame, ahead, basis.tracks, learnt, is_settled=is_told)
             growth = self._governor.growth(basis.age_ns or 0)
             unexplained = self._vigil.watch(basis.detections, tracks, frame.size) if self._vigil else ()
             if self._alarms is not None:
@@ -370,6 +369,7 @@ class CameraCore:
                     fault=basis.fault,
                     unexplained=unexplained,
                     standings=self._recognition.standings(tracks, frame.pts_ns),
+                    growth=growth,
                 )
             )
         except Exception:  # stage boundary: fails closed, an error in tracker or policy masks the whole frame
@@ -391,7 +391,6 @@ class CameraCore:
                 self._meter.unconfirmed_masked(self._camera_id, unconfirmed)
 
     def _hand_on(self, redacted: RedactedFrame) -> None:
-        self._sent_ns = self._clock.now_ns()
         self._meter.frame(self._camera_id, Stage.REDACT, Outcome.OK)
         if redacted.whole_frame is not None:
             self._meter.whole_frame(self._camera_id, redacted.whole_frame)

@@ -101,8 +101,8 @@ def _of(rule: _Rule, evidence: Evidence) -> Iterator[Region]:
     """One region for everybody to whom a rule applies."""
     heights = rule.heights(evidence.size)
     joint, only_seen, only_expected = joined(
-        seen(evidence.found, rule.target, heights, rule.part),
-        expected(evidence.tracks, rule.target, heights, rule.part),
+        seen(evidence.widened, rule.target, heights, rule.part),
+        expected(evidence.tracks, rule.target, heights, rule.part, evidence.growth),
     )
     groups: tuple[tuple[People, Reason], ...] = (
         (joint, Reason.DETECTION),

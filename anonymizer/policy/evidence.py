@@ -26,11 +26,18 @@ class Evidence:
     fault: Reason | None  # INFERENCE_FAILED, INVALID_OUTPUT, CAMERA_CHANGED, CAMERA_MOVED
     unexplained: tuple[Box, ...] = ()  # where attention sees somebody whom nothing else explains, source pixels
     standings: tuple[Standing, ...] = ()  # of faces among the tracks that have votes for staying visible
+    growth: float = 0.0  # fraction of their sides by which `later` and `tracks` are wider on each side than was found
 
     @property
     def found(self) -> tuple[Detections, ...]:
         """The detections there are, of this frame or of the newer one."""
-        return tuple(each for each in (self.detections, self.later) if each is not None)
+        return tuple(each for each, _ in self.widened)
+
+    @property
+    def widened(self) -> tuple[tuple[Detections, float], ...]:
+        """The same, each with the fraction of their sides by which its boxes are wider than was found."""
+        both = ((self.detections, 0.0), (self.later, self.growth))
+        return tuple((each, growth) for each, growth in both if each is not None)
 
 
 def doubt(evidence: Evidence, max_age_ns: int, *, strict: bool) -> Reason | None:

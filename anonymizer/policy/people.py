@@ -41,10 +41,10 @@ class Heights:
     least_px: float = 0.0
     most_px: float = float("inf")
 
-    def admit(self, boxes: F32) -> NDArray[np.bool_]:
-        """Which boxes (N, 4) count."""
+    def admit(self, boxes: F32, slack_px: NDArray[np.float64] | float = 0.0) -> NDArray[np.bool_]:
+        """Which boxes (N, 4) count; those as well whose height is unsure by so much (N,) and may be within."""
         heights = boxes[:, 3].astype(np.float64) - boxes[:, 1]
-        return (heights >= self.least_px) & (heights <= self.most_px)
+        return np.asarray((heights + slack_px >= self.least_px) & (heights - slack_px <= self.most_px))
 
 
 def whole(boxes: F32) -> F32:
@@ -59,25 +59,49 @@ def head(boxes: F32) -> F32:
     return upper
 
 
-def seen(found: Sequence[Detections], target: Target, heights: Heights, part: Part) -> People:
-    """Everybody of a kind who was detected."""
-    boxes = np.concatenate([np.empty((0, 4), np.float32), *(each.boxes[each.class_ids == target] for each in found)])
-    boxes = boxes[heights.admit(boxes)]
-    return People(part(boxes), (None,) * len(boxes))
+def seen(found: Sequence[tuple[Detections, float]], target: Target, heights: Heights, part: Part) -> People:
+    """Everybody of a kind who was detected; beside detections stands by how much they are widened."""
+    parts = [np.empty((0, 4), np.float32)]
+    for each, growth in found:
+        boxes = _narrowed(each.boxes[each.class_ids == target], growth)
+        parts.append(_wide(boxes[heights.admit(boxes)], part, growth))
+    together = np.concatenate(parts)
+    return People(together, (None,) * len(together))
 
 
-def expected(tracks: Sequence[Track], target: Target, heights: Heights, part: Part) -> People:
-    """Boxes that contain the tracks of a kind with what is uncertain about their place.
+def expected(tracks: Sequence[Track], target: Target, heights: Heights, part: Part, growth: float) -> People:
+    """Boxes that contain the tracks of a kind, which are widened by `growth`, with what is uncertain about their place.
 
-    A track that a detection supports in this very frame is not uncertain: that detection is masked as well.
+    A track that a detection supports in this very frame is not uncertain: that detection is masked as well. Of others
+    the height is unsure, too: boxes of those who are not seen grow and never shrink, which must not make them too high.
     """
     mine = [track for track in tracks if track.target == target]
-    boxes = np.array([track.box for track in mine], np.float32).reshape(-1, 4)
+    boxes = _narrowed(np.array([track.box for track in mine], np.float32).reshape(-1, 4), growth)
     spread = np.array([track.spread_px if track.unseen_ns else (0.0, 0.0) for track in mine], np.float32)
     spread = np.float32(SPREAD_SIGMAS) * spread.reshape(-1, 2)
-    parts = part(boxes)
+    parts = _wide(boxes, part, growth)
     grown = np.concatenate([parts[:, :2] - spread, parts[:, 2:] + spread], axis=1)
-    return People(grown, tuple(track.track_id for track in mine)).where(heights.admit(boxes))
+    counts = heights.admit(boxes, slack_px=2.0 * spread[:, 1].astype(np.float64))
+    return People(grown, tuple(track.track_id for track in mine)).where(counts)
+
+
+def _narrowed(boxes: F32, growth: float) -> F32:
+    """Boxes (N, 4) as they were before each side was moved outward by that fraction of the width or height."""
+    if not growth:
+        return boxes
+    margins = np.float32(growth / (1 + 2 * growth)) * (boxes[:, 2:] - boxes[:, :2])
+    narrow: F32 = np.concatenate([boxes[:, :2] + margins, boxes[:, 2:] - margins], axis=1)
+    return narrow
+
+
+def _wide(boxes: F32, part: Part, growth: float) -> F32:
+    """The parts (N, 4) of boxes, widened by a fraction of the whole: a head may have gone as far as its owner."""
+    parts = part(boxes)
+    if not growth:
+        return parts
+    margins = np.float32(growth) * (boxes[:, 2:] - boxes[:, :2])
+    wide: F32 = np.concatenate([parts[:, :2] - margins, parts[:, 2:] + margins], axis=1)
+    return wide
 
 
 def joined(seen: People, expected: People) -> tuple[People, People, People]:

@@ -70,7 +70,7 @@ class Stillness:
 
     def _limit(self, change: F32) -> F32:
         """Levels (rows, columns) up to which each cell counts as unchanged."""
-        sigma = 1.2533 * float(change.mean())  # of normal noise; what moves makes it greater, but itself far more so
+        sigma = 1.4826 * float(np.median(change))  # of normal noise, in which somebody may fill almost half of the view
         around = cv2.dilate(self._restless, np.ones((3, 3), np.uint8))
         limit: F32 = np.maximum(RESTLESS * around, max(FAINT, NOISE_SIGMAS * sigma)).astype(np.float32)
         return limit
@@ -90,4 +90,5 @@ def _apart(one: F32, other: F32) -> F32:
 
 def _small(luma: U8) -> F32:
     step = max(1, luma.shape[1] // SAMPLES)
-    return np.asarray(cv2.resize(luma[::step, ::step], CELLS, interpolation=cv2.INTER_AREA), np.float32)
+    sampled = luma[::step, ::step].astype(np.float32)  # means in whole levels would hide how much noise there is
+    return np.asarray(cv2.resize(sampled, CELLS, interpolation=cv2.INTER_AREA), np.float32)

@@ -48,7 +48,8 @@ class Tracker:
         measured, targets = _measured(detections), detections.class_ids
         step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
         step_ns = max(step_ns, TINY_STEP_NS)
-        live = self._aged(step_ns)
+        held = self._held(step_ns)
+        live = replace(held, belief=_moved(held, step_ns))
         expected = motion.corners(live.belief)
         slack = np.minimum(motion.spread(live.belief), live.belief.value[:, 2:] / 2)
         matched, found = associate(
@@ -63,7 +64,8 @@ class Tracker:
         is_near = iou_pairs(expected[matched], detections.boxes[found]) >= FOLLOWED_IOU
         followed = live.ids[matched][is_near & (live.unseen_ns[matched] == step_ns)]
         continued = _continued(live.take(matched), measured[found], detections.scores[found])
-        missed = _missed(live.take(_others(len(live), matched)))
+        is_missed = _others(len(live), matched)
+        missed = _missed(live.take(is_missed), held.take(is_missed).belief)
         fresh = _others(len(measured), found)
         born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
         self._live = _limited(continued.joined(missed, born))
@@ -90,11 +92,10 @@ class Tracker:
         self._pts_ns = None
         self._live = _nobody()
 
-    def _aged(self, step_ns: int) -> Population:
-        """Who is still held `step_ns` later, and where."""
+    def _held(self, step_ns: int) -> Population:
+        """Who is still held `step_ns` later, where they were before."""
         aged = self._live.unseen_for(self._live.unseen_ns + step_ns)
-        aged = aged.take(self._is_held(aged))
-        return replace(aged, belief=_moved(aged, step_ns))
+        return aged.take(self._is_held(aged))
 
     def _is_held(self, live: Population) -> NDArray[np.bool_]:
         """Who (N,) has not been unseen for too long."""
@@ -158,16 +159,19 @@ def _measured(detections: Detections) -> F64:
 
 
 def _moved(live: Population, step_ns: int) -> Belief:
-    return kalman.predict(live.belief, step_ns / 1e9, motion.agilities(live.belief.value, live.targets))
+    moved = kalman.predict(live.belief, step_ns / 1e9, motion.agilities(live.belief.value, live.targets))
+    np.maximum(moved.value[:, 2:], kalman.MIN_SIDE_PX, out=moved.value[:, 2:])
+    return moved
 
 
 def _continued(live: Population, measured: F64, scores: F32) -> Population:
     return live.seen(scores, kalman.correct(live.belief, measured))
 
 
-def _missed(live: Population) -> Population:
-    """Whoever is not seen does not become smaller."""
+def _missed(live: Population, before: Belief) -> Population:
+    """Whoever is not seen does not become smaller than they were before."""
     moments = live.belief.moments.copy()
+    np.maximum(moments[0, :, 2:], before.value[:, 2:], out=moments[0, :, 2:])
     np.maximum(moments[1, :, 2:], 0.0, out=moments[1, :, 2:])
     return replace(live, belief=Belief(moments))
 
