@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from anonymizer.policy.ledger import Standing
 from anonymizer.types import Detections, Reason, Size, Target, Track
+
+log = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]
 
@@ -56,9 +59,11 @@ def doubt(evidence: Evidence, max_age_ns: int, *, strict: bool) -> Reason | None
     if not all(map(_is_possible, evidence.found)):
         return Reason.INVALID_OUTPUT
     if evidence.detections is not None and evidence.detections.seq != evidence.seq:
+        log.error("detections of frame %d came as those of frame %d", evidence.detections.seq, evidence.seq)
         return Reason.POLICY_FAILED
     numbers = [*evidence.unexplained, *((*track.box, *track.spread_px) for track in evidence.tracks)]
     if not all(np.isfinite(each).all() for each in numbers):
+        log.error("tracks or attention of frame %d are not finite; masking it whole", evidence.seq)
         return Reason.POLICY_FAILED
     if strict and not evidence.found:
         return Reason.STALE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 
 from anonymizer.redact.acceleration import ipp
@@ -29,6 +31,8 @@ from anonymizer.types import (
     Region,
     Size,
 )
+
+log = logging.getLogger(__name__)
 
 NEUTRAL_CHROMA = 128
 PLACEHOLDER_LUMA = 40
@@ -72,11 +76,11 @@ class Redactor:
         if plan.whole_frame is not None:
             return self._redact_whole(frame, plan.whole_frame)
         if plan.seq != frame.seq:
-            return self._redact_whole(frame, Reason.POLICY_FAILED)
+            return self._redact_failed(frame, f"the plan is of frame {plan.seq}")
         try:
             areas = [(region, make_area(region.box, size)) for region in plan.regions]
-        except ValueError:
-            return self._redact_whole(frame, Reason.POLICY_FAILED)
+        except ValueError as error:
+            return self._redact_failed(frame, str(error))
         # Then large before small, so that a face's own mask shows on its person's. No order can reveal anything:
         # every effect reads what those before it have left.
         visible = sorted(
@@ -102,6 +106,12 @@ class Redactor:
         _write(luma, text)
         i420.flags.writeable = False
         return RedactedFrame(camera_id, seq, pts_ns, captured_ns, wall_ns, i420, Colour(), Reason.NO_SIGNAL, ())
+
+    def _redact_failed(self, frame: Frame, why: str) -> RedactedFrame:
+        log.error(
+            "camera %s: frame %d cannot be masked by its plan: %s; masking it whole", frame.camera_id, frame.seq, why
+        )
+        return self._redact_whole(frame, Reason.POLICY_FAILED)
 
     def _redact_whole(self, frame: Frame, reason: Reason) -> RedactedFrame:
         """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
