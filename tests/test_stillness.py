@@ -137,7 +137,8 @@ def test_somebody_near_who_fills_much_of_the_view_is_looked_at_in_that_very_fram
     coat = rng.normal(30, texture, (VIEW.shape[0] // 8, width // 8))
     near[:, 100 : 100 + width] = cv2.resize(np.clip(coat, 0, 255).astype(np.uint8), (width, VIEW.shape[0]))
     for comes in range(CALM_STEPS + 4, CALM_STEPS + 8):
-        looks = looked_at(comes + 1, lambda step, comes=comes: noisy(near if step == comes else VIEW))
+        pictures = [noisy(VIEW) for _ in range(comes)] + [noisy(near)]
+        looks = looked_at(comes + 1, pictures.__getitem__)
         assert not all(looks[CALM_STEPS:comes])
         assert looks[comes]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
@@ -15,8 +15,10 @@ from anonymizer.clock import FakeClock, SystemClock
 from anonymizer.errors import EncodeError
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine, LineParts, LineSettings
+from anonymizer.pipeline.stage import StageThread
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.supervisor import Supervisor
+from anonymizer.ports import Encoder
 from anonymizer.settings.schema import PrivacySettings, RedactSettings, TrackSettings
 from anonymizer.types import CameraStatus, Detections, EncodedPacket, Frame, RedactedFrame, Stage
 from tests.daemon import eventually
@@ -31,6 +33,7 @@ class FakeLine:
         self.is_sick = False
         self.is_publishing = True
         self.calls: list[str] = []
+        self.on_restart: Callable[[], object] = lambda: None
         self._cell = StatusCell(camera_id, clock)
 
     def start(self) -> None:
@@ -41,6 +44,7 @@ class FakeLine:
 
     def restart(self) -> None:
         self.calls.append("restart")
+        self.on_restart()
 
     def sick(self) -> bool:
         return self.is_sick
@@ -129,6 +133,45 @@ def test_after_a_steady_minute_the_pauses_start_over() -> None:
     rig.look_after(0.5)
     rig.look_after(1.0)
     assert len(line.calls) == restarts + 1
+
+
+def test_cameras_that_go_sick_together_are_restarted_in_one_round_that_lasts_as_long_as_the_slowest() -> None:
+    """Ten threads that are stuck, three seconds each, would starve the watchdog one after another."""
+    rig = Rig(*"abcdefghij")
+    rig.look_after(0.5)
+    together = threading.Barrier(10, timeout=5)  # broken unless all ten are being restarted at the same time
+    for line in rig.lines.values():
+        line.is_sick = True
+        line.on_restart = together.wait
+    rig.look_after(0.5)
+    rig.look_after(1.0)
+    assert all(line.calls == ["start", "restart"] for line in rig.lines.values())
+    assert rig.fed == 3
+
+
+def test_the_watchdog_starves_while_sick_cameras_are_restarted_and_another_publishes_nothing_safe() -> None:
+    rig = Rig("a", "b", "c")
+    rig.look_after(21)
+    rig.lines["a"].is_sick = rig.lines["b"].is_sick = True
+    rig.lines["c"].is_publishing = False
+    for _ in range(60):
+        rig.look_after(0.5)
+    assert "restart" in rig.lines["a"].calls
+    assert rig.fed == 1
+
+
+def test_a_restart_that_raises_crashes_the_supervisor_so_that_the_watchdog_starves() -> None:
+    rig = Rig("a", "b")
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    rig.lines["a"].is_sick = rig.lines["b"].is_sick = True
+    rig.lines["a"].on_restart = fail
+    rig.look_after(0.5)
+    with pytest.raises(ZeroDivisionError):
+        rig.look_after(1.0)
+    assert rig.fed == 1
 
 
 @pytest.mark.parametrize("broken", ["inference", "camera"])
@@ -224,6 +267,24 @@ class FailingEncoder:
         pass
 
 
+class StuckEncoder:
+    """Encodes until it is released, whoever wants it to stop, and fails then."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def encode(self, frame: RedactedFrame, *, key: bool) -> Sequence[EncodedPacket]:
+        self.thread = threading.current_thread()
+        self.entered.set()
+        self.released.wait()
+        raise EncodeError("the encoder is gone")
+
+    def close(self) -> None:
+        pass
+
+
 class NoPackets:
     def put(self, packet: EncodedPacket) -> None:
         raise AssertionError
@@ -241,15 +302,18 @@ class Seen:
 
 
 @contextmanager
-def real_line(broken: threading.Event) -> Iterator[tuple[CameraLine, Seen, RecordingMeter, list[int]]]:
+def real_line(
+    broken: threading.Event, *first_encoders: Encoder
+) -> Iterator[tuple[CameraLine, Seen, RecordingMeter, list[int]]]:
     clock, meter, seen, epochs = SystemClock(), RecordingMeter(), Seen(), []
 
     def open_source(epoch: int, first_seq: int) -> Endless:
         epochs.append(epoch)
         return Endless(epoch, first_seq)
 
+    encoders = itertools.chain(first_encoders, iter(lambda: FailingEncoder(broken), None))
     settings = LineSettings(PrivacySettings(), RedactSettings(), TrackSettings(), silence_limit_s=5, reconnects=True)
-    parts = LineParts(open_source, lambda: FailingEncoder(broken), NoPackets(), (seen,))
+    parts = LineParts(open_source, lambda: next(encoders), NoPackets(), (seen,))
     with (
         InferenceStage(Nobody, meter, clock) as inference,
         CameraLine("cam", settings, parts, inference=inference, meter=meter, clock=clock) as line,
@@ -272,6 +336,23 @@ def test_a_crashed_stage_stops_the_output_of_its_camera_until_the_line_is_restar
         assert line.status().restarts == 1
         assert meter.counts["restart", "cam", Stage.ENCODE] == 1
         assert epochs[1] > epochs[0] + 1000
+
+
+def test_a_thread_left_behind_that_crashes_late_does_not_stop_the_line_that_replaced_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(StageThread.__init__, "__kwdefaults__", {"join_s": 0.05})
+    stuck = StuckEncoder()
+    with real_line(threading.Event(), stuck) as (line, seen, _meter, _epochs):
+        assert stuck.entered.wait(10)
+        line.restart()
+        stuck.released.set()
+        assert stuck.thread is not None
+        stuck.thread.join(10)
+        assert not stuck.thread.is_alive()
+        assert not line.sick()
+        published = len(seen.frames)
+        eventually("frames after the late crash", lambda: len(seen.frames) > published + 5, 10)
 
 
 def test_the_line_after_a_reload_shares_no_epoch_with_the_one_before() -> None:

@@ -259,7 +259,8 @@ def test_whoever_is_not_seen_does_not_become_smaller() -> None:
 def test_in_the_very_look_that_misses_somebody_they_do_not_become_smaller_however_they_shrank(
     sides: list[float], step_ms: int
 ) -> None:
-    tracker, seen = new_tracker(), ()
+    tracker = new_tracker()
+    seen: tuple[Track, ...] = ()
     for i, side in enumerate(sides):
         seen = tracker.update(
             make_detections((300 - side, 300 - side, 300 + side, 300 + side)), i * step_ms * 1_000_000

@@ -32,6 +32,7 @@ from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Frame
 
+EVERY_PICTURE = 120.0  # looks a second: more than any camera sends
 _MS = 1_000_000  # nanoseconds
 
 
@@ -53,6 +54,8 @@ def longest_rest_ms(privacy: PrivacySettings, track: TrackSettings) -> float | N
     Whoever comes unnoticed is found by the next look, which must still be in time to mask him in the frames before it;
     mode `strict` leaves nothing to that.
     """
+    if track.quiet_looks_per_s >= EVERY_PICTURE:
+        return None
     rest_ms = 1000 / track.quiet_looks_per_s
     in_time_ms = min(privacy.effective_lookahead_ms, 2 * Patience.of(privacy).calm_ms)
     return None if privacy.mode is Mode.STRICT or rest_ms > in_time_ms else rest_ms

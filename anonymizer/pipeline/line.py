@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
@@ -51,6 +52,13 @@ class LineParts:
     views: tuple[FrameSink, ...]  # besides the encoder
 
 
+@dataclass(slots=True)
+class _Crash:
+    """Which stage of one start died; a thread that an earlier start left behind reports to its own."""
+
+    stage: Stage | None = None
+
+
 class CameraLine(Resource):
     """Owns the stages of one camera; can be started again after a crash, with fresh stages and a new epoch."""
 
@@ -71,7 +79,7 @@ class CameraLine(Resource):
         self._meter = meter
         self._clock = clock
         self._status = StatusCell(camera_id, clock)
-        self._crashed: Stage | None = None
+        self._crash = _Crash()
         self._capture: CaptureStage | None = None
         self._actor: CameraActor | None = None
         self._encode: EncodeStage | None = None
@@ -83,12 +91,18 @@ class CameraLine(Resource):
 
     def start(self) -> None:
         """Make and start all stages, sinks first."""
-        self._crashed = None
+        self._crash = crash = _Crash()
+
+        def on_crash(stage: Stage) -> None:
+            """In the crashed thread: no frame goes in any more, so none comes out; the supervisor does the rest."""
+            crash.stage = stage
+            capture.ask_to_stop()
+
         encode = EncodeStage(
             self._camera_id,
             self._parts.make_encoder,
             self._parts.packets,
-            on_crash=lambda: self._note_crash(Stage.ENCODE),
+            on_crash=partial(on_crash, Stage.ENCODE),
             status=self._status,
             meter=self._meter,
             clock=self._clock,
@@ -96,7 +110,7 @@ class CameraLine(Resource):
         actor = CameraActor(
             self._camera_id,
             self._make_core(encode),
-            on_crash=lambda: self._note_crash(Stage.REDACT),
+            on_crash=partial(on_crash, Stage.REDACT),
             meter=self._meter,
             clock=self._clock,
         )
@@ -105,7 +119,7 @@ class CameraLine(Resource):
             self._parts.open_source,
             on_frame=actor.on_frame,
             on_link=actor.on_control,
-            on_crash=lambda: self._note_crash(Stage.CAPTURE),
+            on_crash=partial(on_crash, Stage.CAPTURE),
             backoff=Backoff(_RECONNECT_BASE_S, _RECONNECT_CAP_S, random.Random()),  # noqa: S311 - jitter
             login_backoff=Backoff(_LOGIN_BASE_S, _LOGIN_CAP_S, random.Random()),  # noqa: S311 - jitter
             meter=self._meter,
@@ -136,7 +150,7 @@ class CameraLine(Resource):
 
     def restart(self) -> None:
         """Replace all stages after a crash or a stall."""
-        self._meter.restart(self._camera_id, self._crashed or Stage.CAPTURE)
+        self._meter.restart(self._camera_id, self._crash.stage or Stage.CAPTURE)
         self._status.restarted()
         self.close()
         self.start()
@@ -150,7 +164,7 @@ class CameraLine(Resource):
     def sick(self) -> bool:
         """True when a stage crashed or stopped beating."""
         stages = (self._capture, self._actor, self._encode)
-        return self._crashed is not None or not all(stage is not None and stage.alive() for stage in stages)
+        return self._crash.stage is not None or not all(stage is not None and stage.alive() for stage in stages)
 
     def publishing(self) -> bool:
         """True while something safe came out lately."""
@@ -175,9 +189,3 @@ class CameraLine(Resource):
             status=self._status,
             permit=settings.permit,
         )
-
-    def _note_crash(self, stage: Stage) -> None:
-        """In the crashed thread: no frame goes in any more, so none comes out; the supervisor does the rest."""
-        self._crashed = stage
-        if self._capture is not None:
-            self._capture.ask_to_stop()

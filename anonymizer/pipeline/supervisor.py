@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
@@ -98,15 +99,22 @@ class Supervisor(Resource):
             self._wards = {camera_id: self._wards[camera_id] for camera_id in camera_ids}
 
     def look(self) -> None:
-        """One round: restart what is due, feed the watchdog while healthy."""
+        """One round: restart what is due, all at once, feed the watchdog while healthy.
+
+        A thread that is stuck holds up its own restart for seconds. One after another, a few of them, as when names are
+        no longer resolved, would starve the watchdog.
+        """
         now_ns = self._clock.now_ns()
         with self._operating:
-            for ward in self._wards.values():
-                self._tend(ward, now_ns)
+            due = [ward for ward in self._wards.values() if self._tend(ward, now_ns)]
+            for ward in due:
+                ward.due_ns, ward.started_ns = None, now_ns
+            _restart([ward.line for ward in due])
         if self.healthy():
             self._watchdog.pet()
 
-    def _tend(self, ward: _Ward, now_ns: int) -> None:
+    def _tend(self, ward: _Ward, now_ns: int) -> bool:
+        """Note how a camera is; True when it is to be restarted now."""
         if not ward.line.sick():
             if now_ns - ward.started_ns > _STEADY_NS:
                 ward.backoff.reset()
@@ -114,11 +122,19 @@ class Supervisor(Resource):
             pause_s = ward.backoff.next_s()
             log.error("camera %s: a stage died; starting it anew in %.1f s", ward.line.camera_id, pause_s)
             ward.due_ns = now_ns + round(pause_s * 1e9)
-        elif now_ns >= ward.due_ns:
-            ward.due_ns, ward.started_ns = None, now_ns
-            ward.line.restart()
+        else:
+            return now_ns >= ward.due_ns
+        return False
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             self.look()
             stop.wait(_ROUND_S)
+
+
+def _restart(lines: Sequence[CameraLine]) -> None:
+    """Takes as long as the slowest; raises what any of them raised."""
+    if lines:
+        with ThreadPoolExecutor(len(lines), thread_name_prefix="restart") as pool:
+            for restarted in [pool.submit(line.restart) for line in lines]:
+                restarted.result()

@@ -117,6 +117,11 @@ class RtspServer(Resource):
 
     def mount(self, camera_id: str, hub: Hub) -> None:
         """Offer `/<camera_id>` from now on."""
+        with self._lock:
+            self._offer(camera_id, hub)
+
+    def _offer(self, camera_id: str, hub: Hub) -> None:
+        """Under the lock, so that our table of mounts and GStreamer's never differ."""
         gst = self._running()
         factory = gst.server.RTSPMediaFactory.new()
         factory.set_launch(_LAUNCH)
@@ -126,19 +131,22 @@ class RtspServer(Resource):
         for permission in ("media.factory.access", "media.factory.construct"):
             allowed.set_value(permission, True)  # noqa: FBT003 - GStreamer's signature
         factory.add_role_from_structure(allowed)
-        handler = factory.connect("media-configure", lambda _factory, media: self._on_media(camera_id, media))
-        with self._lock:
-            self._mounts[camera_id] = _Mount(hub, factory, handler)
+        handler = factory.connect("media-configure", lambda factory, media: self._on_media(camera_id, factory, media))
+        self._mounts[camera_id] = _Mount(hub, factory, handler)
         self._server.get_mount_points().add_factory(f"/{camera_id}", factory)
 
     def unmount(self, camera_id: str) -> None:
         """Take `/<camera_id>` away and hang up on its viewers; does nothing if it is not mounted."""
         with self._lock:
             mount = self._mounts.pop(camera_id, None)
-            viewers = [client for client, state in self._clients.items() if camera_id in state.playing]
-        if mount is None:
-            return
-        self._server.get_mount_points().remove_factory(f"/{camera_id}")
+            if mount is None:
+                return
+            self._server.get_mount_points().remove_factory(f"/{camera_id}")
+            viewers = self._viewers(camera_id)
+        self._take_down(mount, viewers)
+
+    def _take_down(self, mount: _Mount, viewers: list[Any]) -> None:
+        """End what is offered no longer, and hang up on those who watch it."""
         mount.factory.disconnect(mount.handler)
         if mount.feed is not None:
             mount.feed.close()
@@ -234,11 +242,11 @@ class RtspServer(Resource):
                 self._count(camera_id)
             self._lock.notify_all()
 
-    def _on_media(self, camera_id: str, media: Any) -> None:
+    def _on_media(self, camera_id: str, factory: Any, media: Any) -> None:
         """The first viewer made GStreamer build the media of this mount: connect it to the hub."""
         with self._lock:
             mount = self._mounts.get(camera_id)
-            if mount is None or self._gst is None:
+            if mount is None or mount.factory is not factory or self._gst is None:
                 return
             hub, stale = mount.hub, mount.feed  # stale: of a media that never became ready, for want of packets
             mount.media = media
@@ -272,16 +280,18 @@ class RtspServer(Resource):
         """The media broke: begin anew, viewers will reconnect."""
         with self._lock:
             mount = self._mounts.get(camera_id)
-        if mount is not None and mount.media is media and mount.held:
-            self.unmount(camera_id)
-            self.mount(camera_id, mount.hub)
-            _LOG.warning("camera %s: the RTSP output broke and begins anew; its viewers must reconnect", camera_id)
+            if mount is None or mount.media is not media or not mount.held:
+                return
+            viewers = self._viewers(camera_id)
+            self._offer(camera_id, mount.hub)  # takes the place of the broken one, before a reload may come between
+        self._take_down(mount, viewers)
+        _LOG.warning("camera %s: the RTSP output broke and begins anew; its viewers must reconnect", camera_id)
 
-    def _viewers(self, camera_id: str) -> int:
-        return sum(camera_id in state.playing for state in self._clients.values())
+    def _viewers(self, camera_id: str) -> list[Any]:
+        return [client for client, state in self._clients.items() if camera_id in state.playing]
 
     def _count(self, camera_id: str) -> None:
-        viewers = self._viewers(camera_id)
+        viewers = len(self._viewers(camera_id))
         self._meter.clients(camera_id, OUTPUT, viewers)
         mount = self._mounts.get(camera_id)
         if mount is not None and mount.feed is not None and mount.held:

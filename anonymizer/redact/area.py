@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from anonymizer.types import Size
 
+FARTHEST_PX = 2**20  # luma; no frame is so large, and farther out effects and outlines would overflow or never end
+
 
 class Area(NamedTuple):
     """Whole chroma pixels; luma is twice that. `full_` is the same before the frame's edge cut it."""
@@ -44,10 +46,11 @@ class Area(NamedTuple):
 def make_area(box: tuple[float, float, float, float], size: Size) -> Area | None:
     """The area of a box in luma pixels, None if it lies outside the frame; a box without extent covers one block.
 
-    Raises ValueError if the box is not finite or is inside out: nobody knows then what it was meant to hide.
+    Raises ValueError if the box is not finite, is inside out or reaches absurdly far: nobody knows then what it was
+    meant to hide.
     """
     x1, y1, x2, y2 = box
-    if not (0 <= x2 - x1 < math.inf and 0 <= y2 - y1 < math.inf):  # so it is with NaN, and with infinite sides
+    if not (-FARTHEST_PX <= x1 <= x2 <= FARTHEST_PX and -FARTHEST_PX <= y1 <= y2 <= FARTHEST_PX):  # nor is NaN
         raise ValueError(f"a region has the impossible box {box}")
     left, top = math.floor(x1 / 2), math.floor(y1 / 2)
     right, bottom = max(math.ceil(x2 / 2), left + 1), max(math.ceil(y2 / 2), top + 1)

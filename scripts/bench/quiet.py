@@ -24,6 +24,7 @@ from anonymizer.benchmark.stages import quiet_meter
 from anonymizer.evaluate.coverage import mask_of_plan
 from anonymizer.evaluate.video.rehearsal import Pace, Rehearsal, Take
 from anonymizer.identify.portrait import SURE_SCORE
+from anonymizer.pipeline.assembly import EVERY_PICTURE
 from anonymizer.settings.schema import PrivacySettings, Settings, TargetName, TrackSettings
 from anonymizer.studio import RehearsalStudio
 from anonymizer.types import Size, Target
@@ -35,7 +36,6 @@ SCENE = Scene(size=Size(1280, 720), seconds=38.0, empty_s=30.0, face_px=(24.0, 9
 SETTLED_S = 12.0  # by then the view has been still for long enough
 COVERED = 0.9
 LEAST_OPEN = 0.3  # share of a face that must be in the picture and in front to count
-EVERY_LOOK = 120.0
 TAKES_MS = 150.0  # simulated: a look on a slow processor
 
 
@@ -118,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     shipped = Settings(privacy=PrivacySettings(targets=(TargetName.FACE,)))
-    every = shipped.model_copy(update={"track": TrackSettings(quiet_looks_per_s=EVERY_LOOK)})
+    every = shipped.model_copy(update={"track": TrackSettings(quiet_looks_per_s=EVERY_PICTURE)})
     ways = {"as shipped": (shipped, Score()), "as many looks as ever": (every, Score())}
     cards = cards_in(options.people, shipped)
     rng = np.random.default_rng(options.seed)
