@@ -302,8 +302,8 @@ def test_nobody_is_bare_while_nobody_looks_again_however_short_tracks_are_held()
     assert rig.out[-1].whole_frame is None
 
 
-def test_a_frame_far_from_the_newest_detection_by_the_cameras_clock_alone_is_stale() -> None:
-    """Frames that waited on their way come in at once: nobody knows where people were in the meantime."""
+def test_a_frame_far_ahead_by_the_cameras_clock_alone_is_masked_whole_until_it_is_looked_at() -> None:
+    """Its clock was set, or frames that waited on their way come in at once: nobody knows where people were meanwhile."""
     rig = Rig(privacy=PrivacySettings(lookahead_ms=0))
     rig.frame(0)
     rig.found(0, FACE)
@@ -311,4 +311,6 @@ def test_a_frame_far_from_the_newest_detection_by_the_cameras_clock_alone_is_sta
     now = rig.clock.now_ns()
     rig.core.on_frame(make_frame(1, captured_ns=now, pts_ns=now + 3000 * MS, planes=PLANES))
     rig.wait(0.2)
-    assert rig.story() == [(0, None), (1, Reason.STALE)]
+    rig.frame(2)
+    rig.found(2)
+    assert rig.story() == [(0, None), (1, Reason.STARTING), (2, None)]

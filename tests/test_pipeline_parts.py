@@ -105,6 +105,31 @@ def test_placeholders_after_pictures_that_were_ahead_of_our_clock_come_at_their_
     assert min(after - before for before, after in itertools.pairwise(placed)) > 0.49 * SECOND
 
 
+def leaps(times_ms: list[tuple[int, int]], epochs: list[int] | None = None) -> list[int]:
+    """Numbers of the frames, given by PTS and arrival, that are further ahead than the network explains."""
+    line, found = Timeline(), []
+    for number, (pts_ms, arrival_ms) in enumerate(times_ms):
+        line.place(epochs[number] if epochs else 0, pts_ms * 1_000_000, arrival_ms * 1_000_000)
+        found += [number] if line.leapt else []
+    return found
+
+
+def test_a_camera_that_sets_its_clock_ahead_leaps_once_and_one_that_sets_it_back_does_not() -> None:
+    steady = [(number * 40, number * 40) for number in range(100)]
+    for leap_ms in (150, 600, 4900):
+        assert leaps([(pts + (leap_ms if pts >= 2000 else 0), at) for pts, at in steady]) == [50]
+        assert leaps([(pts - (leap_ms if pts >= 2000 else 0), at) for pts, at in steady]) == []
+        assert leaps([(pts + (leap_ms if pts >= 2000 else 0), at) for pts, at in steady], [0] * 50 + [1] * 50) == []
+
+
+def test_pictures_that_waited_on_their_way_and_come_in_at_once_are_no_leap() -> None:
+    """A network that stalls, one that jitters, and a camera that sends a second of pictures at a time."""
+    steady = [number * 40 for number in range(200)]
+    assert leaps([(pts, 5000 if 2000 <= pts < 5000 else pts) for pts in steady]) == []
+    assert leaps([(pts, pts + (pts // 40 * 37 % 90)) for pts in steady]) == []
+    assert leaps([(pts, pts // 1000 * 1000) for pts in steady]) == []
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-(10**12), 10**12), st.integers(0, 10**10)), max_size=50))
 def test_the_time_line_is_strictly_increasing_whatever_comes(steps: list[tuple[int, int, int]]) -> None:
     line, now, last = Timeline(), 0, -1

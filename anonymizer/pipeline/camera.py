@@ -121,6 +121,8 @@ class CameraCore:
             self._begin_epoch(frame.epoch)
         frame = dataclasses.replace(frame, pts_ns=self._timeline.place(frame.epoch, frame.pts_ns, frame.captured_ns))
         self._newest_ns = frame.captured_ns
+        if self._timeline.leapt:  # what is known of earlier frames says nothing of when it was
+            self._discard(Reason.CAMERA_CHANGED)
         lag_ns = self._clock.now_ns() - frame.captured_ns
         has_moved = not frame.suspect and self._has_moved(frame)
         if has_moved:
@@ -199,8 +201,7 @@ class CameraCore:
 
     def next_deadline_ns(self) -> int:
         """When `on_time` must be called at the latest."""
-        head = self._ring.head()
-        if head is None:
+        if (head := self._ring.head()) is None:
             return self._silence.due_ns
         due_ns = self._playout.due_ns(head.frame.captured_ns)
         return due_ns if self._clock.now_ns() < due_ns else self._playout.deadline_ns(head.frame.captured_ns)
@@ -382,8 +383,7 @@ class CameraCore:
 
     def _count(self, basis: Basis, learnt: Sequence[Track]) -> None:
         """What a mask owes to the look-ahead and to detections that nothing has confirmed yet."""
-        known = {track.track_id for track in basis.tracks}
-        if any(track.track_id not in known for track in learnt):
+        if {track.track_id for track in learnt} - {track.track_id for track in basis.tracks}:
             self._meter.masked_backwards(self._camera_id)
         if basis.detections is not None:
             unconfirmed = sum(not track.unseen_ns and track.state is TrackState.TENTATIVE for track in basis.tracks)

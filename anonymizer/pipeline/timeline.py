@@ -21,14 +21,17 @@ class Timeline:
         self._offset_ns = 0
         self._last_ns = -1
         self._elapsed_ns = 0  # on our clock, when the newest position was given out
+        self._lead_ns = 0  # by how much positions of this epoch are ahead of our clock
+        self.leapt = False  # the newest frame is further ahead than the network explains: the camera set its clock
 
     def place(self, epoch: int, pts_ns: int, captured_ns: int) -> int:
         """Position of a frame on the time line."""
         elapsed_ns, waited_ns = self._elapse(captured_ns)
         placed_ns = pts_ns + self._offset_ns
         ahead_ns = placed_ns - elapsed_ns
+        self.leapt = epoch == self._epoch and self._lead_ns + _LEEWAY_NS < ahead_ns <= self._slack_ns
         if epoch != self._epoch:
-            self._epoch = epoch
+            self._epoch, self._lead_ns = epoch, 0
             placed_ns = elapsed_ns
         elif abs(ahead_ns) > self._slack_ns:
             placed_ns = self._last_ns + waited_ns
@@ -36,6 +39,7 @@ class Timeline:
             placed_ns -= waited_ns // _GENTLY if ahead_ns > 0 else -(waited_ns // _GENTLY)
         self._last_ns = max(placed_ns, self._last_ns + 1)
         self._offset_ns = self._last_ns - pts_ns
+        self._lead_ns = max(self._last_ns - elapsed_ns, self._lead_ns - waited_ns // _GENTLY)
         return self._last_ns
 
     def at(self, now_ns: int) -> int:
