@@ -303,7 +303,7 @@ def test_nobody_is_bare_while_nobody_looks_again_however_short_tracks_are_held()
 
 
 def test_a_frame_far_ahead_by_the_cameras_clock_alone_is_masked_whole_until_it_is_looked_at() -> None:
-    """Its clock was set, or frames that waited on their way come in at once: nobody knows where people were meanwhile."""
+    """Its clock was set, or frames that waited on their way come in at once: nobody knows where people were since."""
     rig = Rig(privacy=PrivacySettings(lookahead_ms=0))
     rig.frame(0)
     rig.found(0, FACE)
