@@ -12,9 +12,10 @@ from anonymizer.audit import Audit
 from anonymizer.capture import longest_silence_s, open_source
 from anonymizer.clock import Clock
 from anonymizer.demo.camera import DemoCameras
-from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of
+from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of, track_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
+from anonymizer.errors import AnonymizerError, PublishError
 from anonymizer.identities import names_of, permit_of, recognising
 from anonymizer.lifecycle import Resource
 from anonymizer.observe.meter import PrometheusMeter
@@ -26,7 +27,7 @@ from anonymizer.ports import Detector, FrameSink, PacketSink
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.push import Pusher
 from anonymizer.publish.rtsp_server import RtspServer
-from anonymizer.settings.schema import CameraSettings, Settings
+from anonymizer.settings.schema import CameraSettings, RtspSettings, Settings, WebSettings
 from anonymizer.silhouettes import silhouettes_of, tracing
 from anonymizer.web.preview import PreviewStore
 from anonymizer.web.server import WebServer
@@ -58,7 +59,9 @@ class Daemon(Resource):
         self._make_encoder: Callable[[str], H264Encoder] | None = None
         self._audit: Audit | None = None
         self._rtsp: RtspServer | None = None
+        self._rtsp_with: RtspSettings | None = None  # what it was started with; None: it is down
         self._web: WebServer | None = None
+        self._web_with: tuple[WebSettings, RtspAddress | None] | None = None
         self._outputs: dict[str, _Outputs] = {}
 
     def start(self) -> None:
@@ -84,40 +87,56 @@ class Daemon(Resource):
             _close_outputs(outputs)
         self._outputs.clear()
         self._stop_audit()
-        if self._rtsp is not None:
-            self._rtsp.close()
-        if self._web is not None:
-            self._web.close()
+        self._stop_rtsp()
+        self._stop_web()
         self._demos.close()
 
     def reload(self, new: Settings) -> None:
-        """Go over to other settings; cameras that they do not touch keep streaming. Raises an AnonymizerError."""
+        """Go over to other settings; cameras that they do not touch keep streaming.
+
+        Raises PublishError for listeners that are down now, which every reload tries again: all else is in force.
+        Raises another AnonymizerError where nothing was changed.
+        """
         self._notifier.reloading()
         try:
             check_models(new)
+            if new.encode != self._settings.encode:
+                self._make_encoder = self._encoder_maker(new)
             self._apply(new)
         finally:
             self._notifier.ready()
             self._say_status()
 
     def _apply(self, new: Settings) -> None:
-        """Cameras first, which cannot fail; a listener that does not start is down, and tried again at every reload."""
+        """Cameras first, which cannot fail; then the listeners, each compared with what it was really started with."""
         old, self._settings = self._settings, new
         if _of_the_detector(new) != _of_the_detector(old):
             self._inference.replace_detector(self._detector_maker(new))
-        if new.encode != old.encode:
-            self._make_encoder = self._encoder_maker(new)
         if new.web != old.web:
             self._preview = _preview_for(new)
         if (new.audit, new.detect) != (old.audit, old.detect):
             self._stop_audit()
             self._start_audit()
         self._change_cameras(old, new)
-        web_is_stale = (new.web, new.rtsp) != (old.web, old.rtsp) or (new.web.enabled and self._web is None)
-        if new.rtsp != old.rtsp or (new.rtsp.enabled and self._rtsp is None):
-            self._restart_rtsp()
+        self._change_listeners()
+
+    def _change_listeners(self) -> None:
+        """Close all that are out of date before any starts: they may swap ports. One that fails stops no other."""
+        rtsp_is_stale = self._rtsp_with != _rtsp_of(self._settings)
+        web_is_stale = self._web_with != _web_of(self._settings)
+        if rtsp_is_stale:
+            self._stop_rtsp()
         if web_is_stale:
-            self._restart_web()
+            self._stop_web()
+        troubles = []
+        for is_stale, start in ((rtsp_is_stale, self._start_rtsp), (web_is_stale, self._start_web)):
+            try:
+                if is_stale:
+                    start()
+            except AnonymizerError as error:
+                troubles.append(str(error))
+        if troubles:
+            raise PublishError("\n".join(troubles))
 
     def _change_cameras(self, old: Settings, new: Settings) -> None:
         all_new = _of_every_line(new) != _of_every_line(old)
@@ -170,7 +189,7 @@ class Daemon(Resource):
             LineSettings(
                 privacy=privacy,
                 redact=camera.redact or self._settings.redact,
-                track=self._settings.track,
+                track=track_of(self._settings, camera.id),
                 silence_limit_s=longest_silence_s(camera),
                 reconnects=camera.loop or not camera.url.startswith("file:"),
                 permit=permit_of(camera.identities, self._settings.identify),
@@ -219,24 +238,24 @@ class Daemon(Resource):
             self._audit = None
 
     def _start_rtsp(self) -> None:
-        settings = self._settings.rtsp
-        if settings.enabled:
-            server = RtspServer(settings, meter=self._meter)
+        wanted = _rtsp_of(self._settings)
+        if wanted is not None:
+            server = RtspServer(wanted, meter=self._meter)
             server.start()
             for camera_id, outputs in self._outputs.items():
                 server.mount(camera_id, outputs.hub)
-            self._rtsp = server
+            self._rtsp, self._rtsp_with = server, wanted
 
-    def _restart_rtsp(self) -> None:
+    def _stop_rtsp(self) -> None:
         if self._rtsp is not None:
             self._rtsp.close()
-            self._rtsp = None
-        self._start_rtsp()
+            self._rtsp = self._rtsp_with = None
 
     def _start_web(self) -> None:
-        settings, rtsp = self._settings.web, self._settings.rtsp
-        if settings.enabled:
-            self._web = WebServer(
+        wanted = _web_of(self._settings)
+        if wanted is not None:
+            settings, rtsp = wanted
+            server = WebServer(
                 settings,
                 board=self._supervisor,
                 preview=self._preview,
@@ -244,15 +263,15 @@ class Daemon(Resource):
                 meter=self._meter,
                 clock=self._clock,
                 version=__version__,
-                rtsp=RtspAddress(rtsp.listen, rtsp.port) if rtsp.enabled else None,
+                rtsp=rtsp,
             )
-            self._web.start()
+            server.start()
+            self._web, self._web_with = server, wanted
 
-    def _restart_web(self) -> None:
+    def _stop_web(self) -> None:
         if self._web is not None:
             self._web.close()
-            self._web = None
-        self._start_web()
+            self._web = self._web_with = None
 
     def _say_status(self) -> None:
         self._notifier.status(f"{len(self._settings.cameras)} cameras, only redacted pictures leave")
@@ -267,6 +286,18 @@ def _of_the_detector(settings: Settings) -> tuple[object, ...]:
 def _of_every_line(settings: Settings) -> tuple[object, ...]:
     """The sections that each camera's stages depend on."""
     return settings.encode, settings.track, settings.web, settings.audit, settings.detect, settings.identify
+
+
+def _rtsp_of(settings: Settings) -> RtspSettings | None:
+    """What the RTSP server is made from; None: there is to be none."""
+    return settings.rtsp if settings.rtsp.enabled else None
+
+
+def _web_of(settings: Settings) -> tuple[WebSettings, RtspAddress | None] | None:
+    """What the web server is made from, with the address that it shows; None: there is to be none."""
+    rtsp = _rtsp_of(settings)
+    address = None if rtsp is None else RtspAddress(rtsp.listen, rtsp.port)
+    return (settings.web, address) if settings.web.enabled else None
 
 
 def _preview_for(settings: Settings) -> PreviewStore:

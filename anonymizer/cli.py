@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
+import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from anonymizer.evaluate.video.arguments import request_of as video_request_of
 from anonymizer.identify.calibration import MODEL
 from anonymizer.observe.log import mask_secrets
 from anonymizer.ports import Detector
-from anonymizer.settings.load import load_settings
+from anonymizer.settings.load import load_settings, read_password
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
 from anonymizer.types import Size
@@ -175,7 +176,7 @@ def _probe(arguments: argparse.Namespace) -> int:
 
 def _camera(arguments: argparse.Namespace) -> CameraSettings:
     try:
-        password = arguments.password_file and SecretStr(arguments.password_file.read_text().rstrip("\r\n"))
+        password = arguments.password_file and SecretStr(read_password(arguments.password_file))
         return CameraSettings(
             id="probe",
             url=arguments.url,
@@ -183,8 +184,6 @@ def _camera(arguments: argparse.Namespace) -> CameraSettings:
             password=password,
             transport=Transport(arguments.transport),
         )
-    except OSError as error:
-        raise SettingsError(f"{arguments.password_file}: cannot be read: {error.strerror}") from None
     except ValidationError as errors:
         (first, *_) = errors.errors(include_url=False, include_input=False)
         (key, *_), text = explain(first, None)
@@ -259,9 +258,12 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text} is no number between 0 and 1")
     return value
 
 

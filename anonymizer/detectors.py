@@ -17,9 +17,10 @@ from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.identify.calibration import MODEL
+from anonymizer.pipeline.assembly import EVERY_PICTURE
 from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
-from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName
+from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName, TrackSettings
 from anonymizer.types import Size, Target
 from anonymizer.zoo import AttentionSpec, FileSpec, ModelSpec, Order, Zoo
 
@@ -138,6 +139,12 @@ def face_eye(spec: ModelSpec) -> Eye:
             "pixels of the smallest face that it finds well; measure and add it, or leave out reach_px"
         )
     return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px)
+
+
+def track_of(settings: Settings, camera_id: str) -> TrackSettings:
+    """How a camera's people are followed; where tiles take turns no view rests, for no single look sees all of it."""
+    takes_turns = settings.detect.budget_ms is not None and camera_id in reaches_of(settings)
+    return settings.track.model_copy(update={"quiet_looks_per_s": EVERY_PICTURE}) if takes_turns else settings.track
 
 
 def reaches_of(settings: Settings) -> dict[str, Reach]:

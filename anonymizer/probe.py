@@ -17,6 +17,7 @@ from anonymizer.types import Frame, Size
 
 _PICTURES = 60
 _LOOK_NS = 4_000_000_000
+_DEMO_S = 600.0  # to encode the film of a demo camera, once, also on a small board that has other work
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ def probe(camera: CameraSettings, clock: Clock) -> Probed:
     meter = PrometheusMeter(version=__version__, runtime="")
     with contextlib.ExitStack() as stack:
         demo = stack.enter_context(DemoCameras())
+        if camera.url.lower().startswith("demo:"):
+            demo.rtsp_url(camera.url, _DEMO_S)  # whoever gives up halfway begins anew the next time
         begun_ns = clock.now_ns()
         source = open_source(camera, epoch=0, first_seq=0, clock=clock, meter=meter, demo=demo)
         stack.callback(source.close)

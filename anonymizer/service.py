@@ -14,7 +14,7 @@ from anonymizer import __version__
 from anonymizer.app import Daemon
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.engine import runtime_name
-from anonymizer.errors import AnonymizerError, SettingsError
+from anonymizer.errors import AnonymizerError, PublishError, SettingsError
 from anonymizer.identities import faults_of
 from anonymizer.observe.log import configure
 from anonymizer.observe.meter import PrometheusMeter
@@ -25,6 +25,8 @@ from anonymizer.settings.schema import Settings
 from anonymizer.silhouettes import misplaced
 
 log = logging.getLogger(__name__)
+
+_NOT_RELOADED = "the settings were not reloaded, the old ones stay in force:\n%s"
 
 
 def run(settings_path: Path) -> int:
@@ -71,16 +73,23 @@ def _reload(daemon: Daemon, old: Settings, settings_path: Path, clock: Clock) ->
     try:
         settings = load_settings(settings_path)
     except SettingsError as error:
-        log.error("the settings were not reloaded, the old ones stay in force:\n%s", error)
+        log.error(_NOT_RELOADED, error)
+        return old
+    except Exception:  # whatever a file can do to its reader, the cameras go on as they were
+        log.exception(_NOT_RELOADED, "they could not be read, which is a fault of this program")
         return old
     configure(settings.log)
     try:
         daemon.reload(settings)
+    except PublishError as error:
+        log.error("the settings are in force, but for this, which every reload tries again:\n%s", error)
     except AnonymizerError as error:
-        log.error("the settings could not be applied as a whole: %s", error)
+        configure(old.log)
+        log.error(_NOT_RELOADED, error)
+        return old
     else:
         log.info("settings reloaded, %d cameras", len(settings.cameras))
-        _warn(settings, clock)
+    _warn(settings, clock)
     return settings
 
 

@@ -383,7 +383,8 @@ def _content(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"cannot read {path} ({error.strerror}): check detect.models_dir") from error
+        remedy = "name a folder of models, by detect.models_dir or --models-dir"
+        raise ModelError(f"cannot read {path} ({error.strerror}): {remedy}") from error
     except yaml.YAMLError as error:
         raise ModelError(f"{path} is not YAML: {error}") from error
 

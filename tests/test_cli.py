@@ -269,7 +269,16 @@ def test_probe_of_a_closed_port_tells_where_without_the_login(
 def test_probe_reads_the_password_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none"
     assert main(["probe", "rtsp://127.0.0.1:1/s", "--username", "viewer", "--password-file", str(missing)]) == 2
-    assert capsys.readouterr().err == f"{missing}: cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == f"{missing} cannot be read: No such file or directory\n"
+
+
+def test_a_password_file_that_is_not_utf_8_is_refused_by_probe_without_a_byte_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pw"
+    path.write_bytes(b"h\xfcnter2\n")
+    assert main(["probe", "rtsp://127.0.0.1:1/s", "--username", "viewer", "--password-file", str(path)]) == 2
+    assert capsys.readouterr().err == f"{path} cannot be read: not UTF-8 text\n"
 
 
 # --- models, version --------------------------------------------------------------------------------------------
@@ -279,6 +288,13 @@ def test_models_are_listed_with_target_size_and_licence(capsys: pytest.CaptureFi
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(re.match(r"centerface-int8 +face +\d+x\d+ +int8 +\d+\.\d MB  MIT", line) for line in lines), lines
+
+
+def test_a_missing_models_folder_is_answered_with_both_ways_to_name_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "list", "--models-dir", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.endswith("name a folder of models, by detect.models_dir or --models-dir\n")
 
 
 def test_models_verify_compares_every_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import av
 import numpy as np
 import pytest
 
+from anonymizer.clock import SystemClock
 from anonymizer.demo import pedestrians, virtual_camera
 from anonymizer.demo.cache import cache_folder
 from anonymizer.demo.camera import DemoCamera, DemoCameras, DemoOptions
-from anonymizer.demo.reel import Codec, clip_reel, portraits_reel
+from anonymizer.demo.reel import Codec, clip_reel, portraits_reel, remove_unfinished
 from anonymizer.errors import SourceError
+from anonymizer.probe import probe
+from anonymizer.settings.schema import CameraSettings
 from anonymizer.types import Size
 
 
@@ -84,6 +89,29 @@ def test_a_clip_is_brought_to_the_wanted_rate_and_an_even_size(tmp_path: Path) -
     own = clip_reel(tmp_path, film, codec=Codec.MJPEG, size=None, fps=None)
     assert (slow.size, len(slow.units)) == (Size(64, 48), 10)
     assert (own.fps, len(own.units)) == (Fraction(10), 20)
+
+
+def test_only_what_dead_processes_left_half_encoded_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "--version"], stdout=subprocess.DEVNULL) as gone:
+        pass
+    kept = ["reel-a.h264", f"reel-a.{os.getpid()}.part", "reel-a.1.part", "other.part"]
+    for name in (*kept, f"reel-a.{gone.pid}.part", "reel-b.none.part"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_probe_gives_a_demo_camera_time_to_encode_its_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def encoding(_cameras: DemoCameras, _url: str, timeout_s: float) -> str:
+        waits.append(timeout_s)
+        raise SourceError("still encoding")
+
+    monkeypatch.setattr(DemoCameras, "rtsp_url", encoding)
+    with pytest.raises(SourceError, match="still encoding"):
+        probe(CameraSettings(id="demo", url="demo://", open_timeout_s=1), SystemClock())
+    assert waits[0] >= 300
 
 
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:

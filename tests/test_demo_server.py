@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -15,6 +16,7 @@ import pytest
 from anonymizer.demo.camera import DemoCamera, DemoCameras, DemoOptions
 from anonymizer.errors import SourceError
 from anonymizer.types import Size
+from tests.daemon import eventually
 from tests.rtsp_camera import RtspCamera
 
 pytestmark = pytest.mark.e2e
@@ -67,6 +69,30 @@ def test_a_dead_camera_is_started_again_on_demand() -> None:
 def test_a_taken_port_is_an_error_that_names_it() -> None:
     with RtspCamera() as camera, pytest.raises(SourceError, match=f"cannot listen on 127.0.0.1:{camera.port}"):
         DemoCamera(DemoOptions(size=Size(320, 180)), port=camera.port).start()
+
+
+def test_a_camera_that_is_closed_while_it_encodes_leaves_no_half_of_its_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    camera = DemoCamera(DemoOptions(size=Size(1920, 1080)))
+    camera.spawn()
+    eventually("the film is begun", lambda: list(tmp_path.glob("reel-*.part")), 60, every_s=0.02)
+    assert camera.pid is not None
+    assert os.getpgid(camera.pid) != os.getpgid(0)  # a Ctrl-C must not interrupt its tidying up
+    camera.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_process_is_ended_too() -> None:
+    camera = DemoCamera(DemoOptions(size=Size(320, 180)))
+    camera.start()
+    pid = camera.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    camera.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_the_process_ends_when_its_parent_is_killed() -> None:

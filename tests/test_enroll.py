@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,10 @@ import pytest
 from anonymizer import cli
 from anonymizer.check import check
 from anonymizer.clock import FakeClock
-from anonymizer.errors import SettingsError
+from anonymizer.errors import GalleryError, SettingsError
 from anonymizer.identify.calibration import DISTANCES, RATES, distance_at
 from anonymizer.identify.gallery import Gallery
+from anonymizer.identify.portrait import find_portrait
 from anonymizer.identify.recogniser import RecognisingDetector
 from anonymizer.identify.variants import variants
 from anonymizer.identities import faults_of, permit_of, recognising
@@ -68,7 +71,7 @@ def test_somebody_is_enrolled_listed_and_removed_and_no_photo_is_kept(
         "shows 2 faces; cut out the",
         told[2].partition(": ")[2][:26],
         "is no picture that can be ",
-        "is no picture that can be ",
+        "is missing; write where th",
     ]
     assert "px high, 56 are needed" in told[2]
     assert told[5] == "Ana B. is enrolled until 2099-01-01: 18 templates from 1 photo; no photo was kept"
@@ -99,7 +102,7 @@ def test_photos_of_two_people_are_not_one_person(config: Path, capsys: pytest.Ca
         ([" ana", ASTRONAUT, "--consent", "2099-01-01"], 2, "must be a name of letters"),
         (["ana", ASTRONAUT, "--consent", "2099-01-01", "--pseudonym", "a/b"], 2, "must be a name of letters"),
         (["ana", ASTRONAUT, "--consent", "2020-01-01"], 1, "the consent ended on 2020-01-01"),
-        (["ana", "nowhere.jpg", "--consent", "2099-01-01"], 1, "nowhere.jpg: is no picture"),
+        (["ana", "nowhere.jpg", "--consent", "2099-01-01"], 1, "nowhere.jpg: is missing"),
     ],
 )
 def test_mistakes_are_explained(
@@ -107,6 +110,25 @@ def test_mistakes_are_explained(
 ) -> None:
     assert enroll(config, *arguments) == status
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_photo_that_is_no_file_is_no_picture(
+    config: Path, tmp_path: Path, make: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "photo")
+    assert enroll(config, "ana", tmp_path / "photo", "--consent", "2099-01-01") == 1
+    assert f"{tmp_path}/photo: is no picture that can be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["stat", "read_bytes"])
+def test_a_photo_that_may_not_be_read_is_named_with_the_reason(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, method, refuse)  # root may read everything
+    with pytest.raises(GalleryError, match=r"astronaut\.jpg: cannot be read: Permission denied"):
+        find_portrait(ASTRONAUT, lambda _frame: make_detections(), 48)
 
 
 def test_a_day_that_is_none_is_explained(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,20 @@ def test_another_key_opens_nothing(gallery: Gallery, folder: Path, key: bytes) -
         gallery.people()
 
 
+@pytest.mark.parametrize("key", [b"no key at all", b"\xff" * 44, b""])
+def test_a_key_file_that_holds_none_is_named_before_anybody_is_enrolled(
+    gallery: Gallery, folder: Path, key: bytes
+) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "people.key").write_bytes(key)
+    (folder / "people.key").chmod(0o600)
+    with pytest.raises(GalleryError, match=r"people\.key: holds no key; delete it, and a new one is made"):
+        gallery.put(person())
+    assert not (folder / "people").exists()
+    (folder / "people.key").unlink()
+    gallery.put(person())
+
+
 def test_without_its_key_nothing_is_read(gallery: Gallery, folder: Path) -> None:
     gallery.put(person())
     (folder / "people.key").unlink()

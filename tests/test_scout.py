@@ -13,10 +13,11 @@ from anonymizer.clock import SystemClock
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
-from anonymizer.detectors import face_eye, make_detector, reaches_of
+from anonymizer.detectors import face_eye, make_detector, reaches_of, track_of
 from anonymizer.errors import ModelError
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
+from anonymizer.pipeline.assembly import longest_rest_ms
 from anonymizer.settings.schema import CameraSettings, DetectSettings, PrivacySettings, Settings, TargetName
 from anonymizer.studio import RehearsalStudio
 from anonymizer.types import Frame, Heat, Size, Target
@@ -147,6 +148,15 @@ def test_a_camera_that_does_not_mask_faces_has_no_tiles() -> None:
     persons = PrivacySettings(targets=(TargetName.PERSON,))
     camera = CameraSettings(id="yard", url="demo://", reach_px=16, privacy=persons)
     assert reaches_of(Settings(cameras=(camera,))) == {}
+
+
+@pytest.mark.parametrize(("budget_ms", "reach_px", "may_rest"), [(100, 16, False), (None, 16, True), (100, None, True)])
+def test_where_tiles_take_turns_no_view_rests_for_no_single_look_sees_all_of_it(
+    budget_ms: int | None, reach_px: int | None, may_rest: bool
+) -> None:
+    camera = CameraSettings(id="yard", url="demo://", reach_px=reach_px)
+    settings = Settings(cameras=(camera,), detect=DetectSettings(budget_ms=budget_ms))
+    assert (longest_rest_ms(PrivacySettings(), track_of(settings, "yard")) is not None) == may_rest
 
 
 def test_the_default_face_model_can_be_tiled() -> None:

@@ -90,6 +90,8 @@ def test_demo_yaml_shows_one_virtual_camera_to_this_machine_only() -> None:
 
 # --- wrong files: the exact message -----------------------------------------------------------------------------
 
+TOO_DEEP = "too many or too deeply nested values; look for a wrong *alias, or brackets that are not closed"
+NO_TEXT = "holds a character that no text has, such as \\0 or \\ud800; leave it out"
 WRONG = [
     ("", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
     ("# nothing\n", "a.yaml:1: cameras: no camera is named; give at least one, with id and url"),
@@ -274,7 +276,15 @@ WRONG = [
     (b"# \xff\n", "a.yaml:1: not UTF-8 text; save the file as UTF-8"),
     (b"# a\n# \x00\n", "a.yaml:1: holds control characters; save the file as plain text"),
     (b"#" * 300_000, "a.yaml:1: larger than 256 KiB; this is no settings file"),
-    ("cameras: &a\n  - *a\n", "a.yaml:1: too many or too deeply nested values; look for a wrong *alias"),
+    ("cameras: &a\n  - *a\n", f"a.yaml:1: {TOO_DEEP}"),
+    ("cameras: " + "[" * 1500 + "]" * 1500 + "\n", f"a.yaml:1: {TOO_DEEP}"),
+    ("cameras: " + "{a: " * 1500 + "}" * 1500 + "\n", f"a.yaml:1: {TOO_DEEP}"),
+    (CAMERA + '    username: "a\\0"\n', f"a.yaml:4: cameras[0].username: {NO_TEXT}"),
+    (CAMERA + '    username: "\\ud800"\n', f"a.yaml:4: cameras[0].username: {NO_TEXT}"),
+    (CAMERA + 'detect:\n  models_dir: "/a\\0b"\n', f"a.yaml:5: detect.models_dir: {NO_TEXT}"),
+    (LOGIN + '    password_file: "/a\\0b"\n', f"a.yaml:5: cameras[0].password_file: {NO_TEXT}"),
+    (CAMERA + 'redact:\n  image: "/a\\0b"\n', f"a.yaml:5: redact.image: {NO_TEXT}"),
+    (CAMERA + 'web: {"a\\0": 1}\n', f"a.yaml:4: web: a key {NO_TEXT}"),
 ]
 
 
@@ -309,9 +319,7 @@ web:
 
 def test_billion_laughs_are_refused_quickly(tmp_path: Path) -> None:
     rows = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    assert problems(tmp_path, "\n".join(rows)) == [
-        "a.yaml:1: too many or too deeply nested values; look for a wrong *alias"
-    ]
+    assert problems(tmp_path, "\n".join(rows)) == [f"a.yaml:1: {TOO_DEEP}"]
 
 
 def test_missing_file_says_so(tmp_path: Path) -> None:

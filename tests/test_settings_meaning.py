@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,29 @@ def test_a_credential_that_the_service_was_not_started_with_is_said_to_need_a_re
     assert "a restart, a reload brings none" in line
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"x" * 5000])
+@pytest.mark.parametrize("value", ["a\n", "a\tb", "a\xadb", "\u00e4"])
+def test_a_variable_is_taken_as_it_is_if_it_is_text(tmp_path: Path, value: str) -> None:
+    password = load(tmp_path, LOGIN + "    password: ${PW}\n", PW=value).cameras[0].password
+    assert password is not None
+    assert password.get_secret_value() == value
+
+
+def test_a_variable_that_is_not_utf_8_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    value = os.fsdecode(b"h\xfcnter2")  # as os.environ holds it
+    (line,) = problems(tmp_path, LOGIN + "    password: ${PW}\n", PW=value)
+    assert line == "a.yaml:5: cameras[0].password: the environment variable PW is not UTF-8 text; set it anew"
+
+
+@pytest.mark.parametrize("key", ["password_file", "image"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path, key: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    place = LOGIN + "    password_file" if key == "password_file" else CAMERA + "redact:\n  image"
+    (line,) = problems(tmp_path, f"{place}: {tmp_path}/pipe\n")
+    assert f"{key}: pipe" in line
+    assert "is no file" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"a\rb", b"a\0b", b"x" * 5000])
 def test_a_password_file_holds_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pw").write_bytes(content)
     (line,) = problems(tmp_path, LOGIN + f"    password_file: {tmp_path}/pw\n")

@@ -33,6 +33,12 @@ def test_the_page_is_whole_by_itself_and_runs_no_inline_code(web: Web) -> None:
         assert web.status(f"/{name}") == 200
 
 
+def test_the_page_asks_without_the_login_in_its_own_address(web: Web) -> None:
+    script = web.ask("/page.js")[1].decode()
+    assert re.findall(r"fetch\((.*?), \{", script) == ["new URL(path, location.origin + location.pathname)"]
+    assert ".src =" not in script  # no picture is loaded past it
+
+
 def test_the_api_tells_the_state_of_every_camera(web: Web) -> None:
     response, body = web.ask("/api/cameras")
     report = json.loads(body)

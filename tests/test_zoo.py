@@ -148,7 +148,9 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"cannot read .*manifest\.yaml .*: check detect\.models_dir"):
+    with pytest.raises(
+        ModelError, match=r"cannot read .*manifest\.yaml .*: name a folder of models, by detect\.models_dir"
+    ):
         Zoo(tmp_path)
 
 

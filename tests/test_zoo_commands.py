@@ -65,10 +65,11 @@ def test_add_takes_name_target_and_threshold_from_the_user(mine: Path, tmp_path:
     assert len(Zoo(mine).names()) == len(Zoo().names()) + 1
 
 
-@pytest.mark.parametrize("threshold", ["0", "1", "-1", "x"])
-def test_a_threshold_that_is_no_share_is_refused(mine: Path, threshold: str) -> None:
+@pytest.mark.parametrize("threshold", ["0", "1", "-1", "x", "nan"])
+def test_a_threshold_that_is_no_share_is_refused(mine: Path, threshold: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit):
         run("add", MODEL, "--models-dir", mine, "--threshold", threshold)
+    assert f"{threshold} is no number between 0 and 1" in capsys.readouterr().err
 
 
 def test_a_second_model_leaves_the_first(mine: Path) -> None:

@@ -17,6 +17,8 @@ from anonymizer.errors import SourceError
 from anonymizer.lifecycle import Resource
 from anonymizer.types import Size
 
+_FAREWELL_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
@@ -105,7 +107,12 @@ class DemoCamera(Resource):
             command += ["--fps", str(self._options.fps)]
         if self._username is not None:
             command += [f"--user={self._username}", f"--password={self._password}"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is for this process, which then ends that one in good order
+        )
 
     def wait(self, timeout_s: float) -> bool:
         """True when the camera answers, False when it still does not after the time; raises SourceError."""
@@ -136,14 +143,18 @@ class DemoCamera(Resource):
             raise
 
     def close(self) -> None:
-        """Kill the process, also a stopped one; idempotent."""
+        """End the process, also a stopped one; idempotent."""
         process, self._process = self._process, None
         self._url = None
         if process is None:
             return
-        process.kill()
-        process.wait()
-        with self._lock:  # the kill has ended a `wait` in another thread
+        process.terminate()  # it may have an unfinished film to delete
+        try:
+            process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with self._lock:  # its end has ended a `wait` in another thread
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()

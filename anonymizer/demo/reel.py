@@ -54,6 +54,23 @@ _ENCODINGS = {
 }
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what processes that are gone left half encoded."""
+    for part in folder.glob("reel-*.*.part"):
+        if not _runs(part.suffixes[-2][1:]):
+            part.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
 def portraits_reel(folder: Path, *, codec: Codec, size: Size, fps: Fraction) -> Reel:
     """The virtual camera's loop, made now or found in `folder`."""
     path = _cache_path(folder, "portraits", codec, size, fps)
@@ -101,7 +118,7 @@ def _at_rate(frames: Iterable[av.VideoFrame], fps: Fraction) -> Iterator[av.Vide
 def _encode(path: Path, pictures: Iterable[av.VideoFrame], codec: Codec, size: Size, fps: Fraction) -> None:
     """Encode with a key frame every second; the file appears whole or not at all."""
     encoding = _ENCODINGS[codec]
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # see remove_unfinished
     key_interval = max(1, round(fps))
     options = dict(encoding.options)
     if codec is Codec.H265:

@@ -6,6 +6,7 @@ When it listens it prints one line, `ready rtsp://...`; when it cannot, `error .
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from anonymizer.demo.cache import cache_folder
-from anonymizer.demo.reel import Codec, Reel, clip_reel, portraits_reel
+from anonymizer.demo.reel import Codec, Reel, clip_reel, portraits_reel, remove_unfinished
 from anonymizer.errors import AnonymizerError, SourceError
 from anonymizer.gstreamer import GStreamer, load_gstreamer
 from anonymizer.types import Size
@@ -125,6 +126,26 @@ def parse_size(text: str) -> Size:
     return Size(width, height)
 
 
+def _leave(*_: object) -> None:
+    """Unwind once: systemd and the parent may both ask, and the second must not interrupt the tidying up."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+
+
+def _reel(args: argparse.Namespace) -> Reel:
+    """The film; a process that is told to end meanwhile leaves no half of it behind."""
+    signal.signal(signal.SIGTERM, _leave)
+    folder = cache_folder()
+    remove_unfinished(folder)
+    if args.clip is not None:
+        reel = clip_reel(folder, args.clip, codec=args.codec, size=args.size, fps=args.fps)
+    else:
+        size, fps = args.size or Size(1280, 720), args.fps or Fraction(15)
+        reel = portraits_reel(folder, codec=args.codec, size=size, fps=fps)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return reel
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m anonymizer.demo.server", description=__doc__)
@@ -139,13 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until-stdin-ends", action="store_true", help="exit when stdin closes")
     args = parser.parse_args(argv)
     try:
-        folder = cache_folder()
-        if args.clip is None:
-            reel = portraits_reel(
-                folder, codec=args.codec, size=args.size or Size(1280, 720), fps=args.fps or Fraction(15)
-            )
-        else:
-            reel = clip_reel(folder, args.clip, codec=args.codec, size=args.size, fps=args.fps)
+        reel = _reel(args)
         server = ReelServer(reel, port=args.port, path=quote(args.path), username=args.user, password=args.password)
         server.run(until_stdin_ends=args.until_stdin_ends)
     except AnonymizerError as error:

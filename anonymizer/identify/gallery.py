@@ -108,10 +108,12 @@ class Gallery:
             if not self._key_path.exists():
                 self._key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _write_private(self._key_path, Fernet.generate_key())
-            token = Fernet(self._key()).encrypt(_packed(people))
-            _write_private(self._path, token)
+            key = self._key()
+            _write_private(self._path, Fernet(key).encrypt(_packed(people)))
         except OSError as error:
             raise GalleryError(f"{error.filename or self._path}: cannot be written: {error.strerror}") from error
+        except ValueError as error:  # nobody is enrolled yet: `people` refuses a gallery that this is not the key of
+            raise GalleryError(f"{self._key_path}: holds no key; delete it, and a new one is made") from error
 
 
 def unknown(names: Iterable[str], people: Sequence[Person]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,7 @@ class Portrait:
 
 def find_portrait(photo: Path, find: Find, least_px: float) -> Portrait:
     """The face of a photo; raises GalleryError where there is not just one, or it is lower than `least_px`."""
-    data = np.fromfile(photo, np.uint8) if photo.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if picture is None:
-        raise GalleryError(f"{photo}: is no picture that can be read")
+    picture = _read(photo)
     rows, columns = (round(PAD * side) for side in picture.shape[:2])
     padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
     planes = planes_of(padded)
@@ -49,6 +47,23 @@ def find_portrait(photo: Path, find: Find, least_px: float) -> Portrait:
     if y2 - y1 < least_px:
         raise GalleryError(f"{photo}: the face is {y2 - y1:.0f} px high, {least_px:g} are needed; take a larger photo")
     return Portrait(padded, (x1, y1, x2, y2))
+
+
+def _read(photo: Path) -> U8:
+    try:
+        is_file = stat.S_ISREG(photo.stat().st_mode)  # reading a pipe would wait for ever
+        data = photo.read_bytes() if is_file else b""
+    except FileNotFoundError:
+        raise GalleryError(f"{photo}: is missing; write where the photo is") from None
+    except OSError as error:
+        raise GalleryError(f"{photo}: cannot be read: {error.strerror}") from error
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:  # too large, for one
+        picture = None
+    if picture is None:
+        raise GalleryError(f"{photo}: is no picture that can be read")
+    return np.asarray(picture, np.uint8)
 
 
 def look_of(portrait: Portrait, embedder: FaceEmbedder) -> Look:

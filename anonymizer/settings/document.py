@@ -22,6 +22,9 @@ _MAX_BYTES = 256 * 1024
 _MAX_NODES = 20_000  # aliases may repeat a node, and so grow without bound
 _MAX_DEPTH = 20
 _NULL = "tag:yaml.org,2002:null"
+_TOO_DEEP = "too many or too deeply nested values; look for a wrong *alias, or brackets that are not closed"
+_HOLDS_NO_TEXT = "holds a character that no text has, such as \\0 or \\ud800; leave it out"
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte ends a text early; what is not UTF-8 arrives as surrogates
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\})?")
 
 # What YAML says -> what helps; YAML's own words may quote the value, which may be a password.
@@ -65,6 +68,7 @@ class Document:
 
     data: dict[str, Value] = field(default_factory=dict)
     lines: dict[Loc, int] = field(default_factory=dict)
+    empty: dict[Loc, bool] = field(default_factory=dict)  # keys without a value, not in `data`; True: between { and }
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, loc: Loc) -> int:
@@ -73,10 +77,10 @@ class Document:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
 
-    def report(self, loc: Loc, text: str) -> None:
-        """Note a problem; only the first one of a place counts."""
+    def report(self, loc: Loc, text: str, *, line: int | None = None) -> None:
+        """Note a problem, by default on the line of its place; only the first one of a place counts."""
         if all(problem.loc != loc for problem in self.problems):
-            self.problems.append(Problem(self.line(loc), loc, text))
+            self.problems.append(Problem(self.line(loc) if line is None else line, loc, text))
 
 
 def parse(raw: bytes, environ: Mapping[str, str]) -> Document:
@@ -94,6 +98,8 @@ def parse(raw: bytes, environ: Mapping[str, str]) -> Document:
         document.problems.append(_syntax_problem(error))
     except yaml.YAMLError:
         document.report((), "holds control characters; save the file as plain text")
+    except RecursionError:
+        document.report((), _TOO_DEEP)
     else:
         _Reader(document, environ).read(root)
     return document
@@ -128,7 +134,7 @@ class _Reader:
         try:
             self._document.data = self._mapping(root, ())
         except _TooMuchError:
-            self._document.report((), "too many or too deeply nested values; look for a wrong *alias")
+            self._document.report((), _TOO_DEEP)
 
     def _value(self, node: yaml.Node, loc: Loc) -> Value | None:
         self._nodes += 1
@@ -162,6 +168,9 @@ class _Reader:
                 self._document.problems.append(Problem(line, loc, "a key must be a plain word"))
                 continue
             key = str(key_node.value)
+            if _NO_TEXT.search(key):
+                self._document.problems.append(Problem(line, loc, f"a key {_HOLDS_NO_TEXT}"))
+                continue
             here = (*loc, key)
             if here in self._document.lines:
                 text = f"given twice; the first is on line {self._document.lines[here]}"
@@ -172,7 +181,9 @@ class _Reader:
                 self._document.report(here, "merging is not supported; write the keys out")
                 continue
             value = self._value(value_node, here)
-            if value is not None:
+            if value is None:
+                self._document.empty[here] = bool(node.flow_style)
+            else:
                 values[key] = value
         return values
 
@@ -184,7 +195,9 @@ class _Reader:
             if name is None:
                 self._document.report(loc, "'${' must be followed by NAME}; write '$${' for the characters themselves")
             elif name in self._environ:
-                return self._environ[name]
+                if not _NO_TEXT.search(self._environ[name]):
+                    return self._environ[name]
+                self._document.report(loc, f"the environment variable {name} is not UTF-8 text; set it anew")
             elif default is not None:
                 return str(default)[2:]
             else:
@@ -192,4 +205,7 @@ class _Reader:
                 self._document.report(loc, f"the environment variable {name} {text}")
             return PLACEHOLDER
 
+        if _NO_TEXT.search(text):
+            self._document.report(loc, _HOLDS_NO_TEXT)
+            return PLACEHOLDER
         return _VARIABLE.sub(fill, text)

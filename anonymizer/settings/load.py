@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from anonymizer.settings.document import PLACEHOLDER, Document, Loc, Value, pars
 from anonymizer.settings.identities import LEAST_LOOKAHEAD_MS
 from anonymizer.settings.pictures import check_pictures, read_pictures
 from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSettings, Settings, TargetName
-from anonymizer.settings.wording import explain
+from anonymizer.settings.wording import explain, unknown_empty
 
 _MAX_PASSWORD_BYTES = 4096
+_BREAK = re.compile(r"[\0\r\n]")  # what a password would be cut at
 
 
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -42,6 +44,9 @@ def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Se
 
 def _validate(document: Document) -> Settings | None:
     syntax_is_wrong = bool(document.problems) and not document.data
+    for loc, between_braces in document.empty.items():
+        if (unknown := unknown_empty(loc, between_braces=between_braces)) is not None:
+            document.report(*unknown, line=document.line(loc))
     settings = None
     try:
         settings = Settings.model_validate(document.data)
@@ -120,13 +125,23 @@ def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str
         file = Path(folder) / file
         remedy = "; a new credential needs LoadCredential= in the systemd unit and a restart, a reload brings none"
     try:
+        return read_password(file)
+    except SettingsError as error:
+        document.report(loc, f"{error}{remedy}")
+        return PLACEHOLDER
+
+
+def read_password(file: Path) -> str:
+    """What a file holds that holds a password alone; raises SettingsError, whose text never repeats any of it."""
+    try:
+        if file.exists() and not file.is_file():  # reading a pipe would wait for ever
+            raise SettingsError(f"{file} is no file; name the file that holds the password")
         with file.open("rb") as stream:
             password = stream.read(_MAX_PASSWORD_BYTES + 1).decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        document.report(loc, f"{file} cannot be read: {reason}{remedy}")
-        return PLACEHOLDER
-    if not password or "\n" in password or len(password) > _MAX_PASSWORD_BYTES:
-        document.report(loc, f"{file} must hold the password alone, on one line")
-        return PLACEHOLDER
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} cannot be read: not UTF-8 text") from None
+    if not password or _BREAK.search(password) or len(password) > _MAX_PASSWORD_BYTES:
+        raise SettingsError(f"{file} must hold the password alone, on one line")
     return password

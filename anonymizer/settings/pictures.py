@@ -30,6 +30,8 @@ def _read(name: Value) -> bytes:
     if not isinstance(name, str) or not Path(name).is_absolute():
         raise ValueError("must be the whole path of a picture file, beginning with /")
     try:
+        if Path(name).exists() and not Path(name).is_file():  # reading a pipe would wait for ever
+            raise ValueError("it is no file")
         with Path(name).open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import enum
+import re
 import types
 import typing
+from collections.abc import Iterable
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -37,6 +39,8 @@ _WORDS = {
     "string_pattern_mismatch": "use only a-z, 0-9, - and _, beginning with a letter or digit, at most 63 characters",
 }
 
+_SECRETS = {"password", "webhook_url"}  # sections with one of these hold what must not be repeated
+
 
 def explain(error: ErrorDetails, value: object) -> tuple[Loc, str]:
     """Place and text of one pydantic error about Settings; `value` is used only to guess what was meant."""
@@ -50,12 +54,37 @@ def explain(error: ErrorDetails, value: object) -> tuple[Loc, str]:
     return loc, _WORDS.get(kind, "has a value that is not allowed").format(**context)
 
 
+def unknown_empty(loc: Loc, *, between_braces: bool) -> tuple[Loc, str] | None:
+    """Place and text for a key without a value, which the schema never sees; None if its section knows the key.
+
+    Between braces a comma or a missing blank makes a key of a value, so that what is like no key is not repeated.
+    """
+    try:
+        section = _annotation(loc[:-1])
+    except (KeyError, IndexError, AttributeError):
+        return None  # below a key that is reported itself
+    if typing.get_origin(section) is dict:
+        return loc, "has no value; write 'key: value', with a blank after the ':'"
+    if not _is_section(section) or loc[-1] in section.model_fields:
+        return None
+    key, *value = re.split(r"[:=\s]", str(loc[-1]), maxsplit=1)
+    here, nearest = (*loc[:-1], key), _nearest(key, section.model_fields)
+    if nearest is not None and value:
+        return here, f"no value was found; write {nearest!r}, a ':', a blank and the value"
+    if nearest is None and between_braces and section.model_fields.keys() & _SECRETS:
+        known = ", ".join(section.model_fields)
+        return loc[:-1], f"holds a word without a value; put a value with a ',' in quotes; the keys here are {known}"
+    if between_braces and key.isdecimal():
+        return here, "unknown key; a number has a decimal point, not a comma"
+    return here, _unknown_key(here)
+
+
 def _unknown_key(loc: Loc) -> str:
     section, key = _annotation(loc[:-1]), str(loc[-1])
     known = list(section.model_fields) if _is_section(section) else []
-    nearest = difflib.get_close_matches(key, known, n=1)
-    if nearest:
-        return f"unknown key; did you mean {nearest[0]!r}?"
+    nearest = _nearest(key, known)
+    if nearest is not None:
+        return f"unknown key; did you mean {nearest!r}?"
     homes = [name for name, home in _sections() if key in home.model_fields]
     if homes:
         return f"unknown key here; it belongs to {' or '.join(homes)}"
@@ -65,9 +94,14 @@ def _unknown_key(loc: Loc) -> str:
 def _unknown_choice(loc: Loc, value: object) -> str:
     choices = _annotation(loc)
     known = [str(choice.value) for choice in choices] if _is_enum(choices) else []
-    nearest = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    nearest = _nearest(str(value), known)
+    hint = "" if nearest is None else f"; did you mean {nearest!r}?"
     return f"must be one of {', '.join(known)}{hint}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """What was probably meant; None if nothing is like it."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
 
 
 def _sections() -> list[tuple[str, type[Section]]]:

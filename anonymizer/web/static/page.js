@@ -13,8 +13,9 @@ const STATES = {
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+// A page that was opened as http://user:password@host/ may fetch nothing relative to that address.
 const get = (path, headers = {}) =>
-  fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  fetch(new URL(path, location.origin + location.pathname), { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const inView = new Set();
