@@ -22,6 +22,7 @@ NORMALISATIONS = ((0.0, 1.0), (127.5, 1 / 127.5), (0.0, 1 / 255), (128.0, 1.0), 
 STRETCHED = ("ssd", "tflite_detection_postprocess")  # families that are trained on pictures of a lost aspect
 BLUE_FIRST = ("nanodet", "yunet")  # families that are trained on BGR; portraits tell the order too weakly
 FOLDED = (("nanodet", 1.0),)  # raw pixels: whoever folded its normalisation into the weights turned the order as well
+RAW = ("anchorfree",)  # scripts/train folds the normalisation of all files of this family into the weights
 LEAST_SCORE = 0.3  # of the face or person in each portrait
 VARIANTS = ((0.6, 1.0), (0.4, 1.0), (1.0, 0.5), (1.0, 2.0))  # scale and gamma: portraits alone hardly tell means apart
 IDENTIFIER = b"TFL3"  # in bytes 4 to 7 of every TFLite file
@@ -81,7 +82,7 @@ def recognise(path: Path, tests: Sequence[SelfTest], *, target: Target | None = 
         fit = Fit.STRETCH if family in STRETCHED else Fit.LETTERBOX
         views = list(_views(tests, size, fit))
         decoder = make_family(family, size, range(columns))
-        for mean, scale in NORMALISATIONS:
+        for mean, scale in NORMALISATIONS[:1] if family in RAW else NORMALISATIONS:
             bgr = family in BLUE_FIRST and (family, scale) not in FOLDED
             try:
                 with Engine(path, threads=1, mean=mean, scale=scale, bgr=bgr) as engine:

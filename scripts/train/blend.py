@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anonymizer.errors import DatasetError
-from scripts.train.checkpoint import find_checkpoint, load_checkpoint, load_network
+from scripts.train.checkpoint import find_checkpoint, load_checkpoint, load_network, save_checkpoint
 from scripts.train.fit import CACHE
 from scripts.train.libfacedetection import NAME, fetch
 from scripts.train.networks import make_network
@@ -35,7 +35,7 @@ def _run(arguments: argparse.Namespace) -> int:
     began = arguments.first == Path(NAME)
     first = _began(second) if began else load_network(arguments.first)[0].state_dict()
     second["average"] = blend(first, second["average"], arguments.share)
-    torch.save(second, arguments.out)
+    save_checkpoint(arguments.out, second)
     print(f"{arguments.out}: {arguments.share:.0%} of {arguments.second}; `export` takes it")
     return 0
 

@@ -4,42 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from anonymizer.errors import DatasetError
+from scripts.train.datasets.store import make_folder
 from scripts.train.networks import Network, make_network
 from scripts.train.recipe import Recipe
+from scripts.train.stored import load_stored
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """A kill at any moment leaves the old file or the new one; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A kill at any moment leaves the old file or the new one; makes the folder. Raises DatasetError."""
+    make_folder(path.parent)
     part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        torch.save(dict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What a run saved, on the CPU; raises DatasetError."""
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        raise DatasetError(f"{path} is no checkpoint of this program: {error}") from None
+    state = load_stored(path, "checkpoint of this program")
+    if "average" not in state or "recipe" not in state:
+        raise DatasetError(f"{path}: is no checkpoint of this program: it holds other tensors")
     return state
 
 
 def recipe_of(state: Mapping[str, Any]) -> Recipe:
-    """The recipe in a checkpoint; what an older one does not name is as it was then."""
-    return Recipe(**(state["recipe"] | {"classes": tuple(state["recipe"]["classes"])}))
+    """The recipe in a checkpoint; what an older one does not name is as it was then. Raises DatasetError."""
+    try:
+        found = Recipe(**state["recipe"])
+    except TypeError:
+        raise DatasetError("the checkpoint is of another command than `fit`: name one of `fit`") from None
+    return replace(found, classes=tuple(found.classes), teacher_zooms=tuple(found.teacher_zooms))
 
 
 def find_checkpoint(place: Path) -> Path:

@@ -11,13 +11,14 @@ from anonymizer.errors import AnonymizerError
 from scripts.train.datasets import commands as datasets
 from scripts.train.identity import commands as identity
 from scripts.train.presence import commands as presence
+from scripts.train.stop import INTERRUPTED
 
 LEARNING = ("teach", "fit", "blend", "export", "slim", "curve", "restore")  # need the extra
 MODULES = {"slim": "slim.commands"}  # where a command's module is called otherwise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; its exit status, 1 after an error that was explained."""
+    """Runs a command; its exit status, 1 after an error that was explained, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m scripts.train", description="train and deploy models of your own")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     datasets.add_commands(commands)
@@ -36,3 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnonymizerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED

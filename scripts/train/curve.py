@@ -14,9 +14,11 @@ from matplotlib import pyplot as plt
 
 from anonymizer.errors import DatasetError
 from anonymizer.evaluate.scores import BINS
+from scripts.train.datasets.store import make_folder
 from scripts.train.validate import Precision
 
 NAME = "curve.csv"
+FORMATS = (".png", ".jpg", ".svg", ".pdf")
 COLUMNS = ("step", "class", "AP50", *(f"AP50 of {heights} px" for heights in BINS))
 
 
@@ -34,10 +36,12 @@ class Curve:
         for name, each in found.items():
             values = (each.overall, *each.by_height)
             self._rows.append([str(step), name, *("" if value is None else f"{value:.4f}" for value in values)])
-        with self._path.open("w", newline="", encoding="utf-8") as file:
+        part = self._path.with_name(f"{self._path.name}.part")  # a kill leaves the old file or the new one
+        with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows(self._rows)
+        part.replace(self._path)
         is_best = mean > self._best
         self._best = max(self._best, mean)
         self.since_best = 0 if is_best else self.since_best + 1
@@ -68,10 +72,23 @@ class Curve:
 
 
 def _read(path: Path) -> list[list[str]]:
+    """Its rows, none if there is no file; raises DatasetError for one that is no learning curve."""
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))[1:]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        is_curve = header[:3] == list(COLUMNS[:3]) and all(_is_validation(row) for row in rows)
+    except (OSError, ValueError, csv.Error):
+        is_curve, rows = False, []
+    if not is_curve:
+        raise DatasetError(f"{path}: is no {NAME} of a run")
+    return rows
+
+
+def _is_validation(row: Sequence[str]) -> bool:
+    """Raises ValueError for words where there must be numbers."""
+    return len(row) == len(COLUMNS) and int(row[0]) >= 0 and all(float(value or 0) >= 0 for value in row[2:])
 
 
 def _points(rows: Sequence[Sequence[str]], name: str, column: int) -> list[tuple[int, float]]:
@@ -86,12 +103,17 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_run)
     parser.add_argument("runs", type=Path, nargs="+", help=f"folders of runs, or their {NAME}")
     parser.add_argument("--class", dest="name", default="face", help="of which class (face)")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
+    parser.add_argument("--out", type=Path, required=True, help="PNG, JPEG, SVG or PDF to write")
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.out.suffix.lower() not in FORMATS:
+        raise DatasetError(f"{arguments.out}: is no name of a picture: end it in {' or '.join(FORMATS)}")
+    make_folder(arguments.out.parent)
     runs = {}
     for place in arguments.runs:
+        if not place.exists():
+            raise DatasetError(f"{place}: does not exist: name the folder of a run, or its {NAME}")
         path = place / NAME if place.is_dir() else place
         rows = [row for row in _read(path) if row[1] == arguments.name]
         if not rows:

@@ -16,10 +16,13 @@ import yaml
 
 from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
+from anonymizer.models import SUGGESTED_THRESHOLD
 from anonymizer.types import U8, Size
+from scripts.train.arguments import count, natural, share
 from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import load_network
 from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.store import make_folder
 from scripts.train.datasets.training_set import TrainingSet
 from scripts.train.emit import emit
 from scripts.train.fakequant import fine_tune
@@ -70,17 +73,18 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("labels", type=Path, nargs="+", help="labelled pictures to take int8's ranges from")
     parser.add_argument("--name", required=True, help="of the models; -float32 and -int8 are added")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--width", type=int, default=INPUT.width, help=f"of the input ({INPUT.width})")
-    parser.add_argument("--height", type=int, default=INPUT.height, help=f"of the input ({INPUT.height})")
+    parser.add_argument("--width", type=count, default=INPUT.width, help=f"of the input ({INPUT.width})")
+    parser.add_argument("--height", type=count, default=INPUT.height, help=f"of the input ({INPUT.height})")
     parser.add_argument("--validation", type=Path, nargs="*", default=[], help="labels to measure int8's loss by")
-    parser.add_argument("--validation-limit", type=int, default=100, help="pictures of it (100)")
+    parser.add_argument("--validation-limit", type=natural, default=100, help="pictures of it (100)")
     parser.add_argument(
         "--tune-steps",
-        type=int,
+        type=natural,
         default=300,
         help=f"of fine-tuning where int8 loses more than {100 * MOST_LOSS:.0f} AP50; 0: never (300)",
     )
-    parser.add_argument("--threshold", type=float, default=0.4, help="a sensible least score (0.4)")
+    least = SUGGESTED_THRESHOLD
+    parser.add_argument("--threshold", type=share, default=least, help=f"a sensible least score ({least})")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -92,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
     data = read_sets(arguments.labels).select(recipe.classes)
     canvases = make_canvases(data, recipe)
     views = list(_views(data, recipe, size))
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     model = emit(network, size, description=f"{arguments.name} of anonymizer's scripts/train")
     paths = {dtype: arguments.out / f"{arguments.name}-{dtype}.tflite" for dtype in ("float32", "int8")}
     paths["float32"].write_bytes(model)
@@ -111,7 +115,8 @@ def _run(arguments: argparse.Namespace) -> int:
         entries.append(entry(path, dtype, size, recipe.classes, arguments.threshold))
     manifest = arguments.out / f"{arguments.name}.yaml"
     manifest.write_text(yaml.safe_dump({"models": entries}, sort_keys=False), encoding="utf-8")
-    print(f"{manifest}: entries for models/manifest.yaml; or `anonymizer models add {path}`")
+    added = f"anonymizer models add {path} --threshold {arguments.threshold:g}"
+    print(f"{manifest}: entries for models/manifest.yaml; or `{added}`")
     return 0
 
 

@@ -14,18 +14,21 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from anonymizer.errors import DatasetError
+from scripts.train.arguments import amount, count, natural, share
 from scripts.train.augment import Augmentation, Augmenter
 from scripts.train.backbones import BACKBONES
 from scripts.train.canvas import Augment, CanvasMaker, CanvasSettings, store
 from scripts.train.checkpoint import BEST
 from scripts.train.curve import Curve
 from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.store import make_folder
 from scripts.train.datasets.training_set import TrainingSet
 from scripts.train.distil import Tutor, open_dense
 from scripts.train.libfacedetection import NAME, fetch
 from scripts.train.networks import NAMES
 from scripts.train.picture import Sample
 from scripts.train.recipe import Recipe
+from scripts.train.stop import INTERRUPTED, StopRequest
 from scripts.train.trainer import StepReport, Trainer
 from scripts.train.validate import LONG_SIDE_PX, Precision, validate
 
@@ -42,8 +45,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("labels", type=Path, nargs="+", help="files or folders of labels to learn from")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of checkpoints and curve")
     parser.add_argument("--validation", type=Path, nargs="*", default=[], help="labels to measure by")
-    parser.add_argument("--validation-limit", type=int, default=100, help="pictures of it (100)")
-    parser.add_argument("--validation-px", type=int, default=LONG_SIDE_PX, help=f"their long side ({LONG_SIDE_PX})")
+    parser.add_argument("--validation-limit", type=natural, default=100, help="pictures of it (100)")
+    parser.add_argument("--validation-px", type=count, default=LONG_SIDE_PX, help=f"their long side ({LONG_SIDE_PX})")
     parser.add_argument("--class", dest="classes", action="append", help="what to find; repeat for several (face)")
     parser.add_argument("--network", choices=NAMES, default=own.architecture)
     parser.add_argument("--backbone", choices=BACKBONES, default=own.backbone, help=f"of the network ({own.backbone})")
@@ -57,24 +60,26 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument(
         "--truth",
-        type=float,
+        type=share,
         default=own.truth_weight,
         help=f"share of the labels beside a teacher ({own.truth_weight})",
     )
-    parser.add_argument("--steps", type=int, default=own.steps, help=f"batches in all ({own.steps})")
-    parser.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
+    parser.add_argument("--steps", type=count, default=own.steps, help=f"batches in all ({own.steps})")
+    parser.add_argument("--batch", type=count, default=own.batch, help=f"canvases ({own.batch})")
     parser.add_argument(
-        "--canvas-px", type=int, default=own.canvas_px, help=f"side, a multiple of 32 ({own.canvas_px})"
+        "--canvas-px", type=count, default=own.canvas_px, help=f"side, a multiple of 32 ({own.canvas_px})"
     )
-    parser.add_argument("--rate", type=float, default=own.rate, help=f"highest learning rate ({own.rate})")
-    parser.add_argument("--frozen", type=float, default=0.0, help="share of the steps with the backbone frozen (0)")
-    parser.add_argument("--half-frozen", type=float, default=0.0, help="share with its lower half frozen (0)")
-    parser.add_argument("--save-every", type=int, default=250, help="steps (250)")
-    parser.add_argument("--validate-every", type=int, default=1000, help="steps (1000)")
-    parser.add_argument("--patience", type=int, default=0, help="stop after so many validations without gain (never)")
-    parser.add_argument("--seed", type=int, default=own.seed)
-    parser.add_argument("--workers", type=int, default=1, help="processes that make canvases (1)")
-    parser.add_argument("--threads", type=int, default=1, help="of the training itself (1)")
+    parser.add_argument("--rate", type=amount, default=own.rate, help=f"highest learning rate ({own.rate})")
+    parser.add_argument("--frozen", type=share, default=0.0, help="share of the steps with the backbone frozen (0)")
+    parser.add_argument("--half-frozen", type=share, default=0.0, help="share with its lower half frozen (0)")
+    parser.add_argument("--save-every", type=count, default=250, help="steps (250)")
+    parser.add_argument("--validate-every", type=count, default=1000, help="steps (1000)")
+    parser.add_argument(
+        "--patience", type=natural, default=0, help="stop after so many validations without gain (never)"
+    )
+    parser.add_argument("--seed", type=natural, default=own.seed)
+    parser.add_argument("--workers", type=natural, default=1, help="processes that make canvases (1)")
+    parser.add_argument("--threads", type=count, default=1, help="of the training itself (1)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -105,14 +110,9 @@ def _run(arguments: argparse.Namespace) -> int:
     tutor = Tutor(teacher, classes, recipe.teacher_zooms) if teacher else None
     canvases = make_canvases(data, recipe)
     trainer = Trainer(recipe, canvases, arguments.folder, workers=arguments.workers, tutor=tutor)
-    if arguments.weights:
-        trainer.load_backbone(arguments.weights)
-    if arguments.start_from == Path(NAME):
-        trainer.adopt(fetch(CACHE))
-    elif arguments.start_from:
-        trainer.start_from(arguments.start_from)
-    trainer.resume()
-    fit(
+    if not trainer.resume():
+        _begin(trainer, arguments.weights, arguments.start_from)
+    is_stopped = fit(
         trainer,
         arguments.folder,
         spread(held_back, arguments.validation_limit),
@@ -121,7 +121,19 @@ def _run(arguments: argparse.Namespace) -> int:
         validate_every=arguments.validate_every,
         patience=arguments.patience,
     )
-    return 0
+    return INTERRUPTED if is_stopped else 0
+
+
+def _begin(trainer: Trainer, weights: Path | None, start_from: Path | None) -> None:
+    """What a new run begins with."""
+    if weights:
+        trainer.load_backbone(weights)
+    if start_from == Path(NAME):
+        trainer.adopt(fetch(CACHE))
+    elif start_from:
+        taken, total = trainer.start_from(start_from)
+        if taken < total:
+            print(f"{start_from}: {taken} of {total} tensors taken over, those of other names or shapes are new")
 
 
 def spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
@@ -166,14 +178,21 @@ def fit(
     validate_every: int = 1000,
     patience: int = 0,
     say: Callable[[str], None] = print,
-) -> None:
+) -> bool:
     """Trains to the last step, or until `patience` validations have passed without gain (0: never).
 
-    Leaves `checkpoint.pt`, `best.pt`, `curve.csv`, `curve.png` and TensorBoard's events in the folder.
+    Whether Ctrl-C stopped it before. Leaves `checkpoint.pt`, `best.pt`, `curve.csv`, `curve.png` and TensorBoard's
+    events in the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     curve = Curve(folder / "curve.csv", trainer.step)
-    with SummaryWriter(str(folder)) as board:
+    if trainer.step >= trainer.recipe.steps:
+        say(f"{folder} is finished: it has done {trainer.step} steps; more by a greater --steps")
+        return False
+    if patience and curve.since_best >= patience:
+        say(f"{folder} is finished: it had {patience} validations without gain; more by a greater --patience")
+        return False
+    with StopRequest() as stop, SummaryWriter(str(folder)) as board:
         reports: list[StepReport] = []
         began = time.monotonic()
         for batch in trainer.batches():
@@ -194,9 +213,15 @@ def fit(
                     trainer.save(BEST)
                 curve.draw(folder / "curve.png")
                 if patience and curve.since_best >= patience:
+                    trainer.save()
                     say(f"stopped: {patience} validations without gain")
-                    return
+                    return False
                 began = time.monotonic()
+            if stop.is_made and not is_last:
+                trainer.save()
+                say(f"stopped at step {trainer.step}; the same command goes on")
+                return True
+    return False
 
 
 def _measure(trainer: Trainer, held_back: Sequence[Sample], side_px: int) -> dict[str, Precision]:

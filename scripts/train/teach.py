@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from anonymizer.errors import DatasetError
 from anonymizer.geometry import iou_matrix
 from anonymizer.types import F32, Target
-from scripts.train.datasets.forms import WRITERS, Form, read_sets, write_set
-from scripts.train.datasets.training_set import TrainingSet, class_of, joined
+from scripts.train.arguments import share, zoom
+from scripts.train.datasets.forms import WRITERS, Form, check_target, read_sets, write_set
+from scripts.train.datasets.training_set import TrainingSet, class_of, joined, used_classes
 from scripts.train.picture import Sample
-from scripts.train.teacher import Seen, View, look, open_teacher
+from scripts.train.teacher import Seen, View, look, look_both_ways, open_teacher
 
 SAME_IOU = 0.45  # of what two views show of one target
 LABELLED_IOU = 0.3  # with a label that is there: it stands, what a teacher adds goes
@@ -86,29 +88,36 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_run)
     parser.add_argument("labels", type=Path, nargs="+", help="files or folders of labels, which may be empty")
     parser.add_argument("--teacher", action="append", required=True, help="ONNX file or model of the zoo; repeat")
-    parser.add_argument("--zoom", type=float, nargs="+", default=[0.5, 1.0, 2.0], help="sizes to look at (0.5 1 2)")
-    parser.add_argument("--mirrored", action="store_true", help="look at every size mirrored too")
+    parser.add_argument("--zoom", type=zoom, nargs="+", default=[0.5, 1.0, 2.0], help="sizes to look at (0.5 1 2)")
+    parser.add_argument("--mirrored", action="store_true", help="look at every size mirrored too; counts as one view")
     parser.add_argument("--target", choices=[class_of(target) for target in Target], default="face")
-    parser.add_argument("--alone", type=float, default=own.alone, help=f"score to trust one view ({own.alone})")
-    parser.add_argument("--together", type=float, default=own.together, help=f"to trust several ({own.together})")
-    parser.add_argument("--doubtful", type=float, default=own.doubtful, help=f"to ignore the place ({own.doubtful})")
+    parser.add_argument("--alone", type=share, default=own.alone, help=f"score to trust one view ({own.alone})")
+    parser.add_argument("--together", type=share, default=own.together, help=f"to trust several ({own.together})")
+    parser.add_argument("--doubtful", type=share, default=own.doubtful, help=f"to ignore the place ({own.doubtful})")
     parser.add_argument("--to", type=Form, choices=list(WRITERS), default=Form.COCO, help="form to write (coco)")
     parser.add_argument("--out", type=Path, required=True, help="new folder")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    teachers = [open_teacher(name) for name in arguments.teacher]
-    views = [
-        View(zoom, flip) for zoom in arguments.zoom for flip in ((False, True) if arguments.mirrored else (False,))
-    ]
+    names, zooms = dict.fromkeys(arguments.teacher), dict.fromkeys(arguments.zoom)  # each once: views are counted
+    teachers = {name: open_teacher(name) for name in names}
     trust = Trust(arguments.alone, arguments.together, arguments.doubtful)
     target = Target[arguments.target.upper()]
     data = joined([read_sets(arguments.labels), TrainingSet((arguments.target,), ())])
+    check_target(arguments.out, arguments.to, [*used_classes(data), arguments.target])
+    for name, teacher in teachers.items():
+        if target not in teacher.targets:
+            found = " and ".join(sorted(class_of(each) for each in teacher.targets))
+            raise DatasetError(f"{name} finds {found}, no {arguments.target}: name another --teacher or --target")
     class_id = data.classes.index(arguments.target)
     samples = []
     for number, sample in enumerate(data.samples, start=1):
         rgb = sample.load().image
-        seen = [look(teacher, rgb, view) for teacher in teachers for view in views]
+        seen = [
+            look_both_ways(teacher, rgb, zoom) if arguments.mirrored else look(teacher, rgb, View(zoom))
+            for teacher in teachers.values()
+            for zoom in zooms
+        ]
         samples.append(taught(sample, fuse(seen, target), class_id, trust))
         if number % 50 == 0:
             print(f"{number} of {len(data.samples)} pictures")

@@ -47,6 +47,11 @@ class Seen:
 class Teacher(Protocol):
     """Finds targets in a picture of any size."""
 
+    @property
+    def targets(self) -> frozenset[Target]:
+        """What it tells apart."""
+        ...
+
     def find(self, rgb: U8) -> Candidates:
         """All candidates at or above LEAST_SCORE; raises ModelError, InvalidOutputError."""
         ...
@@ -63,6 +68,7 @@ class OnnxTeacher:
             self._session = onnxruntime.InferenceSession(str(path), options)
         except Exception as error:
             raise ModelError(f"{path}: not a usable ONNX file: {error}") from error
+        self.targets = frozenset(each for each in classes if each is not None)
         self._path = path
         self._classes = classes
         self._family = ""  # found with the first picture
@@ -97,6 +103,7 @@ class ZooTeacher:
     def __init__(self, name: str, zoo: Zoo | None = None) -> None:
         spec = (zoo or Zoo()).verify(name)
         source = spec.input
+        self.targets = frozenset(each for each in spec.classes if each is not None)
         self._size = Size(source.width, source.height)
         self._engine = Engine(spec.path, threads=1, mean=source.mean, scale=source.scale, bgr=source.order is Order.BGR)
         self._family = make_family(spec.family, self._size, spec.classes)
@@ -142,6 +149,16 @@ def look(teacher: Teacher, rgb: U8, view: View) -> Seen:
     if view.mirrored:
         boxes = np.stack([shown.shape[1] - boxes[:, 2], boxes[:, 1], shown.shape[1] - boxes[:, 0], boxes[:, 3]], 1)
     return Seen((boxes / np.float32(view.zoom)).astype(np.float32), found.scores[kept], found.class_ids[kept])
+
+
+def look_both_ways(teacher: Teacher, rgb: U8, zoom: float) -> Seen:
+    """What it finds in a view and in that view's mirror, as what one view shows: the two err together."""
+    pair = [look(teacher, rgb, View(zoom, mirrored)) for mirrored in (False, True)]
+    return Seen(
+        np.concatenate([each.boxes for each in pair]),
+        np.concatenate([each.scores for each in pair]),
+        np.concatenate([each.class_ids for each in pair]),
+    )
 
 
 def _windows(height: int, width: int, size: Size) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from anonymizer.errors import DatasetError
 from scripts.train.backbones import PublishedBackbone
 from scripts.train.canvas import CanvasMaker
-from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, recipe_of, save_checkpoint
+from scripts.train.checkpoint import CHECKPOINT, find_checkpoint, load_checkpoint, recipe_of, save_checkpoint
 from scripts.train.distil import Tutor, distillation
 from scripts.train.network import Detector
 from scripts.train.networks import make_network
@@ -24,6 +24,9 @@ from scripts.train.objective import Batch, collate, losses_of
 from scripts.train.picture import Picture
 from scripts.train.pooled import PooledDetector, adopt
 from scripts.train.recipe import Recipe
+from scripts.train.stop import ignore_interrupts
+
+OF_STEPS = ("steps", "warmup_steps")  # what of a recipe may change while a run rests
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,20 @@ class Trainer:
             lr=recipe.rate,
         )
 
-    def start_from(self, checkpoint: Path) -> None:
-        """Take over the averaged weights of another run, where names and shapes are the same."""
-        found = load_checkpoint(checkpoint)["average"]
-        own = self.network.state_dict()
-        own |= {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+    def start_from(self, place: Path) -> tuple[int, int]:
+        """Take over the averaged weights of another run, or of its checkpoint, where names and shapes are the same.
+
+        How many tensors these are, and of how many. Raises DatasetError if there are none.
+        """
+        path = find_checkpoint(place)
+        found, own = load_checkpoint(path)["average"], self.network.state_dict()
+        taken = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
+        if not taken:
+            raise DatasetError(f"{path}: none of its tensors fits the network {self.recipe.architecture}")
+        own |= taken
         self.network.load_state_dict(own)
         self.average.load_state_dict(own)
+        return len(taken), len(own)
 
     def adopt(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
         """Take over libfacedetection's weights; raises DatasetError if the network has another shape."""
@@ -90,22 +100,27 @@ class Trainer:
         self.network.backbone.load(place)
         self.average.load_state_dict(self.network.state_dict())
 
-    def resume(self) -> None:
-        """Go on from this run's checkpoint if there is one; raises DatasetError if it is of another network."""
+    def resume(self) -> bool:
+        """Go on from this run's checkpoint if there is one, or False; raises DatasetError if its recipe is another.
+
+        The number of steps may be another, and what follows from it.
+        """
         path = self._folder / CHECKPOINT
         if not path.exists():
-            return
+            return False
         state = load_checkpoint(path)
-        found = recipe_of(state)
-        for name in ("architecture", "backbone", "classes", "teacher"):
-            if getattr(found, name) != getattr(self.recipe, name):
+        found, own = asdict(recipe_of(state)), asdict(self.recipe)
+        for name in [each for each in found if each not in OF_STEPS]:
+            if found[name] != own[name]:
                 raise DatasetError(
-                    f"{path} holds a run with {name} {getattr(found, name)}: name another folder by --run"
+                    f"{path} holds a run with {name} {found[name]}, not {own[name]}: go on with that, or name another "
+                    "folder by --run, which may --start-from this one"
                 )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
+        return True
 
     def save(self, name: str = CHECKPOINT) -> None:
         """All that the run needs to go on; a kill at any moment leaves the old file or the new one."""
@@ -127,6 +142,7 @@ class Trainer:
             sampler=range(first, last),
             collate_fn=collate,
             num_workers=self._workers,
+            worker_init_fn=ignore_interrupts,
             prefetch_factor=4 if self._workers else None,
             pin_memory=self._device.type == "cuda",
         )

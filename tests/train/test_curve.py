@@ -52,3 +52,26 @@ def test_a_run_without_validations_is_named(tmp_path: Path, capsys: pytest.Captu
     assert main(["curve", run, "--class", "person", "--out", str(tmp_path / "x.png")]) == 1
     assert "holds no validations of person" in capsys.readouterr().err
     assert main(["curve", str(tmp_path), "--out", str(tmp_path / "x.png")]) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0", b"", b"a,b\n1,2\n", b"step,class,AP50\n1,face,0.5\n", b"\x00" * 9, b"hello\n"]
+)
+def test_a_file_that_is_no_curve_is_named(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    assert main(["curve", str(tmp_path / "x.csv"), "--out", str(tmp_path / "x.png")]) == 1
+    assert "x.csv: is no curve.csv of a run" in capsys.readouterr().err
+
+
+def test_a_run_that_does_not_exist_is_named_and_the_picture_goes_anywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = str(write(tmp_path / "a", 0.5)), tmp_path / "no" / "folder" / "x.png"
+    assert main(["curve", str(tmp_path / "nope"), "--out", str(out)]) == 1
+    assert "nope: does not exist: name the folder of a run" in capsys.readouterr().err
+    assert main(["curve", run, "--out", str(tmp_path / "x.doc")]) == 1
+    assert "x.doc: is no name of a picture: end it in .png" in capsys.readouterr().err
+    assert main(["curve", run, "--out", str(out)]) == 0
+    assert out.is_file()
+    assert main(["curve", run, "--out", str(out / "x.png")]) == 1
+    assert "cannot be made a folder: it is a file" in capsys.readouterr().err

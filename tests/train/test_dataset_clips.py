@@ -147,6 +147,26 @@ def test_a_scene_that_does_not_change_gives_one_picture(tmp_path: Path) -> None:
     assert len(list(sampled_stills(tmp_path / "walk.mp4", every_s=0.5, scene_change=200))) == 1
 
 
+def test_time_stamps_before_the_beginning_of_a_file_are_listed_not_cut(tmp_path: Path) -> None:
+    write_clip(tmp_path / "walk.mp4", seconds=3)
+    rows = [line.replace(",000", ",090") for line in ava_rows("walk", [0, 1, 2])]
+    (tmp_path / "ava.csv").write_text("\n".join(["walk,0899,0.1,0.1,0.2,0.2,1,5", *rows]) + "\n")
+    cut = cut_frames(tmp_path / "ava.csv", tmp_path, tmp_path / "a", starts_at_s=900)
+    assert cut.before == ("walk_0899",)
+    assert [sample.path.name for sample in cut.data.samples] == ["walk_0900.jpg", "walk_0901.jpg", "walk_0902.jpg"]
+
+
+def test_if_nothing_can_be_cut_the_beginning_of_the_files_is_asked_for(tmp_path: Path) -> None:
+    write_clip(tmp_path / "walk.mp4", seconds=1)
+    (tmp_path / "ava.csv").write_text("walk,0902,0.1,0.1,0.2,0.2,1,5\n")
+    for starts_at_s, counts in ((0, "0 .* and 1 past the end"), (2000, "1 .* and 0 past the end")):
+        with pytest.raises(DatasetError, match=f"nothing could be cut: {counts}: name by --starts-at-s"):
+            cut_frames(tmp_path / "ava.csv", tmp_path, tmp_path / "a", starts_at_s=starts_at_s)
+    (tmp_path / "lost.csv").write_text("lost,0902,0.1,0.1,0.2,0.2,1,5\n")
+    with pytest.raises(DatasetError, match="holds no file named by one of its video_ids"):
+        cut_frames(tmp_path / "lost.csv", tmp_path, tmp_path / "a")
+
+
 class RedFinder:
     """Finds what is red, and half as surely what is blue."""
 
@@ -173,6 +193,24 @@ def test_recordings_are_labelled_with_what_a_detector_finds_and_doubtful_boxes_a
         assert np.abs(sample.boxes - np.array(list(people_at(second).values()))).max() <= 4
         assert [data.classes[each] for each in sample.class_ids] == ["face", "person"]
         assert sample.ignore.tolist() == [False, True]
+
+
+def test_clips_that_only_the_ending_tells_apart_keep_their_own_pictures(tmp_path: Path) -> None:
+    clips = [tmp_path / name for name in ("cam.mp4", "cam.mkv", "cam.mkv.mov", "door.mp4")]
+    for clip in clips:
+        write_clip(clip, seconds=0.2)
+    data = label_clips(clips, tmp_path / "out", RedFinder(), every_s=1)
+    stems = ("cam.mp4", "cam.mkv", "cam.mkv.mov", "door")
+    assert [sample.path.name for sample in data.samples] == [f"{stem}_00000000.jpg" for stem in stems]
+
+
+def test_a_clip_that_is_named_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "cam.mp4", seconds=0.2)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for again in (Path("cam.mp4"), tmp_path / "cam.mp4", Path("below/../cam.mp4")):
+        with pytest.raises(DatasetError, match=r"cam.mp4: this clip is named twice"):
+            label_clips([Path("cam.mp4"), again], tmp_path / "out", RedFinder(), every_s=1)
 
 
 def test_pictures_keep_their_labels_and_get_what_a_detector_finds_besides(tmp_path: Path) -> None:

@@ -149,6 +149,14 @@ def test_a_copy_depends_on_name_number_and_seed_alone(tmp_path: Path) -> None:
     assert both[0].samples[-1].boxes.tolist() == both[1].samples[-1].boxes.tolist()
 
 
+def test_pictures_that_only_the_ending_tells_apart_keep_their_own_copies(tmp_path: Path) -> None:
+    data = made(tmp_path, ["a.jpg", "a.png", "b.png"])
+    copies = expand(data, tmp_path / "out", Augmenter(Augmentation()), factor=2, seed=1).samples[1::2]
+    names = ["a.jpg_augmented1.jpg", "a.png_augmented1.jpg", "b_augmented1.jpg"]
+    assert [sample.path.name for sample in copies] == names
+    assert all(sample.path.is_file() for sample in copies)
+
+
 def test_frames_of_ava_are_cut_and_missing_videos_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clip(tmp_path / "walk.mp4", seconds=3)
     (tmp_path / "ava.csv").write_text("\n".join(ava_rows("walk", [1, 9]) + ava_rows("lost", [1])) + "\n")

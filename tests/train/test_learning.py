@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[
 
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import make_family
+from anonymizer.models import SUGGESTED_THRESHOLD
 from anonymizer.types import Size, Target
 from scripts.train.assign import Labels, assign
 from scripts.train.canvas import CanvasMaker, CanvasSettings, store
@@ -162,7 +163,9 @@ def test_from_shapes_to_an_int8_file_that_finds_them(
     size = ("--width", "160", "--height", "160")
     target = ("--name", "oval", "--out", str(tmp_path / "out"), *size)
     assert main(["export", str(run), str(data), *target]) == 0
-    assert "oval-int8.tflite" in capsys.readouterr().out
+    assert "oval-int8.tflite --threshold 0.3`" in capsys.readouterr().out  # what `models add` takes by itself
+    assert SUGGESTED_THRESHOLD == 0.3
+    assert "threshold: 0.3\n" in (tmp_path / "out/oval.yaml").read_text()
     family = make_family("anchorfree", Size(160, 160), (Target.FACE,))
     for dtype, tolerance in (("float32", 1e-3), ("int8", 0.1)):
         with Engine(tmp_path / f"out/oval-{dtype}.tflite", threads=1, mean=0.0, scale=1.0) as engine:

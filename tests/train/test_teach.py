@@ -13,7 +13,7 @@ from anonymizer.detect.families import Candidates
 from anonymizer.types import Target
 from scripts.train.picture import Sample
 from scripts.train.teach import Fused, Trust, fuse, taught
-from scripts.train.teacher import Seen, View, ZooTeacher, look
+from scripts.train.teacher import Seen, View, ZooTeacher, look, look_both_ways
 
 FACE = (10.0, 10.0, 30.0, 36.0)
 OTHER = (50.0, 10.0, 70.0, 36.0)
@@ -67,6 +67,8 @@ def test_sure_boxes_are_labels_doubtful_ones_are_ignored_weak_ones_left_out(
 class Corner:
     """Always finds the picture's top left 20x30 pixels."""
 
+    targets = frozenset({Target.FACE})
+
     def find(self, rgb: np.ndarray) -> Candidates:
         assert rgb.ndim == 3
         return Candidates(
@@ -86,6 +88,22 @@ class Corner:
 def test_what_a_view_shows_comes_back_in_pixels_of_the_picture(view: View, box: list[float]) -> None:
     found = look(Corner(), np.zeros((60, 100, 3), np.uint8), view)
     assert found.boxes.tolist() == [box]
+
+
+class Middle(Corner):
+    """Always finds the same box in the middle, which a mirror shows at the same place."""
+
+    def find(self, rgb: np.ndarray) -> Candidates:
+        found = super().find(rgb)
+        return Candidates(found.boxes + np.array([40, 10, 40, 10], np.float32), found.scores, found.class_ids)
+
+
+def test_a_view_and_its_mirror_are_one_view() -> None:
+    picture = np.zeros((60, 100, 3), np.uint8)
+    found = fuse([look_both_ways(Middle(), picture, 1.0)], Target.FACE)
+    assert found.boxes.tolist() == [[40, 10, 60, 40]]
+    assert found.views.tolist() == [1]
+    assert look_both_ways(Corner(), picture, 2.0).boxes.tolist() == [[0, 0, 10, 15], [90, 0, 100, 15]]
 
 
 def test_a_model_of_one_size_looks_at_a_larger_picture_in_windows() -> None:

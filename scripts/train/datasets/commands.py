@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,19 @@ from anonymizer.detect.detector import CompositeDetector
 from anonymizer.detectors import make_detector
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import Settings, TargetName
+from scripts.train.arguments import amount, count, natural, share
 from scripts.train.augment import Augmentation, Augmenter, mosaic
+from scripts.train.datasets.ava import PERSON
 from scripts.train.datasets.expand import expand
-from scripts.train.datasets.forms import WRITERS, Form, read_sets, write_set
+from scripts.train.datasets.forms import WRITERS, Form, check_target, read_sets, write_set
 from scripts.train.datasets.from_ava import cut_frames
 from scripts.train.datasets.from_clip import CLASSES, label_clips
 from scripts.train.datasets.label import label_pictures
 from scripts.train.datasets.sheet import contact_sheet
 from scripts.train.datasets.split import split_set
 from scripts.train.datasets.stats import as_table, measure, plot
-from scripts.train.datasets.store import save_rgb
-from scripts.train.datasets.training_set import TrainingSet
+from scripts.train.datasets.store import fresh_folder, save_rgb
+from scripts.train.datasets.training_set import TrainingSet, used_classes
 from scripts.train.picture import Picture
 
 Run = Callable[[argparse.Namespace], int]
@@ -57,19 +60,19 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     view = command("view", _view, "show pictures and boxes on a sheet")
     view.add_argument("--out", type=Path, required=True, help="PNG or JPEG to write")
     view.add_argument("--augmented", action="store_true", help="as augmented for training, every fourth a mosaic")
-    view.add_argument("--count", type=_count, default=24, help="pictures, evenly spread (24)")
-    view.add_argument("--columns", type=_count, default=6)
-    view.add_argument("--seed", type=int, default=0)
+    view.add_argument("--count", type=count, default=24, help="pictures, evenly spread (24)")
+    view.add_argument("--columns", type=count, default=6)
+    view.add_argument("--seed", type=natural, default=0)
 
     split = command("split", _split, "divide into parts; frames of one clip stay together")
     split.add_argument("--part", type=_part, action="append", required=True, metavar="NAME=SHARE")
     split.add_argument("--single", action="store_true", help="each picture by itself, whatever clip it comes from")
-    split.add_argument("--seed", type=int, default=0)
+    split.add_argument("--seed", type=natural, default=0)
     _add_target(split)
 
     enlarge = command("expand", _expand, "add augmented copies of each picture")
-    enlarge.add_argument("--factor", type=_count, default=4, help="times as many pictures (4)")
-    enlarge.add_argument("--seed", type=int, default=0)
+    enlarge.add_argument("--factor", type=count, default=4, help="times as many pictures (4)")
+    enlarge.add_argument("--seed", type=natural, default=0)
     _add_target(enlarge)
 
     label = command("label", _label, "add what the models of the product find to the labels, for correction")
@@ -79,23 +82,23 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     cut = command("from-ava", _from_ava, "cut AVA's annotated frames out of local video files", source=False)
     cut.add_argument("labels", type=Path, help="AVA's CSV")
     cut.add_argument("--videos", type=Path, required=True, help="folder of files named by video_id")
-    cut.add_argument("--per-video", type=_count, help="time stamps of each video, evenly spread (all)")
+    cut.add_argument("--per-video", type=count, help="time stamps of each video, evenly spread (all)")
     cut.add_argument("--starts-at-s", type=float, default=0.0, help="second of the film at which the files begin (0)")
     _add_target(cut)
 
     sample = command("from-clip", _from_clip, "sample recordings and label them for correction", source=False)
     sample.add_argument("clips", type=Path, nargs="+")
-    sample.add_argument("--every-s", type=float, default=2.0, help="seconds between pictures (2)")
-    sample.add_argument("--scene-change", type=float, help="least mean change in levels of 255 between pictures")
-    sample.add_argument("--limit", type=_count, help="pictures of each clip")
+    sample.add_argument("--every-s", type=amount, default=2.0, help="seconds between pictures (2)")
+    sample.add_argument("--scene-change", type=amount, help="least mean change in levels of 255 between pictures")
+    sample.add_argument("--limit", type=count, help="pictures of each clip")
     _add_detector(sample)
     _add_target(sample)
 
 
 def _add_detector(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=CLASSES, action="append", help="both")
-    parser.add_argument("--sure", type=float, default=0.5, help="boxes that score less are marked as ignored (0.5)")
-    parser.add_argument("--least", type=float, default=0.3, help="boxes that score less are left out (0.3)")
+    parser.add_argument("--sure", type=share, default=0.5, help="boxes that score less are marked as ignored (0.5)")
+    parser.add_argument("--least", type=share, default=0.3, help="boxes that score less are left out (0.3)")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -156,13 +159,17 @@ def settings_for(classes: tuple[str, ...]) -> Augmentation:
 
 def _split(arguments: argparse.Namespace) -> int:
     parts = split_set(_read(arguments), dict(arguments.part), seed=arguments.seed, by_source=not arguments.single)
-    for name, part in parts.items():
-        _write(part, arguments.out / name, arguments.to)
+    with ExitStack() as stack:  # one part that fails takes the others with it
+        for name in parts:
+            stack.enter_context(fresh_folder(arguments.out / name))
+        for name, part in parts.items():
+            _write(part, arguments.out / name, arguments.to)
     return 0
 
 
 def _expand(arguments: argparse.Namespace) -> int:
     data = _read(arguments)
+    check_target(arguments.out, arguments.to, used_classes(data))
     with tempfile.TemporaryDirectory() as folder:
         augmenter = Augmenter(settings_for(data.classes))
         enlarged = expand(data, Path(folder), augmenter, factor=arguments.factor, seed=arguments.seed)
@@ -171,6 +178,7 @@ def _expand(arguments: argparse.Namespace) -> int:
 
 
 def _from_ava(arguments: argparse.Namespace) -> int:
+    check_target(arguments.out, arguments.to, (PERSON,))
     with tempfile.TemporaryDirectory() as folder:
         cut = cut_frames(
             arguments.labels,
@@ -182,19 +190,25 @@ def _from_ava(arguments: argparse.Namespace) -> int:
         _write(cut.data, arguments.out, arguments.to)
     for video in cut.missing:
         print(f"missing: {video}")
+    for frame in cut.before:
+        print(f"before the beginning of its file: {frame}")
     for frame in cut.beyond:
         print(f"past the end of its file: {frame}")
     return 0
 
 
 def _label(arguments: argparse.Namespace) -> int:
+    labelled = _read(arguments)
+    check_target(arguments.out, arguments.to, [*used_classes(labelled), *(arguments.target or CLASSES)])
     with _detector(arguments) as detector:
-        data = label_pictures(_read(arguments), detector, sure=arguments.sure)
+        data = label_pictures(labelled, detector, sure=arguments.sure)
     _write(data, arguments.out, arguments.to)
     return 0
 
 
 def _from_clip(arguments: argparse.Namespace) -> int:
+    classes = sorted(set(arguments.target or CLASSES))
+    check_target(arguments.out, arguments.to, classes)
     with tempfile.TemporaryDirectory() as folder, _detector(arguments) as detector:
         data = label_clips(
             arguments.clips,
@@ -205,7 +219,7 @@ def _from_clip(arguments: argparse.Namespace) -> int:
             limit=arguments.limit,
             sure=arguments.sure,
         )
-        _write(data.select(sorted(arguments.target or CLASSES)), arguments.out, arguments.to)
+        _write(data.select(classes), arguments.out, arguments.to)
     return 0
 
 
@@ -218,13 +232,6 @@ def _detector(arguments: argparse.Namespace) -> CompositeDetector | AttentiveDet
         clock=SystemClock(),
         meter=PrometheusMeter(version=__version__, runtime=""),
     )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def _part(text: str) -> tuple[str, float]:

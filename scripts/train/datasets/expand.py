@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.train.augment import Augmenter
 from scripts.train.datasets.store import save_rgb
-from scripts.train.datasets.training_set import TrainingSet, names_of
+from scripts.train.datasets.training_set import TrainingSet, names_of, stems_of
 from scripts.train.picture import Sample
 
 
@@ -22,7 +22,8 @@ def expand(data: TrainingSet, folder: Path, augmenter: Augmenter, *, factor: int
 
 
 def _expanded(data: TrainingSet, folder: Path, augmenter: Augmenter, factor: int, seed: int) -> Iterator[Sample]:
-    names = names_of([sample.path for sample in data.samples])
+    paths = [sample.path for sample in data.samples]
+    names, stems = names_of(paths), stems_of(paths)
     for sample in data.samples:
         yield sample
         if factor < 2:
@@ -31,6 +32,6 @@ def _expanded(data: TrainingSet, folder: Path, augmenter: Augmenter, factor: int
         for number in range(1, factor):
             rng = np.random.default_rng([seed, number, *name.encode()])
             changed = augmenter(picture, rng)
-            path = folder / f"{Path(name).stem}_augmented{number}.jpg"
+            path = folder / f"{stems[sample.path]}_augmented{number}.jpg"
             save_rgb(path, changed.image)
             yield Sample(path, changed.boxes, changed.class_ids, changed.ignore)

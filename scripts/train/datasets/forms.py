@@ -10,7 +10,8 @@ from pathlib import Path
 
 from anonymizer.errors import DatasetError
 from scripts.train.datasets import ava, coco, mot, retinanet_csv, voc, wider, xywh_json
-from scripts.train.datasets.training_set import TrainingSet, joined
+from scripts.train.datasets.store import check_fresh, fresh_folder
+from scripts.train.datasets.training_set import TrainingSet, joined, one_of
 
 
 class Form(StrEnum):
@@ -57,6 +58,7 @@ WRITERS: dict[Form, Write] = {
     Form.AVA: ava.write,
     Form.JSON: xywh_json.write,
 }
+_ONE_CLASS = {Form.WIDER: (wider.TITLE, wider.CARRIED), Form.JSON: (xywh_json.TITLE, xywh_json.CARRIED)}
 _WITHOUT_IGNORED = (Form.CSV, Form.AVA)
 _WITHOUT_EMPTY = (Form.AVA,)
 
@@ -101,17 +103,24 @@ def read_sets(paths: Sequence[Path], form: Form | None = None, pictures: Path | 
     return joined([read_set(path, form, pictures) for path in paths])
 
 
+def check_target(folder: Path, form: Form, classes: Sequence[str]) -> None:
+    """Raises DatasetError if labels of these classes could not be written there: ask before work that takes long."""
+    check_fresh(folder)
+    if form in _ONE_CLASS and classes:
+        title, carried = _ONE_CLASS[form]
+        one_of(sorted(set(classes)), title, *carried)
+
+
 def write_set(data: TrainingSet, folder: Path, form: Form) -> LeftOut:
     """Labels and copies of the pictures into a new or empty folder; what the form cannot say is counted.
 
-    Raises DatasetError if the folder has files, a picture is missing, or the form carries one class and there are more.
+    Leaves no file behind if it fails. Raises DatasetError if the folder has files, a picture is missing, or the form
+    carries one class and there are more.
     """
     if form not in WRITERS:
         raise DatasetError(f"{form} is read only: choose one of {', '.join(WRITERS)}")
-    if folder.exists() and any(folder.iterdir()):
-        raise DatasetError(f"{folder}: has files already: name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    WRITERS[form](data, folder)
+    with fresh_folder(folder):
+        WRITERS[form](data, folder)
     empty = sum(not (~sample.ignore).any() for sample in data.samples)
     return LeftOut(
         sum(int(sample.ignore.sum()) for sample in data.samples) if form in _WITHOUT_IGNORED else 0,

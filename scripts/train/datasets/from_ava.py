@@ -23,7 +23,8 @@ class Cut:
 
     data: TrainingSet
     missing: tuple[str, ...]  # videos of which there is no file
-    beyond: tuple[str, ...]  # VIDEO_TIMESTAMP past the end of its file
+    before: tuple[str, ...]  # VIDEO_TIMESTAMP before the beginning of its file
+    beyond: tuple[str, ...]  # and past its end
 
 
 def cut_frames(
@@ -33,7 +34,7 @@ def cut_frames(
 
     `videos` holds files named by their video_id, in any folder below. `per_video`: so many time stamps of each, evenly
     spread. `starts_at_s`: second of the film at which the files begin, for AVA's excerpts of 15 minutes 900 s.
-    Raises DatasetError.
+    Raises DatasetError, also if there is nothing to cut.
     """
     if not videos.is_dir():
         raise DatasetError(f"{videos}: is no folder: name the one with the videos")
@@ -42,16 +43,32 @@ def cut_frames(
     for (video, timestamp), people in by_frame(read_rows(labels)).items():
         wanted[video][timestamp] = people
     samples: list[Sample] = []
+    before: list[str] = []
     beyond: list[str] = []
     for video in sorted(wanted.keys() & files.keys()):
-        stamps = _spread(sorted(wanted[video], key=float), per_video)
-        seconds = [max(0.0, float(stamp) - starts_at_s) for stamp in stamps]
+        chosen = _spread(sorted(wanted[video], key=float), per_video)
+        before += [f"{video}_{stamp}" for stamp in chosen if float(stamp) < starts_at_s]
+        stamps = [stamp for stamp in chosen if float(stamp) >= starts_at_s]
+        seconds = [float(stamp) - starts_at_s for stamp in stamps]
         for stamp, (_, still) in zip(stamps, stills_at(files[video], seconds), strict=True):
             if still is None:
                 beyond.append(f"{video}_{stamp}")
             else:
                 samples.append(_saved(folder / f"{video}_{stamp}.jpg", still, wanted[video][stamp]))
-    return Cut(TrainingSet((PERSON,), tuple(samples)), tuple(sorted(wanted.keys() - files.keys())), tuple(beyond))
+    if not samples:
+        raise DatasetError(f"{labels}: {_nothing(videos, len(before), len(beyond))}")
+    missing = tuple(sorted(wanted.keys() - files.keys()))
+    return Cut(TrainingSet((PERSON,), tuple(samples)), missing, tuple(before), tuple(beyond))
+
+
+def _nothing(videos: Path, before: int, beyond: int) -> str:
+    """Why there is nothing to cut."""
+    if not before + beyond:
+        return f"{videos} holds no file named by one of its video_ids"
+    return (
+        f"nothing could be cut: {before} time stamps lie before the beginning of their files and {beyond} past the "
+        "end: name by --starts-at-s the second of the film at which the files begin, 900 for the usual excerpts"
+    )
 
 
 def _spread(stamps: Sequence[str], count: int | None) -> list[str]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anonymizer.errors import DatasetError
 from anonymizer.ports import Detector
 from anonymizer.types import U8, Colour, Frame, Planes, Target
 from scripts.train.datasets.clip import sampled_stills
 from scripts.train.datasets.store import save_rgb
-from scripts.train.datasets.training_set import TrainingSet, class_of, names_of
+from scripts.train.datasets.training_set import TrainingSet, class_of, stems_of
 from scripts.train.picture import Sample
 
 CLASSES = tuple(class_of(target) for target in Target)
@@ -33,14 +34,19 @@ def label_clips(
     """Writes CLIP_MILLISECONDS.jpg files into the folder and returns them with what the started detector finds.
 
     Boxes that score under `sure` are marked as ignored: look at those first. `limit`: pictures of each clip.
-    Raises DatasetError, ModelError.
+    Raises DatasetError, also for a clip that is named twice, and ModelError.
     """
     samples = []
-    names = names_of(clips)
+    files: dict[Path, Path] = {}
     for clip in clips:
+        if clip.resolve() in files:
+            raise DatasetError(f"{clip}: this clip is named twice: name it once")
+        files[clip.resolve()] = clip.absolute()
+    stems = stems_of(list(files.values()))
+    for clip in files.values():
         stills = islice(sampled_stills(clip, every_s=every_s, scene_change=scene_change), limit)
         for number, still in enumerate(stills):
-            path = folder / f"{Path(names[clip]).stem}_{round(1000 * still.at_s):08d}.jpg"
+            path = folder / f"{stems[clip]}_{round(1000 * still.at_s):08d}.jpg"
             save_rgb(path, still.image)
             found = detector.detect(as_frame(still.image, number))
             samples.append(Sample(path, found.boxes, found.class_ids, found.scores < sure))

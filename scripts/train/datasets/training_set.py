@@ -59,13 +59,23 @@ def class_of(target: Target) -> str:
     return target.name.lower()
 
 
+def used_classes(data: TrainingSet) -> list[str]:
+    """Those that have a box."""
+    used = {int(each) for sample in data.samples for each in sample.class_ids}
+    return [data.classes[each] for each in sorted(used)]
+
+
 def one_class(data: TrainingSet, form: str, *allowed: str) -> str:
     """The class that all labels are of; raises DatasetError for several, or one that the form does not carry."""
-    used = {int(each) for sample in data.samples for each in sample.class_ids}
-    names = [data.classes[each] for each in sorted(used)] or list(data.classes[:1]) or [allowed[0]]
+    return one_of(used_classes(data) or list(data.classes[:1]) or [allowed[0]], form, *allowed)
+
+
+def one_of(names: Sequence[str], form: str, *allowed: str) -> str:
+    """The only one of them; raises DatasetError for several, or one that the form does not carry."""
     if len(names) > 1 or names[0] not in allowed:
         raise DatasetError(
-            f"{form} carries {' or '.join(allowed)}, not {' and '.join(names)}: choose by --class, or another form"
+            f"{form} carries {' or '.join(allowed)}, not {' and '.join(names)}: choose by --class or --target, "
+            "or another form by --to"
         )
     return names[0]
 
@@ -94,3 +104,12 @@ def names_of(paths: Sequence[Path]) -> dict[Path, str]:
             return names
         for path, name in names.items():
             depths[path] += name in shared
+
+
+def stems_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """As names_of, without the endings where these are not what tells two files apart."""
+    names = names_of(paths)
+    stems = {path: Path(name).stem for path, name in names.items()}
+    while shared := {stem for stem, count in Counter(stems.values()).items() if count > 1}:
+        stems = {path: names[path] if stem in shared else stem for path, stem in stems.items()}
+    return stems

@@ -11,6 +11,7 @@ from scripts.train.datasets.store import copy_pictures
 from scripts.train.datasets.training_set import TrainingSet, one_class, whole_pixels
 
 LABELS = "wider_bbx_gt.txt"
+TITLE, CARRIED = "WIDER FACE", ("face",)
 
 
 def read(path: Path, pictures: Path | None = None) -> TrainingSet:
@@ -20,7 +21,7 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
 
 def write(data: TrainingSet, folder: Path) -> None:
     """Attributes other than `invalid` are written as 0; raises DatasetError for classes other than faces."""
-    one_class(data, "WIDER FACE", "face")
+    one_class(data, TITLE, *CARRIED)
     lines: list[str] = []
     for name, sample in copy_pictures(data, folder / "images"):
         lines += [name, str(len(sample.boxes))]

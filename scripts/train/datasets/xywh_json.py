@@ -14,6 +14,7 @@ from scripts.train.datasets.product import from_product
 from scripts.train.datasets.store import copy_pictures, size_of
 from scripts.train.datasets.training_set import TrainingSet, as_xywh, class_of, one_class
 
+TITLE, CARRIED = "the JSON form", tuple(class_of(target) for target in Target)
 _ENTRIES = TypeAdapter(list[XywhEntry])
 
 
@@ -35,7 +36,7 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
 
 def write(data: TrainingSet, folder: Path) -> None:
     """One file of one class; raises DatasetError if there are more, or one that is neither person nor face."""
-    name = one_class(data, "the JSON form", *(class_of(target) for target in Target))
+    name = one_class(data, TITLE, *CARRIED)
     entries = []
     for file, sample in copy_pictures(data, folder / "images"):
         width, height = size_of(sample.path)

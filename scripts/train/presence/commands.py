@@ -11,7 +11,7 @@ import numpy as np
 
 from anonymizer.errors import DatasetError
 from scripts.train.datasets.forms import read_sets
-from scripts.train.datasets.store import save_rgb
+from scripts.train.datasets.store import make_folder, save_rgb
 from scripts.train.presence.examples import Example, balanced
 from scripts.train.presence.model import PresenceModel, try_model
 from scripts.train.presence.sheet import sheet
@@ -74,10 +74,12 @@ def _examples(paths: list[Path], per_picture: int, seed: int) -> list[Example]:
 def _train(arguments: argparse.Namespace) -> int:
     import torch
 
+    from scripts.train.checkpoint import save_checkpoint
     from scripts.train.presence.learn import cached, calibrate, train, try_net
     from scripts.train.presence.starting import recipe_for, start_net
 
     torch.set_num_threads(1)
+    make_folder(arguments.out)
     net = start_net(arguments.weights)
     asked = {"expansion": arguments.expansion, "tune_epochs": arguments.tune_epochs, "seed": arguments.seed}
     recipe = replace(recipe_for(net), **{key: value for key, value in asked.items() if value is not None})
@@ -90,8 +92,7 @@ def _train(arguments: argparse.Namespace) -> int:
         share = calibrate(net, cached(net, others, recipe), recipe)
         print(f"calibrated on {len(others)} others: {100 * share:.1f} % right")
     print(try_net(net, held_back, recipe.side_px))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), arguments.out / _CHECKPOINT)
+    save_checkpoint(arguments.out / _CHECKPOINT, net.state_dict())
     return 0
 
 
@@ -129,7 +130,7 @@ def _export(arguments: argparse.Namespace) -> int:
     samples = spread(read_sets(arguments.labels).samples, _VIEWS)
     views = [fitted(sample.load(), width, height)[0] for sample in samples]
     floating = to_tflite(net, width, height)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     expected = np.array([answer.score for answer in answers_of(net, views)])
     for name, model in (("float32", floating), ("int8", to_int8(floating, views, mean=net.mean))):
         path = arguments.out / f"presence-{name}.tflite"

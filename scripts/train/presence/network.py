@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from anonymizer.errors import DatasetError
 from scripts.train.network import Same
+from scripts.train.stored import load_stored
 
 # expansion, channels, repeats, first stride: table 2 of "MobileNetV2: Inverted Residuals and Linear Bottlenecks"
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -74,11 +75,11 @@ def load_imagenet(features: nn.Sequential, path: Path) -> None:
 
     The normalisation of the pictures is folded into the first convolution, so that the input is 0-255.
     """
+    stored = load_stored(path, "file of MobileNetV2's weights")
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
         state = {key: stored[f"features.{key}"] for key in features.state_dict() if key != "0.0.bias"}
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DatasetError(f"{path}: is no file of MobileNetV2's weights: {error}") from None
+    except KeyError as error:
+        raise DatasetError(f"{path}: is no file of MobileNetV2's weights: it has no {error}") from None
     mean, deviation = torch.tensor(_MEAN), torch.tensor(_DEVIATION)
     state["0.0.bias"] = -(state["0.0.weight"] * (mean / deviation)[None, :, None, None]).sum(dim=(1, 2, 3))
     state["0.0.weight"] = state["0.0.weight"] / (255 * deviation)[None, :, None, None]

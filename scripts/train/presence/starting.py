@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from anonymizer.errors import DatasetError
 from scripts.train.presence.learn import ON_PYRAMID, Net, Recipe
 from scripts.train.presence.network import PresenceNet, load_imagenet
 from scripts.train.presence.pyramid import PyramidNet
+from scripts.train.stored import load_stored
 
 
 def start_net(weights: Path) -> Net:
@@ -31,10 +30,10 @@ def recipe_for(net: Net) -> Recipe:
 
 def load_net(checkpoint: Path) -> Net:
     """A trained one; raises DatasetError."""
+    state = load_stored(checkpoint, "checkpoint of a presence classifier")
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         net = PyramidNet(state["file"].numpy().tobytes()) if "file" in state else PresenceNet()
         net.load_state_dict(state)
-    except (OSError, RuntimeError, DatasetError) as error:
+    except (RuntimeError, AttributeError, DatasetError) as error:
         raise DatasetError(f"{checkpoint}: is no checkpoint of a presence classifier: {error}") from None
     return net.eval()

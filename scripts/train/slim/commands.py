@@ -11,14 +11,17 @@ import torch
 
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
+from scripts.train.arguments import amount, count, natural, share
 from scripts.train.canvas import CanvasMaker
 from scripts.train.datasets.forms import read_sets
+from scripts.train.datasets.store import make_folder
 from scripts.train.fit import make_canvases
 from scripts.train.integer import to_int8
 from scripts.train.recipe import Recipe
 from scripts.train.slim.emit import LOGITS, emit
 from scripts.train.slim.even import even
 from scripts.train.slim.fit import SlimRecipe, SlimRun, checksum, load_slim, run
+from scripts.train.stop import INTERRUPTED
 
 VIEWS = 96  # canvases that int8's ranges are taken from
 SURE = {LOGITS: (-8.0, 4.0)}  # what int8 can say before the sigmoid: scores from 0.0003 to 0.98
@@ -38,14 +41,14 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fit.add_argument("labels", type=Path, nargs="+", help="pictures; labels only say where canvases are cut")
     fit.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the checkpoint")
     fit.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
-    fit.add_argument("--keep", type=float, default=own.keep, help=f"share of the multiply-adds that stays ({own.keep})")
-    fit.add_argument("--steps", type=int, default=own.steps, help=f"batches ({own.steps})")
-    fit.add_argument("--batch", type=int, default=own.batch, help=f"canvases ({own.batch})")
-    fit.add_argument("--canvas-px", type=int, default=320, help="side, a multiple of 32 (320)")
-    fit.add_argument("--rate", type=float, default=own.rate, help=f"of a tensor's size, at its peak ({own.rate})")
-    fit.add_argument("--seed", type=int, default=own.seed)
-    fit.add_argument("--threads", type=int, default=1, help="of the training itself (1)")
-    fit.add_argument("--save-every", type=int, default=250, help="steps (250)")
+    fit.add_argument("--keep", type=share, default=own.keep, help=f"share of the multiply-adds that stays ({own.keep})")
+    fit.add_argument("--steps", type=count, default=own.steps, help=f"batches ({own.steps})")
+    fit.add_argument("--batch", type=count, default=own.batch, help=f"canvases ({own.batch})")
+    fit.add_argument("--canvas-px", type=count, default=320, help="side, a multiple of 32 (320)")
+    fit.add_argument("--rate", type=amount, default=own.rate, help=f"of a tensor's size, at its peak ({own.rate})")
+    fit.add_argument("--seed", type=natural, default=own.seed)
+    fit.add_argument("--threads", type=count, default=1, help="of the training itself (1)")
+    fit.add_argument("--save-every", type=count, default=250, help="steps (250)")
 
     export = commands.add_parser("export", help="write float32 (weights in half precision) and int8 TFLite files")
     export.set_defaults(run=_export)
@@ -53,8 +56,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     export.add_argument("labels", type=Path, nargs="+", help="pictures to take int8's ranges from")
     export.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
     export.add_argument("--name", required=True, help="of the models; -float32 and -int8 are added")
-    export.add_argument("--width", type=int, default=640, help="of the input (640)")
-    export.add_argument("--height", type=int, default=384, help="of the input (384)")
+    export.add_argument("--width", type=count, default=640, help="of the input (640)")
+    export.add_argument("--height", type=count, default=384, help="of the input (384)")
     export.add_argument("--out", type=Path, required=True, help="folder to write to")
 
 
@@ -87,8 +90,8 @@ def _fit(arguments: argparse.Namespace) -> int:
     except DatasetError as error:
         raise DatasetError(f"{arguments.file}: {error}") from None
     own.start()
-    run(own, save_every=arguments.save_every)
-    return 0
+    is_stopped = run(own, save_every=arguments.save_every)
+    return INTERRUPTED if is_stopped else 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
@@ -103,7 +106,7 @@ def _export(arguments: argparse.Namespace) -> int:
     description = f"{arguments.name} of anonymizer's scripts/train"
     plain = emit(network, size, description=description, half_weights=True)
     fair = emit(even(network, pictures), size, description=description, half_weights=False)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out)
     for dtype, model in (("float32", plain), ("int8", to_int8(fair, views, limits=SURE))):
         path = arguments.out / f"{arguments.name}-{dtype}.tflite"
         path.write_bytes(model)

@@ -20,6 +20,7 @@ from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoin
 from scripts.train.slim.lesson import Losses, compare, landmarks
 from scripts.train.slim.network import SlimNetwork, open_network
 from scripts.train.slim.surgery import merge, prune
+from scripts.train.stop import StopRequest
 
 MEASURED = 96  # canvases by which channels are chosen
 FAR = 1 << 30  # number of the first of them, which no run reaches
@@ -159,8 +160,13 @@ def load_slim(place: Path) -> SlimNetwork:
     return network.eval()
 
 
-def run(own: SlimRun, *, save_every: int, say: Callable[[str], None] = print) -> None:
-    """Trains to the last step; started again, goes on where it was."""
+def run(own: SlimRun, *, save_every: int, say: Callable[[str], None] = print) -> bool:
+    """Trains to the last step; started again, goes on where it was. Whether Ctrl-C stopped it before."""
+    with StopRequest() as stop:
+        return _run(own, save_every, say, stop)
+
+
+def _run(own: SlimRun, save_every: int, say: Callable[[str], None], stop: StopRequest) -> bool:
     parts: list[tuple[float, ...]] = []
     began = time.monotonic()
     while own.step < own.recipe.steps:
@@ -174,5 +180,9 @@ def run(own: SlimRun, *, save_every: int, say: Callable[[str], None] = print) ->
             far = f"{own.step}/{own.recipe.steps}"
             say(f"{far} scores {scores:.3f} boxes {boxes:.3f} maps {maps:.3f} {left_min:.0f} min left")
             parts, began = [], time.monotonic()
-        if own.step % save_every == 0 or is_last:
+        if own.step % save_every == 0 or is_last or stop.is_made:
             own.save()
+        if stop.is_made and not is_last:
+            say(f"stopped at step {own.step}; the same command goes on")
+            return True
+    return False

@@ -1,0 +1,144 @@
+"""A run of `fit` ends, is stopped, goes on and begins with another one's weights, and says so."""
+
+# ruff: noqa: E402 - the imports need torch
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
+
+from scripts.train.checkpoint import CHECKPOINT, load_checkpoint
+from scripts.train.cli import main
+from scripts.train.slim.fit import SlimRecipe, SlimRun
+from scripts.train.slim.fit import run as run_slim
+from scripts.train.slim.lesson import Losses
+from scripts.train.stop import StopRequest
+from tests.train import shapes
+from tests.train.conftest import fit
+from tests.train.test_learning import ROOT
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return shapes.write(tmp_path / "set", 6, seed=4)
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Path:
+    """Two steps of the tiny network."""
+    assert main(fit(data, tmp_path / "run", "--steps", "2", "--workers", "0")) == 0
+    return tmp_path / "run"
+
+
+def test_a_finished_run_says_that_it_is_finished(data: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(fit(data, run, "--steps", "2")) == 0
+    assert f"{run} is finished: it has done 2 steps" in capsys.readouterr().out
+    assert main(fit(data, run, "--steps", "3", "--workers", "0")) == 0
+    assert load_checkpoint(run / CHECKPOINT)["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--batch", "8"), "holds a run with batch 4, not 8: go on with that"),
+        (("--seed", "5"), "holds a run with seed 1, not 5"),
+        (("--rate", "1e-4"), "holds a run with rate 0.003, not 0.0001"),
+    ],
+)
+def test_a_run_goes_on_with_its_own_batch_seed_and_rate_only(
+    more: tuple[str, str], message: str, data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(data, run, "--steps", "3", *more)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_begins_with_the_weights_of_another_ones_folder_and_says_which_it_cannot_take(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = ("--steps", "1", "--workers", "0", "--start-from", str(run))
+    assert main(fit(data, tmp_path / "same", *begun)) == 0
+    assert "tensors" not in capsys.readouterr().out
+    first, second = (load_checkpoint(each / CHECKPOINT)["network"] for each in (run, tmp_path / "same"))
+    name = next(name for name, value in first.items() if value.ndim == 4)
+    assert (first[name] - second[name]).abs().max() < 0.01  # one small step from there
+    assert main([*fit(data, tmp_path / "wider", *begun), "--network", "small"]) == 0
+    assert " tensors taken over, those of other names or shapes are new" in capsys.readouterr().out
+
+
+def test_a_run_that_patience_ends_leaves_its_checkpoint(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--steps", "40", "--workers", "0", "--validation", str(data), "--validation-limit", "1")
+    argv = fit(data, tmp_path / "run", *more, "--validate-every", "1", "--validation-px", "64", "--patience", "1")
+    assert main(argv) == 0
+    assert "stopped: 1 validations without gain" in capsys.readouterr().out
+    step = load_checkpoint(tmp_path / "run" / CHECKPOINT)["step"]
+    assert step < 40
+    assert main(argv) == 0
+    assert "is finished: it had 1 validations without gain" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "run" / CHECKPOINT)["step"] == step
+
+
+def test_ctrl_c_in_fit_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
+    more = fit(data, tmp_path / "run", "--steps", "100000", "--save-every", "100000", "--batch", "1")
+    command = [sys.executable, "-u", "-m", "scripts.train", *more]
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert "50/100000" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the process that makes canvases gets it too
+        out, err = process.communicate()
+    step = load_checkpoint(tmp_path / "run" / CHECKPOINT)["step"]
+    assert out.splitlines()[-1] == f"stopped at step {step}; the same command goes on"
+    assert step >= 50
+    assert "Traceback" not in err
+    assert process.returncode == 130
+
+
+def test_the_first_ctrl_c_is_a_wish_and_the_second_one_ends_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopRequest() as stop:
+        assert not stop.is_made
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_made
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_in_slim_fit_saves_too(tmp_path: Path) -> None:
+    class Stopped(SlimRun):
+        def __init__(self) -> None:
+            self.recipe, self.step, self.saved_at = SlimRecipe("", steps=9), 0, 0
+
+        def learn(self) -> Losses:
+            self.step += 1
+            signal.raise_signal(signal.SIGINT)
+            return Losses(*[torch.zeros(())] * 3)
+
+        def save(self) -> None:
+            self.saved_at = self.step
+
+    said: list[str] = []
+    own = Stopped()
+    assert run_slim(own, save_every=5, say=said.append)
+    assert own.saved_at == 1
+    assert said == ["stopped at step 1; the same command goes on"]
+
+
+def test_a_blend_goes_into_a_folder_that_is_not_there_yet(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "no" / "folder" / "x.pt"
+    assert main(["blend", str(run), str(run), "--out", str(out)]) == 0
+    assert load_checkpoint(out)["step"] == 2
+    assert main(["blend", str(run), str(run), "--out", str(out / "y.pt")]) == 1
+    assert "cannot be made a folder: it is a file" in capsys.readouterr().err
