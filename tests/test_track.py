@@ -251,6 +251,16 @@ def test_whoever_is_not_seen_does_not_become_smaller() -> None:
     assert ahead[2] - ahead[0] == pytest.approx(widths[-1])
 
 
+def test_a_face_in_front_that_is_missed_stays_masked_while_one_behind_it_is_found() -> None:
+    tracker = new_tracker()
+    near, far = (100.0, 100.0, 150.0, 160.0), (118.0, 120.0, 138.0, 146.0)
+    for i in range(5):
+        tracker.update(make_detections(near), i * FRAME_NS)
+    tracks = tracker.update(make_detections(far), 5 * FRAME_NS)
+    assert any(track.unseen_ns and contains(track, near, 0.0) for track in tracks)
+    assert any(not track.unseen_ns and track.box == pytest.approx(far) for track in tracks)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     sides=st.lists(st.floats(4, 300), min_size=1, max_size=5),

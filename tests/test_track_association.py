@@ -67,6 +67,22 @@ def test_a_weak_detection_continues_a_track_that_is_left() -> None:
     assert pairs(boxes, found, strong=[True, False]) == {(0, 0), (1, 1)}
 
 
+@pytest.mark.parametrize(
+    ("found", "continues"),
+    [
+        ((3, 3, 8, 8), False),  # half as wide and as high: somebody behind, while the one in front is missed
+        ((0, 0, 10, 5), True),  # half hidden
+        ((1, 1, 8, 8), True),  # smaller, as boxes vary
+        ((-5, -5, 15, 15), True),  # nearer, which bares nobody
+    ],
+)
+@pytest.mark.parametrize("slack", [0.0, 5.0])
+def test_somebody_far_smaller_does_not_take_the_track_of_whom_it_would_bare(
+    found: tuple[float, float, float, float], continues: bool, slack: float
+) -> None:
+    assert pairs(rows((0, 0, 10, 10)), rows(found), slack=slack) == ({(0, 0)} if continues else set())
+
+
 def test_a_face_never_continues_a_person() -> None:
     box = rows((0, 0, 10, 10))
     assert pairs(box, box, targets=[PERSON], found_targets=[FACE]) == set()

@@ -15,6 +15,8 @@ from anonymizer.types import F32, I32
 
 Index = NDArray[np.intp]
 
+LESSER = 0.6  # of a track's width and height: what is smaller both ways is somebody behind, not somebody who shrank
+
 
 def associate(
     boxes: F32,
@@ -28,12 +30,16 @@ def associate(
     """Indices (K,) of tracks and (K,) of the detections that continue them; each occurs once at most.
 
     `boxes` (N, 4) are predicted, `slack_px` (N, 2) their uncertainty in x and y, `found` (M, 4) detected;
-    `strong` (M,) marks the detections that choose first. Only equal targets meet.
+    `strong` (M,) marks the detections that choose first. Only equal targets meet. A detection that is far smaller than
+    a track does not continue it: its mask would bare the larger one, who is only missed.
     """
     if not len(boxes) or not len(found):
         return np.empty(0, np.intp), np.empty(0, np.intp)
     overlap = slack_iou(boxes, slack_px, found)
     overlap[targets[:, None] != found_targets[None, :]] = 0.0
+    least = np.float32(LESSER) * (boxes[:, 2:] - boxes[:, :2])
+    width, height = (found[:, 2:] - found[:, :2]).T
+    overlap[(width < least[:, 0, None]) & (height < least[:, 1, None])] = 0.0
     tracks, detections = _greedy(np.where(strong, overlap, np.float32(0)), min_overlap)
     overlap[tracks] = 0.0
     more_tracks, more_detections = _greedy(np.where(strong, np.float32(0), overlap), min_overlap)
