@@ -1,6 +1,6 @@
 """What a view that stands still costs, and whether whoever then comes is masked as soon as where every look is made.
 
-    nice .venv/bin/python -m scripts.bench.quiet [PEOPLE] [--clips 4] [--seed 1]
+    nice .venv/bin/python -m scripts.bench.quiet [PEOPLE] [--clips 2] [--seed 1]
 
 Nobody is there for half a minute, in noise and changing light; then two portraits come in from the sides, far and near.
 PEOPLE holds folders of photos; without it the portraits are those of the demo. The face model and the whole core of a
@@ -113,7 +113,7 @@ def main() -> None:
     """Make the clips, play each twice, print what it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("people", type=Path, nargs="?", default=DEMO)
-    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     cv2.setNumThreads(1)
