@@ -10,18 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anonymizer.redact.area import FARTHEST_PX, make_area
 from anonymizer.redact.grid import STEP
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import RedactSettings
 from anonymizer.types import (
-    U8,
     Colour,
     Effect,
-    Frame,
     Planes,
     Reason,
-    RedactedFrame,
     RedactionPlan,
     Region,
     Shape,
@@ -29,29 +25,9 @@ from anonymizer.types import (
 )
 from tests.fakes import make_frame, make_planes
 from tests.pictures import LOGO
+from tests.redact_rig import Box, changes, chequered, every_look, is_whole_mosaic, redact, region
 
-Box = tuple[float, float, float, float]
 NAN, INF = math.nan, math.inf
-SMALL = Size(320, 180)
-
-
-def region(box: Box, effect: Effect = Effect.MOSAIC, shape: Shape = Shape.BOX) -> Region:
-    return Region(box, shape, effect, Reason.DETECTION)
-
-
-def redact(frame: Frame, *regions: Region, **options: object) -> RedactedFrame:
-    return Redactor(RedactSettings(**options)).redact(frame, RedactionPlan(frame.seq, regions))
-
-
-def chequered(width: int, height: int) -> Frame:
-    """The finest detail there is: every pixel of each plane differs from its neighbours by 255."""
-
-    def plane(w: int, h: int) -> U8:
-        return np.asarray((np.indices((h, w)).sum(axis=0) % 2) * 255, np.uint8)
-
-    return make_frame(
-        planes=Planes(plane(width, height), plane(width // 2, height // 2), plane(width // 2, height // 2))
-    )
 
 
 def blocks_touched(box: Box, size: Size) -> np.ndarray:
@@ -88,11 +64,6 @@ def doubled(chroma: np.ndarray) -> np.ndarray:
     return chroma.repeat(2, axis=0).repeat(2, axis=1)
 
 
-def changes(plane: np.ndarray, axis: int) -> int:
-    """How many times a plane changes from one row (axis 0) or column (axis 1) to the next."""
-    return int(np.any(np.diff(plane.astype(int), axis=axis) != 0, axis=1 - axis).sum())
-
-
 sides = st.integers(1, 40).map(lambda half: 2 * half)
 coordinates = st.one_of(st.integers(-60, 140).map(float), st.floats(-60, 140, width=32))
 
@@ -107,7 +78,6 @@ def boxes(draw: st.DrawFn) -> Box:
 regions = st.builds(region, boxes(), st.sampled_from(Effect), st.sampled_from(Shape))
 HALF_STEP = STEP // 2
 some_regions = st.lists(regions, min_size=1, max_size=5)
-every_look = pytest.mark.parametrize(("effect", "shape"), list(itertools.product(Effect, Shape)))
 
 
 @settings(deadline=None)
@@ -246,72 +216,6 @@ def test_a_region_outside_the_frame_changes_nothing_and_is_not_counted(box: Box)
     result = redact(frame, region(box))
     assert (result.planes.y == frame.planes.y).all()
     assert (result.regions, result.whole_frame) == ((), None)
-
-
-def is_whole_mosaic(result: RedactedFrame) -> bool:
-    return all(
-        changes(plane, 0) < 12 and changes(plane, 1) < 12 and min(changes(plane, 0), changes(plane, 1)) < 6
-        for plane in (result.planes.y, result.planes.u, result.planes.v)
-    )
-
-
-@pytest.mark.parametrize(
-    "box",
-    [
-        (NAN, 0, 10, 10),
-        (0, NAN, 10, 10),
-        (0, 0, NAN, 10),
-        (0, 0, 10, NAN),
-        (0, 0, INF, 10),
-        (-INF, 0, 10, 10),
-        (10, 0, 5, 10),  # inside out in x
-        (0, 10, 10, 5),  # inside out in y
-    ],
-)
-def test_a_plan_with_an_impossible_box_masks_the_whole_frame(box: Box) -> None:
-    result = redact(make_frame(planes=make_planes(96, 96, seed=1)), region((0, 0, 8, 8)), region(box))
-    assert result.whole_frame is Reason.POLICY_FAILED
-    assert is_whole_mosaic(result)
-
-
-FAR = float(FARTHEST_PX)
-BEYOND = math.nextafter(FAR, INF)
-TOO_FAR = [
-    (-BEYOND, 0.0, 10.0, 10.0),
-    (0.0, -BEYOND, 10.0, 10.0),
-    (0.0, 0.0, BEYOND, 10.0),
-    (0.0, 0.0, 10.0, BEYOND),
-    (0.0, 0.0, 1e31, 1e31),  # finite, yet no whole cell for it is found by counting up
-    (-1e308, -1e308, 0.0, 0.0),
-    (1e31, 1e31, 2e31, 2e31),  # outside the frame, but what was it meant to hide?
-]
-
-
-@pytest.mark.parametrize("box", TOO_FAR)
-@every_look
-def test_a_plan_with_a_box_that_reaches_absurdly_far_masks_the_whole_frame(
-    box: Box, effect: Effect, shape: Shape
-) -> None:
-    frame = make_frame(planes=make_planes(96, 96, seed=1))
-    result = redact(frame, region((0, 0, 8, 8)), region(box, effect, shape), image=LOGO)
-    assert result.whole_frame is Reason.POLICY_FAILED
-    assert is_whole_mosaic(result)
-
-
-@pytest.mark.parametrize("box", TOO_FAR)
-def test_the_area_of_a_box_that_reaches_absurdly_far_is_refused_as_that_of_an_infinite_one(box: Box) -> None:
-    with pytest.raises(ValueError, match="impossible box"):
-        make_area(box, SMALL)
-
-
-@every_look
-@pytest.mark.parametrize("cells", [1, 6])
-def test_a_box_that_reaches_as_far_as_boxes_may_is_masked_like_any_other(
-    cells: int, effect: Effect, shape: Shape
-) -> None:
-    result = redact(chequered(64, 48), region((-FAR, -FAR, FAR, FAR), effect, shape), image=LOGO, mosaic_cells=cells)
-    assert (result.whole_frame, len(result.regions)) == (None, 1)
-    assert not np.isin(result.planes.y, (0, 255)).any()
 
 
 def test_a_plan_for_another_frame_masks_the_whole_frame() -> None:

@@ -45,7 +45,12 @@ def looks_per_s(
     """
     if track.looks_per_s is not None:
         return track.looks_per_s
-    return None if may_show or masks_by_shape(privacy, redact) else LOOKS_PER_S
+    return None if _shows_by_looks(privacy, redact, may_show=may_show) else LOOKS_PER_S
+
+
+def _shows_by_looks(privacy: PrivacySettings, redact: RedactSettings, *, may_show: bool) -> bool:
+    """Whether a look is what lets somebody show, by name or by shape."""
+    return may_show or masks_by_shape(privacy, redact)
 
 
 def longest_rest_ms(privacy: PrivacySettings, track: TrackSettings) -> float | None:
@@ -81,10 +86,10 @@ def make_core(
     is_strict = privacy.mode is Mode.STRICT
     remembered_ms = privacy.hold_ms + privacy.effective_lookahead_ms + privacy.max_wait_ms
     hindsight = Hindsight(span_ns=remembered_ms * _MS)
-    rate = RateLimit(looks_per_s(privacy, redact, track, may_show=permit is not None))
+    may_show = permit is not None
+    rate = RateLimit(looks_per_s(privacy, redact, track, may_show=may_show))
     rest_ms = longest_rest_ms(privacy, track)
     stillness = None if rest_ms is None else Stillness(round(rest_ms * _MS))
-    shows_by_looks = permit is not None or masks_by_shape(privacy, redact)
     return CameraCore(
         camera_id,
         submit=submit,
@@ -94,7 +99,7 @@ def make_core(
             stillness,
             meter,
             high_score=track.high_score,
-            rests_beside_people=not shows_by_looks,
+            rests_beside_people=not _shows_by_looks(privacy, redact, may_show=may_show),
         ),
         tracker=Tracker(track, hold_ns=privacy.hold_ms * _MS),
         hindsight=hindsight,

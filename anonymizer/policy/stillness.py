@@ -35,7 +35,7 @@ class Stillness:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing has changed for so long that looks are left out; then every frame is to be watched."""
+        """Whether nothing has changed for so long that looks are left out; from then on ask about every frame."""
         return self._calm_since_ns is not None and self._asked_ns - self._calm_since_ns >= CALM_NS
 
     def rests(self, luma: U8, pts_ns: int) -> bool:

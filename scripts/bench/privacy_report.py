@@ -34,6 +34,7 @@ from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Share, sum_u
 from anonymizer.evaluate.video.picture import draw
 from anonymizer.evaluate.video.rehearsal import Pace
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
+from anonymizer.pipeline.assembly import EVERY_PICTURE
 from anonymizer.ports import Detector
 from anonymizer.settings.schema import LOOKS_PER_S, Mode, PrivacySettings, Settings, TargetName
 from anonymizer.studio import RehearsalStudio
@@ -57,9 +58,8 @@ class Way:
     looks_per_s: float | None = None  # None: as shipped
 
 
-EVERY = 120.0  # looks a second: more than frames
 OTHER_RATES = (
-    Way("every frame looked at", looks_per_s=EVERY),
+    Way("every frame looked at", looks_per_s=EVERY_PICTURE),
     Way("5 looks a second", looks_per_s=5),
     Way("3 looks a second", looks_per_s=3),
 )
@@ -68,7 +68,7 @@ WAYS = (
     Way("strict", {"mode": Mode.STRICT}),
     Way("live (no look-ahead)", {"mode": Mode.LIVE}),
     *OTHER_RATES,
-    Way("no tracking", {"mode": Mode.LIVE, "hold_ms": 0}, looks_per_s=EVERY),
+    Way("no tracking", {"mode": Mode.LIVE, "hold_ms": 0}, looks_per_s=EVERY_PICTURE),
 )
 AUDIT_S = 0.5  # between two looks of the audit; a third of the default, for the clips are short
 SPEEDS = (0.02, 0.1, 0.2, 0.5)  # widths a second: up to each, and more than the one before, is a row of a table
