@@ -76,7 +76,7 @@ LAYERS = {
 OUTWARD = ("anonymizer.encode", "anonymizer.publish", "anonymizer.web")
 TRAINING_ONLY = {"torch", "tensorflow", "keras", "jax", "ray", "onnx", "scripts", "tests"}
 # they measure and try out everything, so they may name the root
-WHOLE_PROGRAM = ("scripts.bench", "scripts.smoke", "scripts.train")
+WHOLE_PROGRAM = ("scripts.bench", "scripts.fuzz", "scripts.smoke", "scripts.train")
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 

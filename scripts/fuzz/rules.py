@@ -1,0 +1,94 @@
+"""What must hold of every picture that a camera shows, whatever befalls it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from anonymizer.types import Reason, RedactedFrame
+from scripts.fuzz.play import Look, Record, Shown, Taken
+from scripts.fuzz.scene import SIZE, Box, Walker, pixels
+
+COVERED = 0.9  # of somebody's pixels
+ANSWER_NS = 150_000_000  # of the look-ahead is left to whoever looks at its last frame
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that did not hold of a picture."""
+
+    rule: str
+    seq: int
+    detail: str = ""
+
+
+def breaches(record: Record, checked: Counter[str]) -> Iterator[Breach]:
+    """All of them; `checked` counts what each rule was asked about."""
+    shown = [each for each in record.shown if each.picture.whole_frame is not Reason.NO_SIGNAL]
+    yield from _order(record.shown, shown)
+    for each in shown:
+        if each.picture.whole_frame is None:
+            yield from _of_picture(record, each, checked)
+
+
+def _order(everything: Sequence[Shown], shown: Sequence[Shown]) -> Iterator[Breach]:
+    for before, after in pairwise(shown):
+        if after.picture.seq <= before.picture.seq:
+            yield Breach("frames leave in order, each once", after.picture.seq)
+    for before, after in pairwise(everything):
+        if after.picture.pts_ns <= before.picture.pts_ns:
+            yield Breach("time goes on", after.picture.seq)
+
+
+def _of_picture(record: Record, shown: Shown, checked: Counter[str]) -> Iterator[Breach]:
+    picture, taken = shown.picture, record.taken[shown.picture.seq]
+    told = {seq: look for seq, look in record.looks.items() if _is_told(record, look, seq, shown)}
+    if taken.frame.suspect:
+        yield Breach("a damaged picture is masked whole", picture.seq)
+    if not told:
+        yield Breach("nothing shows before the first look", picture.seq)
+    own = told.get(picture.seq)
+    found = {walker for walker, _ in own.found} if own else set()
+    for walker, box in taken.people:
+        rule = "who was found in it is masked" if walker in found else _reason(record, walker, taken, told)
+        if rule is None or not _counts(record, box):
+            continue
+        checked[rule] += 1
+        covered = _covered(picture, taken, box)
+        if covered < COVERED:
+            yield Breach(rule, picture.seq, f"{covered:.2f} of a {walker.target.name.lower()} at {pixels(box)}")
+
+
+def _is_told(record: Record, look: Look, seq: int, shown: Shown) -> bool:
+    """Whether an answer came in time for a picture, from the same connection."""
+    epoch = record.taken[shown.picture.seq].frame.epoch
+    return look.answered_ns <= shown.at_ns and record.taken[seq].frame.epoch == epoch
+
+
+def _reason(record: Record, walker: Walker, taken: Taken, told: dict[int, Look]) -> str | None:
+    """Why somebody must be masked whom no look found in this very frame; None: nobody can know of them."""
+    privacy, frame = record.case.privacy, taken.frame
+    sighted = sorted(seq for seq, look in told.items() if any(found is walker for found, _ in look.found))
+    captured_ns = {seq: record.taken[seq].frame.captured_ns for seq in sighted}
+    ahead_ns = privacy.effective_lookahead_ms * 1_000_000 - ANSWER_NS
+    before = [seq for seq in sighted if seq < frame.seq]
+    after = [seq for seq in sighted if seq > frame.seq and captured_ns[seq] - frame.captured_ns <= ahead_ns]
+    if not after:
+        return None
+    if not before:
+        return "who is found within the look-ahead is masked before"
+    gap_ns = captured_ns[after[0]] - captured_ns[before[-1]]
+    return "who is found before and after is masked between" if gap_ns <= privacy.hold_ms * 1_000_000 else None
+
+
+def _counts(record: Record, box: Box) -> bool:
+    """Whether somebody is where everybody is masked."""
+    return not record.case.privacy.areas or box[0] < SIZE.width / 2 - 1
+
+
+def _covered(picture: RedactedFrame, taken: Taken, box: Box) -> float:
+    """The share of a box whose luma is no longer the camera's; `fill` paints what the scene does not have."""
+    x1, y1, x2, y2 = pixels(box)
+    return float((picture.planes.y[y1:y2, x1:x2] != taken.frame.planes.y[y1:y2, x1:x2]).mean())
