@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
 import cv2
+import numpy as np
 import pytest
 
 from anonymizer.capture.opening import open_source
@@ -27,7 +28,10 @@ LOGIN = "Basic " + base64.b64encode(b"u:s3cret").decode()
 
 
 class MjpegHandler(BaseHTTPRequestHandler):
-    """`/video` plays for ever, `/short` three pictures, `/mute` answers and falls silent; `/locked` wants a login."""
+    """`/video` plays for ever, `/short` three pictures, `/mute` answers and falls silent; `/locked` wants a login.
+
+    Of every fourth picture of `/torn` the lower half is missing; `/bare` sends pictures without anything between them.
+    """
 
     stop = threading.Event()
 
@@ -41,7 +45,8 @@ class MjpegHandler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        bare = self.path == "/bare"
+        self.send_header("Content-Type", "video/x-jpeg" if bare else "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         index = 0
         while not self.stop.wait(0.04) and not (self.path == "/short" and index == 3):
@@ -49,9 +54,11 @@ class MjpegHandler(BaseHTTPRequestHandler):
                 self.stop.wait(10)
                 return
             jpeg = cv2.imencode(".jpg", film.picture(index))[1].tobytes()
+            if self.path == "/torn" and index % 4 == 3:
+                jpeg = jpeg[: len(jpeg) // 2]
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             try:
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                self.wfile.write(jpeg if bare else head.encode() + jpeg + b"\r\n")
             except OSError:
                 return
             index += 1
@@ -90,6 +97,23 @@ def test_pictures_come_with_the_times_of_their_arrival(server: str) -> None:
     assert not any(frame.suspect for frame in frames)
     for one, two in pairwise(frames[5:]):
         assert two.pts_ns - one.pts_ns == pytest.approx(two.captured_ns - one.captured_ns, abs=2_000_000)
+
+
+def test_pictures_without_times_of_their_own_are_not_given_invented_ones(server: str) -> None:
+    with connected(server + "/bare", max_fps=10) as source:
+        frames = [source.read() for _ in range(15)][5:]
+    passed_ns = frames[-1].captured_ns - frames[0].captured_ns
+    assert frames[-1].pts_ns - frames[0].pts_ns == pytest.approx(passed_ns, rel=0.02)
+
+
+def test_no_picture_shows_what_an_older_one_left_where_it_was_cut_off(server: str) -> None:
+    with connected(server + "/torn") as source:
+        frames = [source.read() for _ in range(15)]
+    whole = [cv2.cvtColor(film.picture(index), cv2.COLOR_BGR2GRAY) for index in range(40)]
+    shown = [frame for frame in frames if not frame.suspect]
+    assert len(shown) >= 10
+    for frame in shown:
+        assert min(np.abs(frame.planes.y - each.astype(int)).mean() for each in whole) < 10  # others: 80
 
 
 def test_a_locked_camera_opens_with_its_login_only(server: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final, cast
 import av
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
+from av.format import ContainerFormat, Flags
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 # Probing ends after 0.1 s of stream: the first picture is less than that late, and the first key frame is not lost.
 LOW_DELAY: Final = {"fpsprobesize": "0", "analyzeduration": "100000"}
 
-_UNTIMED_FORMATS: Final = {"mpjpeg"}  # libav invents timestamps for these
 _POLL_S: Final = 0.005
 
 
@@ -165,7 +165,7 @@ class LibavSource(Resource):
         if target.lossy and video.codec_context.name == "hevc":
             log.warning("%s: H.265 over UDP hides lost packets; set transport: tcp, or H.264", self._where)
         self._packets = container.demux()
-        self._timed = container.format.name not in _UNTIMED_FORMATS
+        self._timed = _is_timed(container.format)
         self._live = target.live
         if not target.live:
             self._timeline = Timeline(step_ns=round(1e9 / (video.average_rate or 25)))
@@ -278,12 +278,18 @@ def _configure(decoder: VideoCodecContext) -> None:
     Frame threads add a picture of delay each. Slice threads lose damage: of pictures with a hole in them, the H.264
     decoder let a third pass unflagged with slice threads, and none with one thread (but for their successors, which
     the gate holds). The H.265 decoder flags nothing; with `explode` it reports most truncated pictures, but few with
-    a hole: over UDP, H.265 may show damage that is not suspect.
+    a hole: over UDP, H.265 may show damage that is not suspect. Nor does the MJPEG decoder flag a picture that was cut
+    off: what is missing shows what an older picture, masked in other places, left in the buffer.
     """
     decoder.thread_type = "NONE"
     decoder.thread_count = 1
-    if decoder.name == "hevc":
+    if decoder.name in ("hevc", "mjpeg"):
         decoder.options = {"err_detect": "explode"}
+
+
+def _is_timed(form: ContainerFormat) -> bool:
+    """False for pictures that come one after the other without times, to which libav gives invented ones."""
+    return not Flags(form.flags) & Flags.no_timestamps and not form.name.endswith("_pipe")
 
 
 def _is_key(picture: VideoFrame) -> bool:
