@@ -81,6 +81,8 @@ def gaps(pts_ms: list[int | None]) -> list[int]:
         ([40 * i for i in range(20)] + [800 + 80 * i for i in range(30)], [21, 22, 23, 24, 25]),  # night
         ([40 * i for i in range(20)] + [0, 40, 80], [20]),  # time runs backwards
         ([40 * i for i in range(20)] + [None, 840], []),  # time unknown
+        ([0] * 50, []),  # a clock that stands still tells nothing
+        ([40 * i for i in range(20)] + [760] * 30, [20, 21, 22, 23, 24]),  # it stops: too irregular, then no news
     ],
 )
 def test_missing_pictures_are_noticed_on_steady_streams_only(pts_ms: list[int | None], expected: list[int]) -> None:

@@ -67,9 +67,9 @@ class Cadence:
         return usual_ns is not None and not 0 < interval_ns <= self._GAP * usual_ns
 
     def _usual_ns(self) -> float | None:
-        """The frame interval, None while it is unknown or the stream is not steady."""
+        """The frame interval, None while it is unknown, or the stream is not steady or its time stands still."""
         if len(self._intervals_ns) < self._ENOUGH:
             return None
         usual_ns = median(self._intervals_ns)
         steady = sum(abs(interval_ns - usual_ns) <= self._TOLERANCE * usual_ns for interval_ns in self._intervals_ns)
-        return usual_ns if steady >= self._STEADY_SHARE * len(self._intervals_ns) else None
+        return usual_ns if usual_ns > 0 and steady >= self._STEADY_SHARE * len(self._intervals_ns) else None
