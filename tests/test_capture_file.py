@@ -201,6 +201,27 @@ def test_a_paced_film_plays_in_its_own_time(tmp_path: Path) -> None:
     assert 380 <= sum(waits_ms) <= 700
 
 
+def test_a_film_of_one_picture_is_not_shown_a_thousand_times_a_second(tmp_path: Path) -> None:
+    with playing(film.encode(tmp_path / "film.mp4", 1), paced=True, loop=True) as source:
+        frames = [source.read() for _ in range(4)]
+    assert frames[-1].captured_ns - frames[0].captured_ns >= 100 * MS
+
+
+def test_a_long_hole_in_a_film_is_not_waited_out(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    with av.open(str(film.encode(tmp_path / "whole.mkv", 4))) as whole, av.open(str(path), "w") as holed:
+        stream = holed.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.pts is not None:
+                packet.pts = packet.dts = packet.pts + (20_000 if packet.pts >= 200 else 0)  # milliseconds
+                packet.stream = stream
+                holed.mux(packet)
+    with playing(path, paced=True) as source:
+        frames = read_all(source)
+    assert [frame.pts_ns // MS for frame in frames] == [0, 100, 20_200, 20_300]
+    assert frames[-1].captured_ns - frames[0].captured_ns < 5_000 * MS
+
+
 def test_close_ends_the_wait_of_a_paced_film(tmp_path: Path) -> None:
     path = film.encode(tmp_path / "film.mp4", 101)
     with playing(path, paced=True, max_fps=0.5) as source:

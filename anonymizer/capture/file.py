@@ -19,7 +19,8 @@ from anonymizer.types import Frame
 
 PREFIX: Final = "file://"
 _BEHIND_NS: Final = 1_000_000_000  # a reader slower than this is not chased: time is set anew
-_LEAST_STEP_NS: Final = 1_000_000
+_HOLE_NS: Final = 10_000_000_000  # a longer pause in a film is skipped: who waits it out counts as stuck
+_FIRST_STEP_NS: Final = 40_000_000  # between rounds of a film that is a single picture
 
 
 def file_input(url: str) -> Input:
@@ -52,7 +53,7 @@ class FileSource(Resource):
         self._clock = clock
         self._round = open_round(epoch, first_seq)
         self._last: Frame | None = None
-        self._interval_ns = _LEAST_STEP_NS
+        self._interval_ns = _FIRST_STEP_NS
         self._offset_ns: int | None = 0  # None: to be set by the first frame of a new round
         self._anchor_ns: int | None = None  # clock minus timestamp
         self._closed = threading.Event()
@@ -107,6 +108,6 @@ class FileSource(Resource):
 
     def _wait_for(self, pts_ns: int) -> None:
         now_ns = self._clock.now_ns()
-        if self._anchor_ns is None or now_ns - (self._anchor_ns + pts_ns) > _BEHIND_NS:
+        if self._anchor_ns is None or not -_BEHIND_NS <= self._anchor_ns + pts_ns - now_ns <= _HOLE_NS:
             self._anchor_ns = now_ns - pts_ns
         self._closed.wait(max(0.0, (self._anchor_ns + pts_ns - now_ns) / 1e9))
