@@ -100,6 +100,8 @@ def test_libavs_error_with_the_login_is_neither_shown_nor_chained(caplog: pytest
         (av.ArgumentError(22, ""), False, "port (1 to 65535)"),
         (av.HTTPForbiddenError(1, ""), False, "403"),
         (av.HTTPNotFoundError(1, ""), False, "path"),
+        (av.HTTPOtherClientError(1, ""), False, "453"),
+        (av.OSError(93, "Protocol not supported"), False, "461"),
         (av.ExitError(1, ""), False, "no answer within 3 s"),
         (av.ExitError(1, ""), True, "sent nothing for 3 s"),
         (av.InvalidDataError(1, ""), False, "no video that can be read"),

@@ -15,6 +15,7 @@ _REFUSALS: tuple[tuple[type[av.FFmpegError], str], ...] = (
 _ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
     (av.HTTPNotFoundError, "the camera has no stream at this path (404); check the part of the URL after the host"),
     (av.HTTPTooManyRequestsError, "the camera has too many viewers (429); close some"),
+    (av.HTTPOtherClientError, "the camera refuses (4xx); it may have too many viewers (453), then close some"),
     (av.HTTPServerError, "the camera failed to answer (5xx); restart it if this goes on"),
     (av.ConnectionRefusedError, "nothing listens at this address; check host and port, and that the camera is on"),
     (av.ConnectionResetError, "the camera broke the connection off"),
@@ -42,6 +43,7 @@ _BY_ERRNO = {
     errno.EIO: "the host name cannot be resolved or the device failed; check address and cable",
     errno.ENODEV: "the device is gone; check its cable",
     errno.EBUSY: "another program uses the device; stop that",
+    errno.EPROTONOSUPPORT: "the camera does not send this way (461); set the other transport, tcp or udp",
     errno.ETIMEDOUT: "the host does not answer; check address and network",
 }
 
