@@ -193,6 +193,27 @@ def test_without_a_loop_the_end_is_said_plainly_and_again(tmp_path: Path) -> Non
                 source.read()
 
 
+@pytest.mark.parametrize("turn", [-90, 90, 180])
+def test_a_film_that_lies_on_its_side_is_set_upright(tmp_path: Path, turn: int) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(film.encode(tmp_path / "lying.mp4", 2))) as lying, av.open(str(path), "w") as film_to_turn:
+        stream = film_to_turn.add_stream_from_template(lying.streams.video[0])
+        stream.set_display_rotation(turn)  # against the clock
+        for packet in lying.demux(video=0):
+            if packet.pts is not None:
+                packet.stream = stream
+                film_to_turn.mux(packet)
+    with playing(path) as source:
+        frame = source.read()
+    with playing(tmp_path / "lying.mp4") as source:
+        as_coded = source.read()
+    assert frame.size == (Size(320, 240) if turn == 180 else Size(240, 320))
+    for name in "yuv":
+        upright = np.rot90(getattr(as_coded.planes, name), turn // 90)
+        assert np.array_equal(getattr(frame.planes, name), upright)
+        assert not getattr(frame.planes, name).flags.writeable
+
+
 def test_a_paced_film_plays_in_its_own_time(tmp_path: Path) -> None:
     clock = SystemClock()
     with playing(film.encode(tmp_path / "film.mp4", 5), clock=clock, paced=True) as source:

@@ -28,11 +28,12 @@ class PlaneReader:
         self._reformatter = VideoReformatter()
 
     def read(self, picture: av.VideoFrame) -> tuple[Planes, Colour]:
-        """Read-only views; an odd last row or column goes.
+        """Read-only views; an odd last row or column goes; a picture that lies on its side is set upright.
 
         8-bit 4:2:0 and 4:2:2 (most MJPEG) are not copied; of 4:2:2 every second row of chroma is used. The views keep
         the decoder's buffer alive and cannot be written, because the decoder predicts from it. Raises SourceError.
         """
+        quarters = round(picture.rotation / 90) % 4  # against the clock; the models know people who stand upright
         size = Size(picture.width // 2 * 2, picture.height // 2 * 2)
         if min(size.width, size.height) < _LEAST_PX:
             raise SourceError(f"a picture of {picture.width}x{picture.height} is too small; is this a camera?")
@@ -53,13 +54,20 @@ class PlaneReader:
         half = Size(size.width // 2, size.height // 2)
         step = _CHROMA_ROW_STEP[picture.format.name]
         y, u, v = picture.planes[:3]
-        return Planes(_view(y, size, 1), _view(u, half, step), _view(v, half, step)), colour
+        planes = _view(y, size, 1), _view(u, half, step), _view(v, half, step)
+        return Planes(*(_turned(plane, quarters) for plane in planes) if quarters else planes), colour
 
 
 def _view(plane: VideoPlane, size: Size, row_step: int) -> U8:
     memory = memoryview(cast(Any, plane)).toreadonly()  # PyAV's stubs do not know the buffer protocol
     rows: U8 = np.frombuffer(memory, np.uint8).reshape(-1, plane.line_size)
     return rows[::row_step][: size.height, : size.width]
+
+
+def _turned(plane: U8, quarters: int) -> U8:
+    turned = np.ascontiguousarray(np.rot90(plane, quarters))
+    turned.flags.writeable = False
+    return turned
 
 
 def _is_rgb(picture: av.VideoFrame) -> bool:
