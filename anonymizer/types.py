@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +114,7 @@ class Frame:
     planes: Planes
     colour: Colour = Colour()
     suspect: bool = False  # damaged, or predicted from damaged pictures: mask it whole
+    pixel_aspect: Fraction = Fraction(1)  # width of a pixel by its height; players stretch the picture so
 
     @property
     def size(self) -> Size:
@@ -305,6 +307,7 @@ class RedactedFrame:
     whole_frame: Reason | None
     regions: tuple[Region, ...]  # what was masked; empty when all of it is
     spared: tuple[tuple[float, float, float, float], ...] = ()  # faces that are visible on purpose, source pixels
+    pixel_aspect: Fraction = Fraction(1)
 
     @property
     def size(self) -> Size:

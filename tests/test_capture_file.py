@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -191,6 +192,13 @@ def test_without_a_loop_the_end_is_said_plainly_and_again(tmp_path: Path) -> Non
         for _ in range(2):
             with pytest.raises(SourceEnded, match=r"film\.mp4: the stream ended"):
                 source.read()
+
+
+@pytest.mark.parametrize(("told", "taken"), [("16/11", "16/11"), ("1/1", "1"), ("0/1", "1"), ("200/1", "1")])
+def test_a_film_tells_the_shape_of_its_pixels_unless_that_is_absurd(tmp_path: Path, told: str, taken: str) -> None:
+    path = film.encode(tmp_path / "film.h264", 2, options={"preset": "ultrafast", "x264-params": f"sar={told}"})
+    with playing(path) as source:
+        assert source.read().pixel_aspect == Fraction(taken)
 
 
 @pytest.mark.parametrize("turn", [-90, 90, 180])

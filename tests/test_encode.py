@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -57,6 +58,17 @@ def test_every_picture_becomes_one_packet_at_once_and_decodes_to_what_went_in() 
         assert np.abs(back.to_ndarray().astype(int) - frame.i420).mean() < 6
 
 
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(16, 11)])
+def test_pixels_that_are_not_square_are_shown_as_the_camera_means_them(aspect: Fraction) -> None:
+    frame = Frame("cam", 0, 0, 0, 0, 0, make_planes(64, 48), pixel_aspect=aspect)
+    redacted = Redactor(RedactSettings()).redact(frame, RedactionPlan(0))
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    for packet in H264Encoder("cam", SETTINGS).encode(redacted, key=False):
+        decoder.decode(av.Packet(packet.data))
+    assert decoder.sample_aspect_ratio == aspect
+
+
 def test_packets_carry_the_pictures_own_times_camera_and_size() -> None:
     packets = encode_all(H264Encoder("cam", SETTINGS), [picture(0, pts_ms=7), picture(1, pts_ms=47)])
     assert [packet.pts_ns for packet in packets] == [7 * MS, 47 * MS]
@@ -98,9 +110,11 @@ def test_the_bit_rate_limit_follows_the_real_frame_rate(
 ) -> None:
     opened: list[float] = []
 
-    def opening(codec: Codec, settings: EncodeSettings, size: Size, colour: Colour, fps: float) -> VideoCodecContext:
+    def opening(
+        codec: Codec, settings: EncodeSettings, size: Size, colour: Colour, fps: float, aspect: Fraction
+    ) -> VideoCodecContext:
         opened.append(fps)
-        return open_codec(codec, settings, size, colour, fps)
+        return open_codec(codec, settings, size, colour, fps, aspect)
 
     monkeypatch.setattr(h264, "open_codec", opening)
     encoder = H264Encoder("cam", SETTINGS, fps_hint=25.0)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final, cast
 
 import av
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 LOW_DELAY: Final = {"fpsprobesize": "0", "analyzeduration": "100000"}
 
 _POLL_S: Final = 0.005
+_MOST_OBLONG: Final = Fraction(4)  # pixels of a real picture are no longer than four times their width
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +268,17 @@ class LibavSource(Resource):
             wall_ns=self._clock.wall_ns(),
             planes=planes,
             colour=colour,
+            pixel_aspect=self._pixel_aspect(picture),
             suspect=suspect,
         )
         self._seq += 1
         return frame
+
+    def _pixel_aspect(self, picture: VideoFrame) -> Fraction:
+        aspect = (self._video and self._video.sample_aspect_ratio) or Fraction(1)  # libav says 0 or nothing for unknown
+        if round(picture.rotation / 90) % 2:
+            aspect = 1 / aspect
+        return aspect if 1 / _MOST_OBLONG <= aspect <= _MOST_OBLONG else Fraction(1)
 
 
 def _configure(decoder: VideoCodecContext) -> None:

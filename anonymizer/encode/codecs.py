@@ -59,15 +59,23 @@ def colour_range(colour: Colour) -> int:
     return int(ColorRange.JPEG if colour.full_range else ColorRange.MPEG)
 
 
-def open_codec(codec: Codec, settings: EncodeSettings, size: Size, colour: Colour, fps: float) -> VideoCodecContext:
+def open_codec(
+    codec: Codec,
+    settings: EncodeSettings,
+    size: Size,
+    colour: Colour,
+    fps: float,
+    pixel_aspect: Fraction = Fraction(1),
+) -> VideoCodecContext:
     """An opened encoder without B pictures or look-ahead; raises one of CODEC_ERRORS.
 
-    `fps` scales the bit rate limit: the encoders count pictures, not seconds.
+    `pixel_aspect` is that of the camera; `fps` scales the bit rate limit: the encoders count pictures, not seconds.
     """
     context = av.CodecContext.create(codec.name, "w")
     assert isinstance(context, VideoCodecContext)  # noqa: S101 - all names above are video
     context.width, context.height = size.width, size.height
     context.pix_fmt = codec.pix_fmt
+    context.sample_aspect_ratio = pixel_aspect
     context.time_base = TIME_BASE
     context.framerate = Fraction(fps).limit_denominator(1000)
     context.gop_size = _KEY_FRAMES_ON_REQUEST_ONLY

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -47,8 +48,8 @@ class _Inside:
 class H264Encoder:
     """An `Encoder`: in-band parameter sets, one access unit a picture, key frames by PTS and on request.
 
-    Opens with the first picture and again, with a key frame, when size, colour or pace change. Hardware that fails
-    is replaced by libx264 within the same call.
+    Opens with the first picture and again, with a key frame, when size, colour, shape of pixels or pace change.
+    Hardware that fails is replaced by libx264 within the same call.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class H264Encoder:
         self._codec = codec
         self._fps = fps_hint
         self._context: VideoCodecContext | None = None
-        self._format: tuple[Size, Colour] | None = None
+        self._format: tuple[Size, Colour, Fraction] | None = None
         self._inside: deque[_Inside] = deque()
         self._parameter_sets = b""
         self._last_pts_ns: int | None = None
@@ -93,7 +94,7 @@ class H264Encoder:
 
     def _encode(self, frame: RedactedFrame, pts_ns: int, *, key: bool) -> list[EncodedPacket]:
         due = pts_ns - self._key_pts_ns >= self._settings.key_interval_s * 1e9
-        if (frame.size, frame.colour) != self._format or ((key or due) and self._pace_changed(pts_ns)):
+        if _format_of(frame) != self._format or ((key or due) and self._pace_changed(pts_ns)):
             self._drop_context()
         context = self._context or self._open(frame)
         first = not self._since_key
@@ -112,8 +113,8 @@ class H264Encoder:
         return [self._packet(packet, frame.size) for packet in context.encode(picture)]
 
     def _open(self, frame: RedactedFrame) -> VideoCodecContext:
-        self._context = open_codec(self._codec, self._settings, frame.size, frame.colour, self._fps)
-        self._format = (frame.size, frame.colour)
+        size, colour, aspect = self._format = _format_of(frame)
+        self._context = open_codec(self._codec, self._settings, size, colour, self._fps, aspect)
         return self._context
 
     def _drop_context(self) -> None:
@@ -156,6 +157,10 @@ class H264Encoder:
     def _trouble(self, error: Exception) -> str:
         size = self._format[0] if self._format else "unopened"
         return f"camera {self._camera_id}: encoder {self._codec.name} ({size}) failed: {reason(error)}"
+
+
+def _format_of(frame: RedactedFrame) -> tuple[Size, Colour, Fraction]:
+    return frame.size, frame.colour, frame.pixel_aspect
 
 
 def _picture(frame: RedactedFrame) -> VideoFrame:

@@ -159,6 +159,7 @@ def _seal(
         whole_frame=whole_frame,
         regions=regions,
         spared=spared,
+        pixel_aspect=frame.pixel_aspect,
     )
 
 
