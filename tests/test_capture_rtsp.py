@@ -21,6 +21,7 @@ from anonymizer.ports import Source
 from anonymizer.settings.schema import CameraSettings
 from anonymizer.types import Frame, Size
 from tests.fakes import RecordingMeter
+from tests.lossy_relay import LossyRelay
 from tests.rtsp_camera import RtspCamera
 
 pytestmark = pytest.mark.e2e
@@ -159,6 +160,28 @@ def test_a_pause_shows_as_loss() -> None:
     assert meter.counts["suspect", "cam", "loss"] >= 1
     assert any(frame.suspect for frame in frames)
     assert not frames[-1].suspect
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_packet_that_is_missing_over_tcp_makes_all_suspect_until_a_key_picture(
+    codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    meter = RecordingMeter()
+    with (
+        RtspCamera(codec=codec, size=Size(640, 360)) as camera,
+        LossyRelay(camera.url) as relay,
+        connected(relay.url, meter) as source,
+    ):
+        before = [source.read() for _ in range(20)]
+        relay.lose()
+        after = [source.read() for _ in range(60)]
+    assert not any(frame.suspect for frame in before)
+    assert meter.counts["suspect", "cam", "loss"] >= 1
+    suspect = [index for index, frame in enumerate(after) if frame.suspect]
+    assert suspect == list(range(suspect[0], suspect[-1] + 1))
+    assert suspect[0] <= 15
+    assert not after[-1].suspect
+    assert not [record for record in caplog.records if record.name.startswith("libav")]
 
 
 def test_close_from_another_thread_ends_a_read_within_its_timeout() -> None:

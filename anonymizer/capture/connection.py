@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from av.video.frame import PictureType
 from pydantic import SecretStr
 
 from anonymizer.capture.faults import explain, silent
+from anonymizer.capture.losses import attentive, listen
 from anonymizer.capture.planes import PlaneReader
 from anonymizer.capture.suspicion import Cadence, SuspicionGate
 from anonymizer.capture.timeline import Timeline
@@ -31,12 +31,12 @@ from anonymizer.ports import Meter
 from anonymizer.rate import RateLimit
 from anonymizer.types import Frame, Outcome, Size, Stage
 
-log = logging.getLogger(__name__)
-
 # Probing ends after 0.1 s of stream: the first picture is less than that late, and the first key frame is not lost.
 LOW_DELAY: Final = {"fpsprobesize": "0", "analyzeduration": "100000"}
 
 _POLL_S: Final = 0.005
+_PROBED: Final = 32  # pictures that may have come while libav found out about the stream
+_ASSEMBLED: Final = 2  # pictures that were not complete yet when packets were found missing: of one, or of the next
 _MOST_OBLONG: Final = Fraction(4)  # pixels of a real picture are no longer than four times their width
 
 
@@ -49,7 +49,6 @@ class Input:
     format: str | None = None  # libav's demuxer; None: libav finds out
     options: Mapping[str, str] = field(default_factory=dict)
     live: bool = True  # False: a file, where arrival times mean nothing
-    lossy: bool = False  # True: packets may get lost on the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +163,6 @@ class LibavSource(Resource):
         if video.codec_context is None:
             raise SourceError(f"{self._where}: its codec is unknown; set the camera to H.264, H.265 or MJPEG")
         _configure(video.codec_context)
-        if target.lossy and video.codec_context.name == "hevc":
-            log.warning("%s: H.265 over UDP hides lost packets; set transport: tcp, or H.264", self._where)
         self._packets = container.demux()
         self._timed = _is_timed(container.format)
         self._live = target.live
@@ -174,14 +171,20 @@ class LibavSource(Resource):
 
     def _connect(self, target: Input) -> InputContainer:
         asked_ns = self._clock.now_ns()
+        listen()
         try:
-            return av.open(
-                target.address.get_secret_value(),
-                format=target.format,
-                options=dict(target.options),
-                timeout=(self._limits.open_s, self._limits.read_s),
-                metadata_errors="replace",
+            container, is_gap = attentive(
+                lambda: av.open(
+                    target.address.get_secret_value(),
+                    format=target.format,
+                    options=dict(target.options),
+                    timeout=(self._limits.open_s, self._limits.read_s),
+                    metadata_errors="replace",
+                )
             )
+            if is_gap:
+                self._fault("loss", _PROBED)
+            return container
         except av.FFmpegError as error:
             problem = self._explain(error, asked_ns, opened=False)
         raise problem  # out here it chains nothing: libav's error holds the address with the login
@@ -206,7 +209,7 @@ class LibavSource(Resource):
                 )
             began_ns = self._clock.now_ns()
             try:
-                packet = next(self._packets)
+                packet, is_gap = attentive(lambda: next(self._packets))
             except StopIteration:
                 problem: SourceError = SourceEnded(f"{self._where}: the stream ended")
             except av.FFmpegError as error:
@@ -219,6 +222,8 @@ class LibavSource(Resource):
                 # libav answers its first time-out with the packet that its parser still held
                 if self._live and self._clock.now_ns() - began_ns >= self._limits.read_s * 1e9:
                     raise silent(self._where, self._limits.read_s)
+                if is_gap and self._video is not None:
+                    self._fault("loss", _ASSEMBLED + self._video.codec_context.reorder_depth)
                 if packet.stream is self._video:
                     return cast("Packet[VideoStream]", packet)
                 continue
@@ -287,7 +292,7 @@ def _configure(decoder: VideoCodecContext) -> None:
     Frame threads add a picture of delay each. Slice threads lose damage: of pictures with a hole in them, the H.264
     decoder let a third pass unflagged with slice threads, and none with one thread (but for their successors, which
     the gate holds). The H.265 decoder flags nothing; with `explode` it reports most truncated pictures, but few with
-    a hole: over UDP, H.265 may show damage that is not suspect. Nor does the MJPEG decoder flag a picture that was cut
+    a hole, of which the numbers of the packets tell (`losses`). Nor does the MJPEG decoder flag a picture that was cut
     off: what is missing shows what an older picture, masked in other places, left in the buffer.
     """
     decoder.thread_type = "NONE"
