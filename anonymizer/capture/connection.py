@@ -290,10 +290,10 @@ def _configure(decoder: VideoCodecContext) -> None:
     """Decode in one thread, and report damage.
 
     Frame threads add a picture of delay each. Slice threads lose damage: of pictures with a hole in them, the H.264
-    decoder let a third pass unflagged with slice threads, and none with one thread (but for their successors, which
-    the gate holds). The H.265 decoder flags nothing; with `explode` it reports most truncated pictures, but few with
-    a hole, of which the numbers of the packets tell (`losses`). Nor does the MJPEG decoder flag a picture that was cut
-    off: what is missing shows what an older picture, masked in other places, left in the buffer.
+    decoder let a third pass unflagged with slice threads, and hardly any with one thread (but for their successors,
+    which the gate holds). The H.265 decoder flags nothing; with `explode` it reports most truncated pictures, but few
+    with a hole, of which the numbers of the packets tell (`losses`). Nor does the MJPEG decoder flag a picture that was
+    cut off: what is missing shows what an older picture, masked in other places, left in the buffer.
     """
     decoder.thread_type = "NONE"
     decoder.thread_count = 1
