@@ -154,12 +154,12 @@ def test_seen_is_whoever_a_detection_of_the_frame_shows() -> None:
 
 
 def story(bare: str, *, seen: str | None = None, who: int = 1) -> list[FrameJudgement]:
-    """One face through a clip, a letter a frame: x bare, . masked, space absent."""
+    """One face through a clip, a letter a frame: x bare, . masked, - not published, space absent."""
     frames = []
     for number, letter in enumerate(bare):
         truth = truth_of() if letter == " " else truth_of((who, FACE))
         found = make_detections(FACE) if seen is not None and seen[number] == "s" else None
-        mask = mask_over() if letter == "x" else mask_over((0, 0, 40, 40))
+        mask = {"x": mask_over(), "-": None}.get(letter, mask_over((0, 0, 40, 40)))
         frames.append(judge(truth, Target.FACE, number * FRAME_NS, mask, found))
     return frames
 
@@ -180,6 +180,26 @@ def test_the_longest_run_ends_where_the_face_is_masked_or_away(bare: str, frames
     assert scores_of(story(bare)).longest == Run(frames, frames * FRAME_NS)
 
 
+@pytest.mark.parametrize(
+    ("bare", "leak", "longest"),
+    [
+        ("x---x---", Share(2, 2), Run(2, 8 * FRAME_NS)),
+        ("-x--.x--", Share(2, 3), Run(1, 3 * FRAME_NS)),
+        ("x-  x---", Share(2, 2), Run(1, 4 * FRAME_NS)),
+        ("----", Share(0, 0), Run()),
+    ],
+    ids=["all that is shown is bare", "masked in between", "away in between", "nothing is shown"],
+)
+def test_frames_that_were_never_published_hide_nobody(bare: str, leak: Share, longest: Run) -> None:
+    """They water down no share, and whoever is bare is looked at until the next frame comes."""
+    scores = scores_of(story(bare))
+    assert (scores.leak, scores.by_height[BINS[1]], scores.longest) == (leak, leak, longest)
+
+
+def test_what_is_masked_needlessly_is_told_by_the_frames_that_were_published() -> None:
+    assert scores_of(story("..--")).over_mask == scores_of(story("..")).over_mask > 0
+
+
 def test_a_face_is_counted_once_however_often_it_is_bare_and_clips_do_not_share_people() -> None:
     assert scores_of(story("x.x"), story("..."), story("x..")).leaked_tracks == Share(2, 3)
 
@@ -190,10 +210,11 @@ def test_a_face_is_counted_once_however_often_it_is_bare_and_clips_do_not_share_
         ("ss..s", "..x..", Share(1, 2)),
         ("s...s", "..x..", Share(0, 0)),
         ("ss...", "..xxx", Share(0, 0)),
+        ("ss..s", "..x-.", Share(1, 1)),
         ("ss" + "." * 24 + "s", "x" * 27, Share(24, 24)),
         ("ss" + "." * 25 + "s", "x" * 28, Share(0, 0)),
     ],
-    ids=["within", "not yet established", "never found again", "of a second", "longer than a second"],
+    ids=["within", "not yet known", "never found again", "partly published", "of a second", "longer than a second"],
 )
 def test_gaps_lie_between_detections_of_somebody_known(seen: str, bare: str, share: Share) -> None:
     assert scores_of(story(bare, seen=seen)).in_gaps == share

@@ -133,4 +133,4 @@ def test_a_pendulum_turns_at_each_end_and_keeps_the_time() -> None:
 
 def test_what_load_does_is_told_by_frames_that_were_shown() -> None:
     (line,) = as_lines([(80, replace(scores("80 ms", 10), frames=100, withheld=50))])[2:]
-    assert line == "| 80 ms | **1.0 %** | 4 frames | 2.5 | 0 % | 10.0 % |"
+    assert line == "| 80 ms | **1.0 %** | 4 frames, 160 ms | 2.5 | 0 % | 5.0 % |"

@@ -130,10 +130,10 @@ def as_lines(measured: Sequence[tuple[int, ClipScores]]) -> list[str]:
         cells = [
             f"{takes_ms} ms",
             f"**{100 * (scores.leak.value or 0.0):.1f} %**",
-            f"{scores.longest.frames} frames",
+            f"{scores.longest.frames} frames, {scores.longest.duration_ns / 1e6:.0f} ms",
             f"{shown / SECONDS:.1f}",
             f"{100 * sum(scores.whole_frames.values()) / max(shown, 1):.0f} %",
-            f"{100 * scores.over_mask * scores.frames / max(shown, 1):.1f} %",
+            f"{100 * scores.over_mask:.1f} %",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -271,6 +271,7 @@ def as_markdown(
         "",
         "TUD-Campus, played back and forth at 25 frames a second on a simulated clock with ever slower detectors: four",
         "times the milliseconds is what a quarter of the CPU does. Coverage must not fall; frames and scene may.",
+        "Frames that were left out count for nothing; whoever is bare is seen until the next one comes.",
         "",
         *load,
         "",

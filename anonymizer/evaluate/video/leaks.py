@@ -47,7 +47,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Somebody bare in successive frames."""
+    """Somebody bare in successive published frames; each is seen until the next one comes."""
 
     frames: int = 0
     duration_ns: int = 0
@@ -60,14 +60,14 @@ class ClipScores:
     name: str
     target: Target
     frames: int
-    withheld: int  # never published
-    leak: Share  # of all people or faces in all frames
+    withheld: int  # never published; they count for none of the shares below
+    leak: Share  # of all people or faces in all frames that were published
     head_leak: Share
     by_height: dict[HeightBin, Share]
     leaked_tracks: Share  # somebody is bare in one frame or more
     longest: Run
     in_gaps: Share  # bare, while undetected for at most GAP_NS between two detections of somebody known
-    over_mask: float
+    over_mask: float  # mean over the published frames
     whole_frames: dict[Reason, int]
     identities: IdentityCounts | None
     cpu_ms: float | None
@@ -77,9 +77,11 @@ class ClipScores:
 
 
 def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
-    """Scores of at least one clip; every judged person in every frame has the same weight."""
+    """Scores of at least one clip; every judged person in every published frame has the same weight."""
     frames = [frame for clip in clips for frame in clip.frames]
-    people = [person for clip in clips for person in _paths(clip.frames)]
+    shown = [frame for frame in frames if frame.is_shown]
+    everybody = [person for clip in clips for person in _paths(clip.frames)]
+    people = [path for person in everybody if (path := [step for step in person if step.is_shown])]
     runs = [run for person in people for run in _runs(person)]
     identities = [clip.identities for clip in clips if clip.identities is not None]
     audits = [clip.audit for clip in clips if clip.audit is not None]
@@ -87,14 +89,14 @@ def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
         name=name,
         target=clips[0].target,
         frames=len(frames),
-        withheld=sum(not frame.is_shown for frame in frames),
-        leak=_sum(Share(int(frame.bare.sum()), int(frame.truth.judged.sum())) for frame in frames),
-        head_leak=_sum(Share(int(frame.bare_head.sum()), int(frame.truth.judged.sum())) for frame in frames),
-        by_height={heights: _sum(_of_height(frame, heights) for frame in frames) for heights in BINS},
+        withheld=len(frames) - len(shown),
+        leak=_sum(Share(int(frame.bare.sum()), int(frame.truth.judged.sum())) for frame in shown),
+        head_leak=_sum(Share(int(frame.bare_head.sum()), int(frame.truth.judged.sum())) for frame in shown),
+        by_height={heights: _sum(_of_height(frame, heights) for frame in shown) for heights in BINS},
         leaked_tracks=Share(sum(any(step.bare for step in person) for person in people), len(people)),
         longest=max(runs, key=lambda run: (run.duration_ns, run.frames), default=Run()),
-        in_gaps=_sum(_gap(person) for person in people),
-        over_mask=float(np.mean([frame.over_mask for frame in frames])) if frames else 0.0,
+        in_gaps=_sum(_gap(person) for person in everybody),
+        over_mask=float(np.mean([frame.over_mask for frame in shown])) if shown else 0.0,
         whole_frames=dict(Counter(frame.whole_frame for frame in frames if frame.whole_frame is not None)),
         identities=sum(identities, IdentityCounts()) if identities else None,
         cpu_ms=_mean([clip.cpu_ms for clip in clips]),
@@ -108,27 +110,39 @@ def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
 class _Step:
     """One judged person in one frame."""
 
-    number: int
+    number: int  # of the frame among those published
     time_ns: int
-    until_ns: int  # when the next frame comes
+    until_ns: int  # when the next published frame comes, or the clip ends
+    is_shown: bool
     bare: bool
     seen: bool
 
 
 def _paths(frames: Sequence[FrameJudgement]) -> list[list[_Step]]:
     """Each judged person's way through one clip."""
-    times = [frame.time_ns for frame in frames]
-    ends = [*times[1:], 2 * times[-1] - times[-2]] if len(times) > 1 else times
     paths: dict[int, list[_Step]] = defaultdict(list)
-    for number, (frame, until_ns) in enumerate(zip(frames, ends, strict=True)):
+    numbers = np.cumsum([frame.is_shown for frame in frames]).tolist()
+    for frame, number, until_ns in zip(frames, numbers, _ends_ns(frames), strict=True):
         for row in np.flatnonzero(frame.truth.judged).tolist():
-            step = _Step(number, frame.time_ns, until_ns, bool(frame.bare[row]), bool(frame.seen[row]))
+            bare, seen = bool(frame.bare[row]), bool(frame.seen[row])
+            step = _Step(number, frame.time_ns, until_ns, frame.is_shown, bare, seen)
             paths[int(frame.truth.identities[row])].append(step)
     return list(paths.values())
 
 
+def _ends_ns(frames: Sequence[FrameJudgement]) -> list[int]:
+    """When each frame gives way to the next published one; the last frame lasts as long as the one before."""
+    times = [frame.time_ns for frame in frames]
+    next_ns = 2 * times[-1] - times[-2] if len(times) > 1 else sum(times)
+    ends: list[int] = []
+    for frame in reversed(frames):
+        ends.append(next_ns)
+        next_ns = frame.time_ns if frame.is_shown else next_ns
+    return ends[::-1]
+
+
 def _runs(path: Sequence[_Step]) -> Iterable[Run]:
-    """The stretches of successive frames in which somebody is bare."""
+    """The stretches of successive published frames in which somebody is bare; every step is of one."""
     first: _Step | None = None
     for step, following in zip(path, [*path[1:], None], strict=True):
         if not step.bare:
@@ -140,12 +154,12 @@ def _runs(path: Sequence[_Step]) -> Iterable[Run]:
 
 
 def _gap(path: Sequence[_Step]) -> Share:
-    """Bare of all frames between two detections, from the second detection on."""
+    """Bare of all published frames between two detections, from the second detection on."""
     at = [index for index, step in enumerate(path) if step.seen]
     bare = count = 0
     for before, after in zip(at[ESTABLISHED - 1 :], at[ESTABLISHED:], strict=False):
         if path[after].time_ns - path[before].time_ns <= GAP_NS:
-            missed = path[before + 1 : after]
+            missed = [step for step in path[before + 1 : after] if step.is_shown]
             bare, count = bare + sum(step.bare for step in missed), count + len(missed)
     return Share(bare, count)
 

@@ -14,7 +14,7 @@ def text_table(scores: Sequence[ClipScores]) -> str:
     first = scores[0]
     people = f"{first.target.name.lower()}s"
     sizes = ", ".join(f"{share.whole} of {heights} px" for heights, share in first.by_height.items())
-    caption = f"{first.frames} frames, {first.leak.whole} {people} in them ({sizes})"
+    caption = f"{first.frames - first.withheld} frames, {first.leak.whole} {people} in them ({sizes})"
     columns = [_column(score) for score in scores]
     rows = [["", *(score.name for score in scores)]]
     rows += [[label, *(column[label] for column in columns)] for label in columns[0]]
