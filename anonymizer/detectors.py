@@ -17,10 +17,9 @@ from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.identify.calibration import MODEL
-from anonymizer.pipeline.assembly import EVERY_PICTURE
 from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
-from anonymizer.settings.schema import OFF, DetectSettings, Mode, Settings, TargetName, TrackSettings
+from anonymizer.settings.schema import EVERY_PICTURE, OFF, DetectSettings, Mode, Settings, TargetName, TrackSettings
 from anonymizer.types import Size, Target
 from anonymizer.zoo import AttentionSpec, FileSpec, ModelSpec, Order, Zoo
 

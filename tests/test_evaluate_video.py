@@ -21,13 +21,14 @@ from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Detector, FrameSink, Source
-from anonymizer.settings.schema import Mode, PrivacySettings, Settings
+from anonymizer.settings.schema import Mode, PrivacySettings, Settings, TrackSettings
 from anonymizer.types import U8, Detections, Frame, Reason, Size, Target
 from tests.fakes import RecordingMeter, make_detections, make_frame
 from tests.film import FPS, encode
 
 Box = tuple[float, float, float, float]
 FACE: Box = (20, 20, 40, 40)
+EVERY_FRAME = Settings(track=TrackSettings(looks_per_s=120))
 
 
 class FilmSource:
@@ -106,7 +107,7 @@ class FakeStudio:
             "cam",
             privacy,
             settings.redact,
-            settings.track.model_copy(update={"looks_per_s": 120}),
+            settings.track,
             submit=submit,
             sinks=(sink,),
             meter=RecordingMeter(),
@@ -117,7 +118,7 @@ class FakeStudio:
 
 def perform(detector: Detector, count: int = 30, pace: Pace | None = None, lookahead_ms: int = 0) -> Take:
     studio = FakeStudio(detector, lambda _clip: FilmSource(count))
-    settings, privacy = Settings(), PrivacySettings(lookahead_ms=lookahead_ms)
+    settings, privacy = EVERY_FRAME, PrivacySettings(lookahead_ms=lookahead_ms)
     return Rehearsal(
         FilmSource(count),
         detector,
@@ -185,7 +186,7 @@ def face_row(frame: int, *, judged: int = 1, kind: int = 14) -> str:
 
 
 def measure(request: Request, detector: Detector, count: int = 20) -> str:
-    return evaluate_video(request, Settings(), FakeStudio(detector, lambda _clip: FilmSource(count)))
+    return evaluate_video(request, EVERY_FRAME, FakeStudio(detector, lambda _clip: FilmSource(count)))
 
 
 def figure(text: str, label: str) -> str:
@@ -209,13 +210,23 @@ def test_tracking_bridges_a_blink_and_look_ahead_masks_before_the_first_sighting
     assert (figure(bare, "MOTA"), figure(tracked, "id switches")) == ("-", "0")
 
 
+def test_without_tracking_every_frame_is_looked_at_however_few_looks_are_set(tmp_path: Path) -> None:
+    """Else the comparison would lay the frames that were passed over at the detections' door."""
+    folder = make_folder(tmp_path / "a", [face_row(number + 1) for number in range(20)])
+    detector = Scripted(*range(20))
+    studio = FakeStudio(detector, lambda _clip: FilmSource(20))
+    text = evaluate_video(Request((folder,), tracking=False), Settings(track=TrackSettings(looks_per_s=3)), studio)
+    assert detector.asked == list(range(20))
+    assert figure(text, "leak") == "0.00 %"
+
+
 def test_the_audit_looks_every_second_and_a_half_and_in_mode_strict_masks_what_it_finds(tmp_path: Path) -> None:
     """The face is never detected; the audit sees it, in frames 0, 38 and 76, wherever it is bare."""
     folder = make_folder(tmp_path / "a", [face_row(number + 1) for number in range(80)])
     findings, leaks = [], []
     for mode in (Mode.BALANCED, Mode.STRICT):
         studio = FakeStudio(Scripted(), lambda _clip: FilmSource(80), auditor=Scripted(*range(80)))
-        text = evaluate_video(Request((folder,), mode=mode), Settings(), studio)
+        text = evaluate_video(Request((folder,), mode=mode), EVERY_FRAME, studio)
         assert studio.was_strict == (mode is Mode.STRICT)
         findings.append(figure(text, "audit findings"))
         leaks.append(float(figure(text, "leak").split()[0]))

@@ -20,6 +20,7 @@ from anonymizer.ports import FrameSink, Meter
 from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import (
+    EVERY_PICTURE,
     LOOKS_PER_S,
     Mode,
     PrivacySettings,
@@ -32,7 +33,6 @@ from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Frame
 
-EVERY_PICTURE = 120.0  # looks a second: more than any camera sends
 _MS = 1_000_000  # nanoseconds
 
 

@@ -250,7 +250,7 @@ class DetectSettings(Section):
         return self
 
 
-LOOKS_PER_S = 7.0  # where nothing is set; who shows by name or by shape is looked at in every picture
+LOOKS_PER_S, EVERY_PICTURE = 7.0, 120.0  # where nothing is set and nobody shows by name or shape; all that come
 
 
 class TrackSettings(Section):

@@ -34,9 +34,8 @@ from anonymizer.evaluate.video.leaks import ClipScores, JudgedClip, Share, sum_u
 from anonymizer.evaluate.video.picture import draw
 from anonymizer.evaluate.video.rehearsal import Pace
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
-from anonymizer.pipeline.assembly import EVERY_PICTURE
 from anonymizer.ports import Detector
-from anonymizer.settings.schema import LOOKS_PER_S, Mode, PrivacySettings, Settings, TargetName
+from anonymizer.settings.schema import EVERY_PICTURE, LOOKS_PER_S, Mode, PrivacySettings, Settings, TargetName
 from anonymizer.studio import RehearsalStudio
 from anonymizer.types import Detections, Frame, Target
 from scripts.bench.load import as_lines, under_load

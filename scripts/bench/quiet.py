@@ -24,8 +24,7 @@ from anonymizer.benchmark.stages import quiet_meter
 from anonymizer.evaluate.coverage import mask_of_plan
 from anonymizer.evaluate.video.rehearsal import Pace, Rehearsal, Take
 from anonymizer.identify.portrait import SURE_SCORE
-from anonymizer.pipeline.assembly import EVERY_PICTURE
-from anonymizer.settings.schema import PrivacySettings, Settings, TargetName, TrackSettings
+from anonymizer.settings.schema import EVERY_PICTURE, PrivacySettings, Settings, TargetName, TrackSettings
 from anonymizer.studio import RehearsalStudio
 from anonymizer.types import Size, Target
 from scripts.bench.recognition import card_of, people_in

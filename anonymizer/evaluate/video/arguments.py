@@ -20,8 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, times")
     parser.add_argument("--mode", choices=[str(mode) for mode in Mode], help="instead of the settings'")
     parser.add_argument("--lookahead-ms", type=_milliseconds, help="instead of the settings'; 0 switches it off")
-    parser.add_argument("--no-tracking", action="store_true", help="mask detections alone, for comparison")
-    parser.add_argument("--detect-every", type=count, default=1, metavar="N", help="only each N-th frame is looked at")
+    parser.add_argument(
+        "--no-tracking", action="store_true", help="mask detections alone, every frame looked at, for comparison"
+    )
+    parser.add_argument(
+        "--detect-every",
+        type=count,
+        default=1,
+        metavar="N",
+        help="only each N-th frame may be looked at (so many a second are as track.looks_per_s says)",
+    )
     parser.add_argument(
         "--detector-ms", type=_milliseconds, default=0, help="simulate a detector that takes so long a frame"
     )

@@ -25,7 +25,7 @@ from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
 from anonymizer.evaluate.video.report import as_json, text_table
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
 from anonymizer.ports import Detector, FrameSink, Source
-from anonymizer.settings.schema import Mode, PrivacySettings, Settings, TargetName
+from anonymizer.settings.schema import EVERY_PICTURE, Mode, PrivacySettings, Settings, TargetName
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Detections, Frame, Size, Target, TrackState
 
@@ -108,8 +108,11 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         changes["mode"] = request.mode
     if request.lookahead_ms is not None:
         changes["lookahead_ms"] = request.lookahead_ms
-    if not request.tracking:
+    if not request.tracking:  # nothing would mask whoever is in a frame that was passed over
         changes |= {"lookahead_ms": 0, "hold_ms": 0}
+        settings = settings.model_copy(
+            update={"track": settings.track.model_copy(update={"looks_per_s": EVERY_PICTURE})}
+        )
     privacy = settings.privacy.model_copy(update=changes)
     name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
     is_strict = privacy.mode is Mode.STRICT
