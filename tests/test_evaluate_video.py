@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import pytest
+from av.video.frame import PictureType
 
 from anonymizer.cli import main
 from anonymizer.clock import Clock
@@ -342,6 +344,25 @@ def test_another_tool_s_clip_is_judged_by_its_pixels(tmp_path: Path, capsys: pyt
     text = capsys.readouterr().out
     assert figure(text, "leak") == "33.33 %"
     assert figure(text, "longest bare") == "2 frames, 200 ms"
+
+
+@pytest.mark.parametrize(("name", "longest"), [("clip.mkv", "2 frames, 2100 ms"), ("clip.h264", "2 frames, 80 ms")])
+def test_another_tool_s_frames_last_as_long_as_the_clip_s(name: str, longest: str, tmp_path: Path) -> None:
+    """The third picture of six, bare like the fourth, stays for two seconds; without times 25 a second are taken."""
+    folder = film_with_a_face(tmp_path)
+    clip = folder / name
+    with av.open(str(folder / "clip.mp4")) as film, av.open(str(clip), "w") as copy:
+        stream = copy.add_stream("libx264", rate=FPS, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, FPS)
+        for index, frame in enumerate(film.decode(video=0)):
+            frame.pts, frame.time_base, frame.pict_type = index + 19 * (index > 2), Fraction(1, FPS), PictureType.NONE
+            copy.mux(stream.encode(frame))
+        copy.mux(stream.encode(None))
+    out = tmp_path / "theirs.avi"
+    masked_film(out, 6, hidden=(0, 1, 4, 5))
+    text = measure(Request((clip,), truth=folder / "gt.txt", anonymized=out), Scripted())
+    assert figure(text, "longest bare") == longest
 
 
 @pytest.mark.parametrize(("count", "width"), [(5, 320), (7, 320), (6, 160)])

@@ -167,20 +167,11 @@ def rehearse(clip: ClipTruth, crew: Crew, privacy: PrivacySettings, pace: Pace) 
 
 def judge_pixels(clip: ClipTruth, anonymized: Path, fill: tuple[int, int, int]) -> JudgedClip:
     """Judge the clip that another tool made of this one, by its pixels alone; raises DatasetError."""
-    times_ns = _times_ns(clip.clip)
     frames = []
-    for number, mask in enumerate(masks_of(anonymized, clip.clip, fill), 1):
+    for number, (time_ns, mask) in enumerate(masks_of(anonymized, clip.clip, fill), 1):
         truth = clip.at(number, Size(mask.shape[1], mask.shape[0]))
-        frames.append(judge(truth, clip.target, times_ns(number), mask, None))
+        frames.append(judge(truth, clip.target, time_ns, mask, None))
     return JudgedClip(clip.target, frames)
-
-
-def _times_ns(clip: Path) -> Callable[[int], int]:
-    """When the frame of a number is shown, by the clip's rate."""
-    reader = cv2.VideoCapture(str(clip))
-    fps = reader.get(cv2.CAP_PROP_FPS) or 25.0
-    reader.release()
-    return lambda number: round((number - 1) / fps * 1e9)
 
 
 def _judged(clip: ClipTruth, take: Take) -> Iterator[FrameJudgement]:

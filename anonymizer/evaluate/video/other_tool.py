@@ -18,10 +18,15 @@ FILL_TOLERANCE = 60  # levels of a channel by which compressed video may miss th
 RIM_PX = 2  # what compression mixes into the surroundings counts as masked, in the other tool's favour
 
 
-def masks_of(anonymized: Path, original: Path, fill: tuple[int, int, int]) -> Iterator[Flags]:
-    """What is hidden (H, W) in each frame; fill is B, G, R. Raises DatasetError if the clips do not match."""
+def masks_of(anonymized: Path, original: Path, fill: tuple[int, int, int]) -> Iterator[tuple[int, Flags]]:
+    """When each frame of the original is shown, in ns, and what is hidden of it (H, W); fill is B, G, R.
+
+    Raises DatasetError if the clips do not match.
+    """
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM_PX + 1, 2 * RIM_PX + 1))
     masked, plain = _open(anonymized), _open(original)
+    step_ns = round(1e9 / (plain.get(cv2.CAP_PROP_FPS) or 25.0))
+    time_ns = -step_ns
     while True:
         picture, before = _next(masked), _next(plain)
         if picture is None and before is None:
@@ -30,8 +35,10 @@ def masks_of(anonymized: Path, original: Path, fill: tuple[int, int, int]) -> It
             raise DatasetError(
                 f"{anonymized}: has other frames than {original}: measure a clip that was neither cut nor resized"
             )
+        shown_ns = round(plain.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        time_ns = shown_ns if shown_ns > time_ns else time_ns + step_ns  # raw streams have no times
         mask = mask_of_colour(picture, before, fill, FILL_TOLERANCE)
-        yield cv2.dilate(mask.astype(np.uint8), disc) != 0
+        yield time_ns, cv2.dilate(mask.astype(np.uint8), disc) != 0
 
 
 def _open(path: Path) -> cv2.VideoCapture:
