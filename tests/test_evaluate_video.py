@@ -18,13 +18,12 @@ from anonymizer.clock import Clock
 from anonymizer.errors import DatasetError, InvalidOutputError, SourceEnded
 from anonymizer.evaluate.video.command import Request, evaluate_video
 from anonymizer.evaluate.video.rehearsal import Pace, Rehearsal, Take
-from anonymizer.evaluate.video.truth import open_clip
 from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.ports import Detector, FrameSink, Source
 from anonymizer.settings.schema import Mode, PrivacySettings, Settings, TrackSettings
-from anonymizer.types import U8, Detections, Frame, Reason, Size, Target
+from anonymizer.types import U8, Detections, Frame, Reason, Target
 from tests.fakes import RecordingMeter, make_detections, make_frame
 from tests.film import FPS, encode
 
@@ -257,35 +256,11 @@ def test_a_clip_that_shows_nothing_is_an_error(tmp_path: Path) -> None:
         measure(Request((make_folder(tmp_path / "a", [face_row(1)]),)), Scripted(), count=0)
 
 
-@pytest.mark.parametrize(
-    ("rows", "names", "message"),
-    [
-        ([face_row(1), face_row(1, kind=1)], ["clip.mp4"], "faces and persons"),
-        ([], ["clip.mp4"], "neither faces nor persons"),
-        ([face_row(1)], [], "exactly one clip, has 0"),
-        (["1,2"], ["clip.mp4"], "gt.txt:1"),
-    ],
-)
-def test_what_is_wrong_with_a_folder_is_said(rows: list[str], names: list[str], message: str, tmp_path: Path) -> None:
-    (tmp_path / "gt.txt").write_text("\n".join(rows))
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
-    with pytest.raises(DatasetError, match=message):
-        open_clip(tmp_path, None, None)
-
-
-def test_a_clip_needs_its_truth_and_both_must_be_there(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    with pytest.raises(DatasetError, match="is missing"):
-        open_clip(clip, None, None)
-    clip.write_bytes(b"")
-    with pytest.raises(DatasetError, match="by --truth"):
-        open_clip(clip, None, None)
-    with pytest.raises(DatasetError, match="cannot be read"):
-        open_clip(clip, tmp_path / "gt.txt", None)
-    (tmp_path / "gt.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="is not text"):
-        open_clip(clip, tmp_path / "gt.txt", None)
+def test_truth_that_goes_on_after_the_clip_is_not_that_of_the_clip(tmp_path: Path) -> None:
+    """Where frames were lost, all labels after them belong to others."""
+    assert "20 frames" in measure(Request((make_folder(tmp_path / "a", [face_row(20)]),)), Scripted())
+    with pytest.raises(DatasetError, match="labels frame 21, but 20 frames can be read"):
+        measure(Request((make_folder(tmp_path / "b", [face_row(21)]),)), Scripted())
 
 
 def test_requests_that_mix_clips_up_are_refused(tmp_path: Path) -> None:
@@ -298,13 +273,6 @@ def test_requests_that_mix_clips_up_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DatasetError, match=message):
             measure(request, Scripted())
-
-
-def test_truth_is_cut_at_the_edge_and_tiny_or_unjudged_faces_do_not_count(tmp_path: Path) -> None:
-    rows = ["1,1,-9,1,20,20,1,14,1", "1,2,31,1,8,8,1,14,1", "1,3,41,1,20,20,0,14,1", "1,4,200,1,20,20,1,14,1"]
-    truth = open_clip(make_folder(tmp_path / "a", rows), None, None).at(1, Size(64, 48))
-    assert truth.boxes[0].tolist() == [0, 0, 10, 20]
-    assert (truth.identities.tolist(), truth.judged.tolist()) == ([1, 2, 3], [True, False, False])
 
 
 # Another tool

@@ -72,11 +72,13 @@ def read_rows(path: Path) -> dict[int, list[Row]]:
     with path.open(encoding="utf-8", newline="") as stream:
         for line, columns in enumerate(csv.reader(stream), 1):
             try:
-                label = _label(columns)
+                number, label = int(columns[0]), _label(columns)
                 if label is not None:
-                    rows[int(columns[0])].append(Row(int(columns[1]), label))
+                    rows[number].append(Row(int(columns[1]), label))
             except (ValueError, IndexError):
                 raise DatasetError(f"{path}:{line}: not a row of MOTChallenge: mend the labels") from None
+            if number < 1:
+                raise DatasetError(f"{path}:{line}: labels frame {number}, but the first one is 1: mend the labels")
     return dict(rows)
 
 

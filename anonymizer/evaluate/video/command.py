@@ -154,6 +154,7 @@ def rehearse(clip: ClipTruth, crew: Crew, privacy: PrivacySettings, pace: Pace) 
         ).perform()
     if not take.shown:
         raise DatasetError(f"{clip.clip}: nothing of it would have been published: is it a video?")
+    _must_match(clip, len(take.times_ns))
     frames = list(_judged(clip, take))
     return JudgedClip(
         clip.target,
@@ -171,7 +172,18 @@ def judge_pixels(clip: ClipTruth, anonymized: Path, fill: tuple[int, int, int]) 
     for number, (time_ns, mask) in enumerate(masks_of(anonymized, clip.clip, fill), 1):
         truth = clip.at(number, Size(mask.shape[1], mask.shape[0]))
         frames.append(judge(truth, clip.target, time_ns, mask, None))
+    _must_match(clip, len(frames))
     return JudgedClip(clip.target, frames)
+
+
+def _must_match(clip: ClipTruth, frames: int) -> None:
+    """Raises DatasetError where the truth goes on after the clip: of its earlier frames some may be lost, too."""
+    labelled = max(clip.rows, default=0)
+    if labelled > frames:
+        raise DatasetError(
+            f"{clip.clip}: the ground truth labels frame {labelled}, but {frames} frames can be read: "
+            "take the truth of this very clip, or cut both alike"
+        )
 
 
 def _judged(clip: ClipTruth, take: Take) -> Iterator[FrameJudgement]:
