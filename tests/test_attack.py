@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anonymizer import cli
-from anonymizer.attack.attackers import ATTACKS, Evidence, ranks
+from anonymizer.attack.attackers import ATTACKS, Evidence, ranked, ranks
 from anonymizer.attack.command import Request, evaluate_attack
 from anonymizer.attack.masking import CHIP_PX, Look, published
 from anonymizer.attack.people import Face, frame_of, persons_of, read_people
@@ -28,9 +28,11 @@ PEOPLE = ("ann", "bob", "cem")
 
 
 def picture(person: int, number: int) -> U8:
-    """A "face": a pattern of its person, a little different in each picture, in the middle of grey."""
+    """A "face": a pattern of its person, a little different in each picture, in the middle of another place."""
     pattern = np.random.default_rng(person).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    pixels = np.full((240, 240, 3), 128, np.uint8)
+    place = np.random.default_rng([person, number]).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    pixels = np.asarray(cv2.resize(place, (240, 240), interpolation=cv2.INTER_NEAREST), np.uint8)
+    pixels[20:220, 20:220] = 128
     face = cv2.resize(pattern, (100, 100), interpolation=cv2.INTER_CUBIC).astype(int)
     pixels[70:170, 70:170] = np.clip(face + 4 * number, 0, 255)
     return pixels
@@ -86,6 +88,20 @@ def test_people_without_two_clear_faces_are_left_out(people: Path) -> None:
     for number in (1, 2, 3):
         (people / "ann" / f"{number}.png").unlink()
     assert persons_of(read_people(people, middle)) == ("bob", "cem")
+
+
+def test_a_photograph_that_somebody_has_twice_counts_once(people: Path) -> None:
+    """Whoever has the very photograph needs no attack: scaled, and compressed anew, it is still the same one."""
+
+    def scaled(frame: Frame) -> Detections:
+        middle, reach = frame.size.width / 2, frame.size.width * 50 / 480
+        return make_detections((middle - reach, middle - reach, middle + reach, middle + reach))
+
+    cv2.imwrite(str(people / "ann" / "9.jpg"), cv2.resize(picture(0, 1), (180, 180)), [cv2.IMWRITE_JPEG_QUALITY, 60])
+    cv2.imwrite(str(people / "bob" / "9.png"), picture(0, 1))
+    found = read_people(people, scaled)
+    assert [Path(face.picture).name for face in found if face.person == "ann"] == [f"{at}.png" for at in range(4)]
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize("found", [make_detections(), make_detections((10, 10, 40, 40))], ids=["none", "small"])
@@ -155,10 +171,20 @@ def test_no_attack_is_better_than_guessing_where_nothing_is_left(faces: tuple[Fa
 
 
 def test_a_face_is_never_compared_with_itself() -> None:
-    """Two people with one picture that looks like nothing else: only its own picture could name it."""
-    apart = np.array([[0, 0], [5, 0], [0, 4], [5, 1]], np.float32)
-    evidence = Evidence(("a", "a", "b", "b"), apart, apart, apart, np.zeros((4, 1, 8, 8, 3), np.uint8))
-    assert ranks(evidence)["a"].tolist() == [1, 1, 1, 1]
+    """In either picture a looks like b: only the picture itself could name a."""
+    apart = np.array([[0, 0], [9, 0], [0, 2], [0, 3], [9, 2], [9, 3]], np.float32)
+    evidence = Evidence(("a", "a", "b", "b", "b", "b"), apart, apart, apart, np.zeros((6, 1, 8, 8, 3), np.uint8))
+    assert ranks(evidence)["a"].tolist() == [1, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("counts", [(2,) * 11, (2,) * 5, (9, 9, 4, 2, 2), (20, 2, 2, 2)])
+def test_whoever_sees_nothing_is_right_as_often_as_who_guesses(counts: tuple[int, ...]) -> None:
+    """Not less often, or an attack that sees something would count for no better than chance."""
+    persons = [f"{person:02}" for person, count in enumerate(counts) for _ in range(count)]
+    rng, everyone = np.random.default_rng(0), np.array(persons)
+    noise = [rng.normal(size=(len(persons), 8)).astype(np.float32) for _ in range(600)]
+    shares = [rate((ranked(each, each, everyone) == 0).tolist(), persons).share for each in noise]
+    assert np.mean(shares) == pytest.approx(1 / len(counts), abs=0.02)
 
 
 def test_always_naming_the_same_person_is_chance_however_many_pictures_there_are() -> None:
@@ -216,12 +242,12 @@ def test_a_page_that_cannot_be_written_is_a_clear_error(people: Path, tmp_path: 
 def test_the_command_line_attacks_portraits_with_the_real_models(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two portraits, twice each: both are known again when clear."""
+    """Two portraits, and their mirror images: both are known again when clear."""
     for name in ("astronaut", "grace_hopper"):
         (tmp_path / name).mkdir()
         portrait = read_bgr(PICTURES / f"{name}.jpg")
-        for number, gain in enumerate((1.0, 0.8)):
-            cv2.imwrite(str(tmp_path / name / f"{number}.png"), (portrait * gain).astype(np.uint8))
+        for number, pixels in enumerate((portrait, cv2.flip(portrait, 1))):
+            cv2.imwrite(str(tmp_path / name / f"{number}.png"), pixels)
     assert cli.main(["evaluate", "attack", str(tmp_path), "--height", "64"]) == 0
     printed = capsys.readouterr().out
     assert "4 faces of 2 people" in printed

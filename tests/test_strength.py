@@ -58,9 +58,11 @@ def test_effects_that_show_nothing_are_not_called_weak(effect: Effect) -> None:
         ("face", Effect.MOSAIC, 6, NAMED_MOSAIC[6]),
         ("face", Effect.MOSAIC, 5, NAMED_MOSAIC[6]),  # not measured: as weak as the next finer one
         ("face", Effect.MOSAIC, 2, NAMED_MOSAIC[2]),
+        ("face", Effect.MOSAIC, 1, NAMED_MOSAIC[1]),  # its one colour is the face's
         ("face", Effect.BLUR, 1, NAMED_BLUR),
         ("head", Effect.MOSAIC, 3, NAMED_MOSAIC[3]),
         ("person", Effect.MOSAIC, 6, NAMED_MOSAIC[2]),  # the face has a third of the cells
+        ("person", Effect.MOSAIC, 5, NAMED_MOSAIC[1]),
         ("person", Effect.BLUR, 6, NAMED_MOSAIC[2]),
     ],
 )
@@ -71,12 +73,6 @@ def test_an_averaging_effect_is_called_weak_with_the_measured_figure(
     (text,) = weaknesses(redact)
     assert text.startswith(f"redact.{kind}.effect: {effect} ")
     assert f"named {named} % of faces right, by guessing {CHANCE} %" in text
-
-
-@pytest.mark.parametrize(("kind", "cells"), [("face", 1), ("person", 5)])
-def test_a_mosaic_of_one_cell_a_face_is_not_called_weak(kind: str, cells: int) -> None:
-    redact = RedactSettings.model_validate({kind: {"effect": "mosaic"}, "mosaic_cells": cells})
-    assert list(weaknesses(redact)) == []
 
 
 def test_the_surround_as_fill_colour_is_called_weak() -> None:

@@ -41,9 +41,9 @@ class Evidence:
 
 
 def ranks(evidence: Evidence) -> dict[str, Ranks]:
-    """By attack the place (N,) at which each face's own person is named, 0 the first.
+    """By attack the place (N,) at which each face's own person is named, 0 the first, as `ranked` finds it.
 
-    Each face is told apart from all others as gallery; ranked by the nearest picture of each person.
+    Everybody has two faces or more.
     """
     everyone = np.array(evidence.persons)
     return {
@@ -55,11 +55,21 @@ def ranks(evidence: Evidence) -> dict[str, Ranks]:
 
 
 def ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
-    """The place (N,) of each probe's own person among all by the nearest picture in the gallery, its own left out."""
+    """The place (N,) of each probe's own person among all by the nearest picture in the gallery.
+
+    Its own picture is left out, and one of everybody else in turn: with one picture more than the right person, all
+    others would be named too often, by who guesses as well, and he is what attacks are measured by.
+    """
     apart = np.linalg.norm(probes[:, None] - gallery[None], axis=2)
-    np.fill_diagonal(apart, np.inf)
-    names = np.unique(everyone)
-    nearest = np.stack([apart[:, everyone == name].min(axis=1) for name in names], axis=1)
+    names, numbers = np.unique(everyone), np.arange(len(everyone))
+    nearest = np.empty((len(probes), len(names)))
+    for column, name in enumerate(names):
+        own = np.flatnonzero(everyone == name)
+        left_out = own[numbers % len(own)]
+        left_out[own] = own
+        known = apart[:, own].copy()
+        known[left_out[:, None] == own] = np.inf
+        nearest[:, column] = known.min(axis=1)
     order = np.argsort(nearest, axis=1, kind="stable")  # level ones by name: always naming the same one is chance
     places: Ranks = (order == np.searchsorted(names, everyone)[:, None]).argmax(axis=1)
     return places

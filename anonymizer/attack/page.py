@@ -24,19 +24,25 @@ are compared by dlib's network ([card](../models/cards/dlib-resnet.md)); the per
 
 Ridge regression is not the strongest (d), but the one that runs without a training framework. A small convolutional
 network that learned `blur` on 600 strangers' faces of 96 px, then on the attacker's own pictures, named 35 percent
-(24-49) of the people below, and 57 (44-70) together with ridge regression, which alone named 32 (21-46). Having seen
-strangers only, it named 9: it finds these pictures' light, place and clothes as much as faces. Behind `fill` it
-named 11 (5-22), together 7 (2-17): whoever guesses names 9. So read (d) as a lower bound for averages:
-`python -m scripts.train restore FOLDER --strangers LABELS` prints these figures in ten CPU minutes.
+(24-49), and 57 (44-70) together with ridge regression, which alone named 32 (21-46). Having seen strangers only, it
+named 9: it finds these pictures' light, place and clothes as much as faces. Behind `fill` it named 11 (5-22), together
+7 (2-17): whoever guesses names 9. That was an earlier run on the people below, with another detector's boxes and four
+photographs that were there twice; its figures compare with each other, not with the table. So read (d) as a lower bound
+for averages: `python -m scripts.train restore FOLDER --strangers LABELS` prints such figures in ten CPU minutes.
 
 {table}
 
-Shares are means over people, so always naming the same one is chance. Intervals are Wilson's. **With so few people they
-are wide: "no better" means that this test found nothing, not that nothing is there; and of so many comparisons one or
-two come out "better" by luck.** `fill`, `noise` and `image` show nothing of what was in the mask, whatever it was: a
-test proves it. What is left for the attacker are hair, clothes and place around the mask, and its size. Averages,
-however coarse, are of the face itself. Therefore `fill` is the default, and the program says at start which effects are
-weak.
+Shares are means over people, and of everybody one picture is left out, of the right person the one in question, so that
+naming the same one always, or anyone, is chance. A photograph that somebody has twice counts once. Intervals are
+Wilson's. **With so few people they are wide: "no better" means that this test found nothing, not that nothing is there;
+and of so many comparisons one or two come out "better" by luck.** `fill`, `noise` and `image` show nothing of what was
+in the mask, whatever it was: a test proves it. Averages, however coarse, are of the face itself. Therefore `fill` is
+the default, and the program says at start which effects are weak.
+
+What is left for the attacker are hair, clothes and place around the mask, and its shape, and they are not little. Of
+the people above, whoever compares all that is published around a filled face of 96 px named 23 percent (14-36), or 26
+(16-39) by ridge regression, by what is above it alone 33 (22-47), and by how wide the mask is 14 (7-26):
+`python -m scripts.bench.surroundings FOLDER`. Several of their pictures are from one day and place; so are a camera's.
 
 ![{looks}]({picture})
 

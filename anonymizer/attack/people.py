@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
 AROUND = 1.3  # of a face's window on each side of its middle, in heights of the face
 PAD = 0.5  # of a picture, repeated edge: tight crops of faces are found only with something around them
 LEAST_HEIGHT_PX = 48  # of a face that is clear
+SAME = 0.98  # correlation from which two windows are one photograph
+SAME_PX = 32  # side to which they are scaled for that
 
 Box = tuple[float, float, float, float]
 Find = Callable[[Frame], Detections]
@@ -35,17 +37,37 @@ class Face:
 def read_people(folder: Path, find: Find) -> tuple[Face, ...]:
     """The largest face of every picture; a folder that holds pictures is a person, its name the path to it.
 
-    People of whom only one face is found are left out. Raises DatasetError if fewer than two people remain.
+    A photograph that somebody has twice, scaled or compressed anew, counts once, and people of whom only one face is
+    found are left out. Raises DatasetError if fewer than two people remain.
     """
     pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not pictures:
         raise DatasetError(f"{folder}: holds no pictures; needed: a folder for each person with pictures of their face")
-    faces = [face for path in pictures if (face := face_in(path, path.parent.relative_to(folder).as_posix(), find))]
+    every = [face for path in pictures if (face := face_in(path, path.parent.relative_to(folder).as_posix(), find))]
+    faces = list(_different(every))
     counts = {person: sum(face.person == person for face in faces) for person in {face.person for face in faces}}
     chosen = tuple(face for face in faces if counts[face.person] > 1)
     if len({face.person for face in chosen}) < 2:
         raise DatasetError(f"{folder}: clear faces of two people or more are needed, two pictures of each or more")
     return chosen
+
+
+def _different(faces: Sequence[Face]) -> Iterator[Face]:
+    """Without those whose photograph the same person has before."""
+    seen: dict[str, list[Face]] = {}
+    for face in faces:
+        before = seen.setdefault(face.person, [])
+        if not any(_likeness(face, other) >= SAME for other in before):
+            before.append(face)
+            yield face
+
+
+def _likeness(face: Face, other: Face) -> float:
+    """Correlation of two windows' pixels, -1 to 1; 0 where one is of a single colour."""
+    small = [cv2.resize(each.window, (SAME_PX, SAME_PX), interpolation=cv2.INTER_AREA) for each in (face, other)]
+    first, second = ((each.astype(np.float64) - each.mean()).reshape(-1) for each in small)
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / norm if norm else 0.0
 
 
 def face_in(path: Path, person: str, find: Find) -> Face | None:
