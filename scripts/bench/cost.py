@@ -4,7 +4,7 @@
 
 Both sides decode the same file with one thread and encode with the same settings of libx264. The pipeline side runs the
 classes that the daemon runs (source, letterbox, tracker, policy, redactor, encoder, hub) with detections that the real
-models found beforehand; only the models' own time is left out.
+models found beforehand, look-ahead included and in the film's own time; only the models' own time is left out.
 """
 
 from __future__ import annotations
