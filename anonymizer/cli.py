@@ -194,7 +194,7 @@ def _enroll(arguments: argparse.Namespace) -> int:
     from anonymizer import identities
     from anonymizer.observe.meter import PrometheusMeter
 
-    is_usual = arguments.config == DEFAULT_CONFIG and not arguments.config.exists()
+    is_usual = arguments.config == DEFAULT_CONFIG and _is_missing(arguments.config)
     settings = Settings() if is_usual else load_settings(arguments.config)
     clock, name, rest = SystemClock(), arguments.name, arguments.photos
     if name == "list" and not rest:
@@ -215,6 +215,14 @@ def _enroll(arguments: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; not if that cannot be told, which reading it then explains."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def _day(text: str) -> datetime.date:
@@ -337,7 +345,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     from anonymizer.pipeline.tempo import Patience
 
     path: Path | None = arguments.write
-    settings = load_settings(path) if path is not None and path.exists() else Settings()
+    settings = Settings() if path is None or _is_missing(path) else load_settings(path)
     cameras = arguments.cameras if arguments.cameras is not None else len(settings.cameras) or 1
     if not 1 <= cameras <= 64 or not 1 <= arguments.fps <= 60:
         raise SettingsError("--cameras must be 1 to 64 and --fps 1 to 60")

@@ -350,7 +350,7 @@ def enrol(models_dir: Path, entry: Mapping[str, object], file: Path) -> None:
     path = models_dir / MANIFEST
     if models_dir.resolve() == default_models_dir().resolve():
         raise ModelError(f"{models_dir} belongs to the program and is replaced with it: choose another --models-dir")
-    content = _content(path) if path.exists() else {"models": []}
+    content = _content(path) if os.access(path, os.F_OK) else {"models": []}
     taken = {spec.name for spec in (*_parse(path, content).models, *_read(default_models_dir()).models)}
     if entry["name"] in taken:
         raise ModelError(f"there is a model {entry['name']!r} already: choose another --name")

@@ -30,6 +30,7 @@ from tests.fakes import RecordingMeter, make_detections, make_frame
 from tests.pictures import read_bgr
 
 ASTRONAUT, ADMIRAL = PICTURES / "astronaut.jpg", PICTURES / "grace_hopper.jpg"
+UNKNOWABLE = 300 * "x"  # whether there is such a file cannot be told: as with a folder closed to all but root
 CAMERA = "cameras:\n  - id: yard\n    url: demo://\n    identities:\n      "
 
 
@@ -135,6 +136,16 @@ def test_a_day_that_is_none_is_explained(config: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         enroll(config, "ana", ASTRONAUT, "--consent", "soon")
     assert "soon is no day; write 2027-06-30" in capsys.readouterr().err
+
+
+def test_settings_in_a_folder_that_may_not_be_entered_are_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / UNKNOWABLE / "anonymizer.yaml"
+    monkeypatch.setattr(cli, "DEFAULT_CONFIG", config)
+    for arguments in (["list"], ["remove", "ana"], ["ana", ASTRONAUT, "--consent", "2099-01-01"]):
+        assert enroll(config, *arguments) == 2
+        assert f"{config}: cannot be read: File name too long" in capsys.readouterr().err
 
 
 # --- variants and calibration -----------------------------------------------------------------------------------

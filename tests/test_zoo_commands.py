@@ -88,10 +88,11 @@ def test_the_programs_own_folder_is_not_touched(tmp_path: Path, monkeypatch: pyt
         models.add(MODEL, own, "one", None, None)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file", 300 * "x"])  # of the other it cannot be told whether there is one
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelError, match=r"cannot be written .*: choose another --models-dir"):
-        models.add(MODEL, tmp_path / "file" / "models", "one", None, None)
+        models.add(MODEL, tmp_path / name / "models", "one", None, None)
 
 
 def test_a_wrong_entry_is_refused_before_anything_is_written(mine: Path) -> None:
