@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +145,30 @@ def test_what_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
         Gallery(tmp_path / "people", tmp_path / "file" / "key").put(person())
     with pytest.raises(GalleryError, match="cannot be read"):
         Gallery(tmp_path, tmp_path / "key").people()
+
+
+def test_what_several_do_at_once_all_happens(gallery: Gallery, folder: Path) -> None:
+    gallery.put(person("gone"))
+    deeds = [partial(Gallery(folder / "people", folder / "people.key").put, person(name)) for name in "abcdef"]
+    deeds.append(partial(Gallery(folder / "people", folder / "people.key").remove, "gone"))
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        for done in [pool.submit(deed) for deed in deeds]:
+            done.result()
+    assert [each.name for each in gallery.people()] == list("abcdef")
+
+
+def test_what_does_not_fit_on_the_disk_changes_nothing_and_leaves_nothing(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    gallery.put(person("ana"))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GalleryError, match="people: cannot be written: No space left on device"):
+        gallery.put(person("bob"))
+    assert [each.name for each in gallery.people()] == ["ana"]
+    assert sorted(path.name for path in folder.iterdir()) == ["people", "people.key"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import datetime
 import difflib
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,18 +79,35 @@ class Gallery:
 
     def put(self, person: Person) -> None:
         """Enroll somebody, in place of whoever had the name. Raises GalleryError."""
-        others = [other for other in self.people() if other.name != person.name]
-        for other in others:
-            if {person.name, person.alias} & {other.name, other.alias}:
-                raise GalleryError(f"{other.name} has that name or pseudonym already; choose another")
-        self._write([*others, person])
+        with self._alone():
+            others = [other for other in self.people() if other.name != person.name]
+            for other in others:
+                if {person.name, person.alias} & {other.name, other.alias}:
+                    raise GalleryError(f"{other.name} has that name or pseudonym already; choose another")
+            self._write([*others, person])
 
     def remove(self, name: str) -> None:
         """Forget somebody. Raises GalleryError if nobody has that name."""
-        people = self.people()
-        if missing := unknown([name], people):
-            raise GalleryError(missing[0])
-        self._write([person for person in people if person.name != name])
+        with self._alone():
+            people = self.people()
+            if missing := unknown([name], people):
+                raise GalleryError(missing[0])
+            self._write([person for person in people if person.name != name])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process changes the gallery: who was removed must not come back with what it had read."""
+        folder = None
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        except OSError as error:
+            raise GalleryError(f"{error.filename or self._path}: cannot be written: {error.strerror}") from error
+        finally:
+            if folder is not None:
+                os.close(folder)
 
     def _key(self) -> bytes:
         try:
@@ -103,15 +122,12 @@ class Gallery:
         return key
 
     def _write(self, people: Iterable[Person]) -> None:
+        if not self._key_path.exists():
+            self._key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_private(self._key_path, Fernet.generate_key())
+        key = self._key()
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._key_path.exists():
-                self._key_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _write_private(self._key_path, Fernet.generate_key())
-            key = self._key()
             _write_private(self._path, Fernet(key).encrypt(_packed(people)))
-        except OSError as error:
-            raise GalleryError(f"{error.filename or self._path}: cannot be written: {error.strerror}") from error
         except ValueError as error:  # nobody is enrolled yet: `people` refuses a gallery that this is not the key of
             raise GalleryError(f"{self._key_path}: holds no key; delete it, and a new one is made") from error
 
@@ -132,14 +148,18 @@ def _write_private(path: Path, data: bytes) -> None:
     """For the owner of the folder, who is the daemon's user; under its name only once all of it is on the disk."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(part, owner.st_uid, owner.st_gid)
-    part.replace(path)
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)  # by its name it might be a link by now
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _packed(people: Iterable[Person]) -> bytes:
