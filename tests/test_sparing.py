@@ -112,6 +112,20 @@ def test_a_face_that_may_have_come_near_unseen_masks() -> None:
     assert doubt(decide(face(), face(2, far, unseen_ns=1, spread_px=30))) is Doubt.NEAR_FACE
 
 
+@pytest.mark.parametrize("other", [(230, 100, 310, 200), (160, 140, 230, 230)])
+def test_a_face_near_masks_as_well_where_it_is_unsure_where_the_one_that_stays_visible_is(other: Box) -> None:
+    assert doubt(decide(face(unseen_ns=1, spread_px=40), face(2, other))) is Doubt.NEAR_FACE
+    alone = decide(face(unseen_ns=1, spread_px=40), face(2, (360, 100, 440, 200)), detections=make_detections())
+    assert alone.spared
+
+
+def test_no_more_is_open_than_the_face_however_unsure_its_place_is() -> None:
+    above = person(box=(60, -300, 220, 220))  # who has their legs there
+    plan = decide(face(unseen_ns=1, spread_px=20), above, detections=make_detections(above.box, target=Target.PERSON))
+    assert [spared.box for spared in plan.spared] == [FACE]
+    assert sorted(region.box for region in plan.regions)[0] == (60.0, -300.0, 220.0, 100.0)
+
+
 def test_a_second_body_over_the_face_masks() -> None:
     assert doubt(decide(face(), person(), person(12, (150, 60, 300, 460)))) is Doubt.COVERED
     found = joined(make_detections(FACE), make_detections(BODY, (150, 60, 300, 460), target=Target.PERSON))
@@ -164,6 +178,13 @@ def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
 @pytest.mark.parametrize("body", [(60, 60, 220, 180), (150, 80, 400, 460), (60, 160, 220, 460)])
 def test_a_face_where_no_body_has_its_own_but_may_have_its_head_masks(body: Box) -> None:
     assert doubt(decide(face(), person(box=body))) is Doubt.COVERED
+
+
+@pytest.mark.parametrize("beside", [(125, 80, 275, 460), (5, 80, 155, 460)])
+def test_somebody_right_behind_whose_face_nobody_sees_is_not_taken_for_a_part_of_who_stays_visible(beside: Box) -> None:
+    body = (40.0, 80.0, 240.0, 460.0)
+    assert doubt(decide(face(), person(box=body), person(12, beside))) is Doubt.COVERED
+    assert doubt(decide(face(), person(12, beside))) is Doubt.COVERED
 
 
 def test_a_face_before_the_legs_of_somebody_is_open_and_they_are_masked() -> None:

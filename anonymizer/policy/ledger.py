@@ -126,7 +126,7 @@ class Ledger:
         """Take in the votes of the frame at `pts_ns`; `tracks` are those that have taken in its detections."""
         faces = [track for track in tracks if track.target is Target.FACE]
         boxes = np.array([track.box for track in faces], np.float32).reshape(-1, 4)
-        is_doubtful = (near(boxes, boxes, boxes) & ~np.eye(len(faces), dtype=np.bool_)).any(axis=1)
+        is_doubtful = (near(boxes, boxes, boxes, boxes) & ~np.eye(len(faces), dtype=np.bool_)).any(axis=1)
         is_doubtful |= np.array([track.unseen_ns > FRESH_NS for track in faces], np.bool_)
         for track, doubtful in zip(faces, is_doubtful.tolist(), strict=True):
             if doubtful:

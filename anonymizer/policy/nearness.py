@@ -14,15 +14,15 @@ MOST_COVERED = 0.1  # of a face
 MOST_HIDDEN = 0.35  # of a face, by the mask of somebody beside it
 
 
-def near(faces: F32, others: F32, reach: F32) -> NDArray[np.bool_]:
-    """Which of the others (M, 4) may be mixed up with which face (N, 4): (N, M); `reach` (M, 4) is where they may be.
+def near(faces: F32, others: F32, around: F32, reach: F32) -> NDArray[np.bool_]:
+    """Which of the others (M, 4) may be mixed up with which face (N, 4): (N, M).
 
-    Those that lie on it, and those of about its size that may be beside it: no track goes over to a much smaller or
-    larger face that it does not overlap.
+    `around` (N, 4) and `reach` (M, 4) are where they may be. Those that lie on it, and those of about its size that may
+    be beside it: no track goes over to a much smaller or larger face that it does not overlap.
     """
     heights, theirs = (boxes[:, 3] - boxes[:, 1] for boxes in (faces, others))
     smaller, larger = np.minimum(heights[:, None], theirs), np.maximum(heights[:, None], theirs)
-    beside = _meet(_with_surroundings(faces), reach) | _meet(faces, _with_surroundings(reach))
+    beside = _meet(_with_surroundings(around), reach) | _meet(around, _with_surroundings(reach))
     lies_on = np.array([covered(face, others) > MOST_COVERED for face in faces], np.bool_).reshape(beside.shape)
     return np.asarray(lies_on | (beside & (smaller >= MUCH_SMALLER * larger)), np.bool_)
 
