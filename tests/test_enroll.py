@@ -195,6 +195,10 @@ def test_the_distance_grows_with_the_rate() -> None:
             f"{CAMERA}keep_visible: [ana]\nprivacy:\n  targets: [person]\n",
             "a.yaml:4: cameras[0].identities: recognises faces; name face among privacy.targets",
         ),
+        (
+            f"{CAMERA}keep_visible: [ana]\nidentify:\n  gallery: /var/people\n  key_file: /var/people\n",
+            "a.yaml:8: identify.key_file: is the gallery itself, which would overwrite its own key; name another file",
+        ),
     ],
 )
 def test_a_mistake_is_explained_with_its_line(tmp_path: Path, text: str, expected: str) -> None:

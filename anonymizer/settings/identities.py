@@ -54,3 +54,9 @@ class IdentifySettings(Section):
     min_face_px: int = Field(default=56, ge=48, le=1000)  # height of the smallest face that may stay visible
     false_accept_rate: float = Field(default=0.0001, ge=0.00001, le=0.01)  # of one vote for one person
     interval_ms: int = Field(default=120, ge=0, le=300)  # between two votes about a face
+
+    @model_validator(mode="after")
+    def _two_files(self) -> Self:
+        if self.gallery == self.key_file:
+            raise problem("is the gallery itself, which would overwrite its own key; name another file", "key_file")
+        return self
