@@ -187,6 +187,13 @@ def test_somebody_right_behind_whose_face_nobody_sees_is_not_taken_for_a_part_of
     assert doubt(decide(face(), person(12, beside))) is Doubt.COVERED
 
 
+def test_where_a_look_finds_two_bodies_but_not_the_face_somebody_may_stand_in_front() -> None:
+    seen = make_detections(BODY, (70, 60, 230, 440), target=Target.PERSON)
+    missed = face(unseen_ns=40_000_000)
+    assert doubt(decide(missed, person(), person(12, (70, 60, 230, 440)), detections=seen)) is Doubt.COVERED
+    assert decide(missed, person(), detections=make_detections(BODY, target=Target.PERSON)).spared
+
+
 def test_a_face_before_the_legs_of_somebody_is_open_and_they_are_masked() -> None:
     plan = decide(face(), person(box=(60, -300, 220, 220)))
     assert plan.spared

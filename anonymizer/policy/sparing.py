@@ -2,7 +2,8 @@
 
 A body is what a person's box shows, and it is spared with the face in the middle of its upper part; so are further
 boxes that show the same one. Where it is unclear whose body a box shows the face alone stays visible, and that only
-if the head of whoever else it may be is known to be elsewhere. Other people's masks are painted over it.
+if the head of whoever else it may be is known to be elsewhere. It is unclear, too, where two boxes lie over a face that
+a look at the frame did not find: somebody may pass in front. Other people's masks are painted over it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def spare(evidence: Evidence) -> Sparing:
         face = next(face for face in faces if face.track_id == standing.track_id)
         others = [other for other in faces if other is not face]
         bodies = [person for person in persons if (_covering(face, person) > MOST_HIDDEN).any()]
-        unclear = _unclear(face, others, bodies)
+        is_missed = evidence.detections is not None and not any(flags.any() for flags in face.is_found)
+        unclear = bodies if is_missed and len(bodies) > 1 else _unclear(face, others, bodies)
         doubt = standing.doubt or _doubt_of_place(face, others, unclear)
         if doubt is None:
             spared.append(Spared(standing.track_id, standing.who, standing.votes, as_box(face.hull)))
