@@ -47,6 +47,7 @@ def test_install_puts_settings_and_unit_in_place(tmp_path: Path) -> None:
     assert run(SCRIPTS / "install", "--root", tmp_path).returncode == 0
     assert tree(tmp_path) == {
         "etc/anonymizer/anonymizer.yaml": "-rw-r-----",
+        "etc/anonymizer/environment": "-rw-------",  # for passwords
         "etc/systemd/system/anonymizer.service": "-rw-r--r--",
     }
     assert (tmp_path / "etc/anonymizer/anonymizer.yaml").read_text() == (ROOT / "config/anonymizer.yaml").read_text()
@@ -56,25 +57,33 @@ def test_install_puts_settings_and_unit_in_place(tmp_path: Path) -> None:
 def test_installing_again_keeps_changed_settings_and_renews_the_unit(tmp_path: Path) -> None:
     run(SCRIPTS / "install", "--root", tmp_path)
     settings, unit = tmp_path / "etc/anonymizer/anonymizer.yaml", tmp_path / "etc/systemd/system/anonymizer.service"
+    (tmp_path / "etc/anonymizer/environment").write_text("NAME=mine")
     settings.write_text("mine")
     unit.write_text("old")
     again = run(SCRIPTS / "install", "--root", tmp_path)
     assert again.returncode == 0
     assert "keeping your settings" in again.stderr
     assert settings.read_text() == "mine"
+    assert (tmp_path / "etc/anonymizer/environment").read_text() == "NAME=mine"
     assert unit.read_text() == (ROOT / "systemd/anonymizer.service").read_text()
 
 
-def test_uninstall_keeps_settings_unless_told_to_purge(tmp_path: Path) -> None:
+def test_uninstall_keeps_settings_and_templates_of_faces_unless_told_to_purge(tmp_path: Path) -> None:
     run(SCRIPTS / "install", "--root", tmp_path)
+    (tmp_path / "var/lib/anonymizer").mkdir(parents=True)
+    (tmp_path / "var/lib/anonymizer/identities").write_text("")
     (tmp_path / "opt/anonymizer/bin").mkdir(parents=True)
     kept = run(SCRIPTS / "uninstall", "--root", tmp_path)
     assert kept.returncode == 0
     assert "--purge" in kept.stderr
-    assert set(tree(tmp_path)) == {"etc/anonymizer/anonymizer.yaml"}
+    assert set(tree(tmp_path)) == {
+        *("etc/anonymizer/anonymizer.yaml", "etc/anonymizer/environment"),
+        "var/lib/anonymizer/identities",
+    }
+    assert "keeping the templates of enrolled people" in kept.stderr
     assert not (tmp_path / "opt/anonymizer").exists()
     assert run(SCRIPTS / "uninstall", "--purge", "--root", tmp_path).returncode == 0
-    assert not (tmp_path / "etc/anonymizer").exists()
+    assert tree(tmp_path) == {}
     assert run(SCRIPTS / "uninstall", "--purge", "--root", tmp_path).returncode == 0
 
 
@@ -154,15 +163,24 @@ def test_a_system_without_apt_gets_the_list_of_packages() -> None:
     assert "Debian's names of what is needed: a b" in refused.stderr
 
 
-def test_the_environment_is_left_alone_until_the_metadata_change(tmp_path: Path) -> None:
-    source, venv = tmp_path / "source", tmp_path / "venv"
-    (source / "anonymizer").mkdir(parents=True)
-    (venv / "bin").mkdir(parents=True)
+def make_source(folder: Path) -> Path:
+    (folder / "anonymizer").mkdir(parents=True)
     for name in ("setup.cfg", "pyproject.toml", "anonymizer/__init__.py"):
-        (source / name).write_text("")
+        (folder / name).write_text("")
+    return folder
+
+
+def make_python(venv: Path, body: str) -> None:
+    """An environment whose Python is a shell script."""
+    (venv / "bin").mkdir(parents=True)
     python = venv / "bin/python"
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    python.write_text(f"#!/bin/sh\n{body}\n")
     python.chmod(0o755)
+
+
+def test_the_environment_is_left_alone_until_the_metadata_change(tmp_path: Path) -> None:
+    source, venv = make_source(tmp_path / "source"), tmp_path / "venv"
+    make_python(venv, f'[ "$1" = -c ] || echo "$@" >> {tmp_path}/calls')
 
     def calls() -> int:
         assert in_library(f"need_venv {venv} {source} -e .").returncode == 0
@@ -174,15 +192,33 @@ def test_the_environment_is_left_alone_until_the_metadata_change(tmp_path: Path)
 
 
 def test_a_failed_pip_is_tried_again_the_next_time(tmp_path: Path) -> None:
-    (tmp_path / "anonymizer").mkdir()
-    (tmp_path / "bin").mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "anonymizer/__init__.py"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "bin/python").symlink_to("/bin/false")
-    failed = in_library(f"need_venv {tmp_path} {tmp_path} -e .")
+    source, venv = make_source(tmp_path / "source"), tmp_path / "venv"
+    make_python(venv, '[ "$1" = -c ]')
+    failed = in_library(f"need_venv {venv} {source} -e .")
     assert failed.returncode == 1
     assert "pip could not install" in failed.stderr
-    assert not (tmp_path / ".stamp").exists()
+    assert not (venv / ".stamp").exists()
+
+
+def test_an_environment_without_pip_is_made_anew(tmp_path: Path) -> None:
+    """As after an interruption while it was made, or once Debian's Python is another."""
+    source, venv = make_source(tmp_path / "source"), tmp_path / "venv"
+    make_python(venv, "exit 1")
+    mended = in_library(f"need_venv {venv} {source} pip")
+    assert mended.returncode == 0, mended.stderr
+    assert (venv / "pyvenv.cfg").exists()
+
+
+def test_the_service_is_made_from_a_copy_that_holds_nothing_of_earlier_builds(tmp_path: Path) -> None:
+    """Built where it lies, root's files would stop the owner's ./scripts/run, and modules that are gone stay."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "copy").mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "anonymizer", "models", "build"):
+        (tmp_path / "source" / name).write_text("")
+    assert in_library(f"copy_source '{tmp_path}/source' '{tmp_path}/copy'").returncode == 0
+    names = {path.name for path in (tmp_path / "copy").iterdir()}
+    assert names == {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "anonymizer", "models"}
+    assert 'need_venv /opt/anonymizer "$PWD" "$copy"' in (SCRIPTS / "install").read_text()
 
 
 @pytest.mark.parametrize("script", ["run", "test", "install", "uninstall"])

@@ -67,9 +67,18 @@ need_venv() {
   } | sha256sum)
   [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
   say "installing Python packages into $venv (a few minutes the first time)"
-  # GStreamer's bindings come from Debian, so the environment must see the system's packages.
-  [ -x "$venv/bin/python" ] || /usr/bin/python3 -m venv --system-site-packages "$venv"
+  # GStreamer's bindings come from Debian, so the environment must see the system's packages. One that was interrupted
+  # while it was made, or whose Python is another since Debian was upgraded, has no pip and is made anew.
+  "$venv/bin/python" -c 'import pip' 2>/dev/null || /usr/bin/python3 -m venv --clear --system-site-packages "$venv" >&2
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2 ||
-    die "pip could not install the Python packages. Needed: a network, or PIP_INDEX_URL naming a package index"
+    die "pip could not install the Python packages, see above. Needed: a network, or PIP_INDEX_URL naming a package \
+index, and room on the disk"
   printf '%s\n' "$stamp" >"$venv/.stamp"
+}
+
+# copy_source SOURCE FOLDER: what the package is made from. Made where it lies, root would leave files there that stop
+# its owner's ./scripts/run, and modules that are gone would be installed for ever.
+copy_source() {
+  local source=$1 folder=$2
+  cp -R "$source"/{setup.cfg,pyproject.toml,README.md,LICENSE,anonymizer,models} "$folder"
 }
