@@ -26,6 +26,7 @@ from anonymizer.silhouettes import misplaced
 
 log = logging.getLogger(__name__)
 
+_WAKEUPS = 4096  # bytes, one a signal: more than the socket holds
 _NOT_RELOADED = "the settings were not reloaded, the old ones stay in force:\n%s"
 
 
@@ -49,21 +50,25 @@ def run(settings_path: Path) -> int:
 
 
 def _signals(*numbers: signal.Signals) -> Iterator[int]:
-    """Waits for these signals, one at a time.
+    """Waits for these signals; of several that came meanwhile, the one named first stands for all.
 
     Through a socket, because the kernel may hand a signal to any thread, and then nothing wakes a main thread that
-    waits for a lock.
+    waits for a lock. What has come is noted beside it: a full socket takes no more bytes.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    came: set[int] = set()
     for number in numbers:
-        signal.signal(number, lambda _number, _frame: None)
-    signal.set_wakeup_fd(writer.fileno())
+        signal.signal(number, lambda number, _frame: came.add(number))
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
 
     def arriving() -> Iterator[int]:
         with reader, writer:
             while True:
-                yield reader.recv(1)[0]
+                came.update(reader.recv(_WAKEUPS))
+                first = next(number for number in numbers if number in came)
+                came.clear()  # what comes right now wakes us again
+                yield first
 
     return arriving()
 

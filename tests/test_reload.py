@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import logging
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -106,6 +107,39 @@ def lets_in(port: int, password: str) -> bool:
         word = base64.b64encode(f"viewer:{password}".encode()).decode()
         connection.request("GET", "/page.css", headers={"Authorization": f"Basic {word}"})
         return connection.getresponse().status == 200
+
+
+# --- signals ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signals() -> Iterator[Iterator[int]]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield service._signals(*numbers)
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("reloads", [3, 2000])
+def test_a_stop_does_not_wait_for_the_reloads_that_were_asked_for_before_it(
+    signals: Iterator[int], reloads: int
+) -> None:
+    for _ in range(reloads):  # the more of them would fill any queue
+        signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+    assert next(signals) == signal.SIGTERM
+
+
+def test_reloads_that_are_asked_for_during_one_are_one_more(signals: Iterator[int]) -> None:
+    signal.raise_signal(signal.SIGHUP)
+    assert next(signals) == signal.SIGHUP
+    for _ in range(9):
+        signal.raise_signal(signal.SIGHUP)
+    assert next(signals) == signal.SIGHUP
+    signal.raise_signal(signal.SIGINT)
+    assert next(signals) == signal.SIGINT
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------
