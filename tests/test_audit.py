@@ -315,13 +315,17 @@ def test_a_login_in_the_webhooks_address_is_given_as_such(meter: RecordingMeter)
     assert not meter.counts
 
 
-def test_a_login_in_the_webhooks_address_is_not_shown_to_where_that_sends_us(meter: RecordingMeter) -> None:
-    with Listener(204) as other, Listener(302, other.url) as listener:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_webhook_that_sends_us_elsewhere_has_not_taken_the_finding(
+    status: int, meter: RecordingMeter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Listener(204) as other, Listener(status, other.url) as listener:
         with Webhook(listener.url.replace("//", "//bob:hunter2@"), meter) as webhook:
             webhook.send(FINDING)
-            wait_for(lambda: other.logins)
-        assert listener.logins != [None]
-    assert other.logins == [None]
+            wait_for(lambda: meter.counts["webhook_failed", "door"])
+        assert (len(listener.logins), other.logins) == (1, [])
+    assert f"HTTP {status}: it sends elsewhere" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_webhook_that_is_answered_in_another_language_is_tried_again_with_the_next_finding(

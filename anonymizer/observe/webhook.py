@@ -29,6 +29,7 @@ class Webhook(Resource):
     def __init__(self, url: str, meter: Meter) -> None:
         """`url` may hold secrets, a login among them: it is never logged."""
         self._url, self._headers = _without_login(url)
+        self._opener = urllib.request.build_opener(_StayingHere)
         self._meter = meter
         self._queue: queue.Queue[AuditFinding | None] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
@@ -63,16 +64,21 @@ class Webhook(Resource):
 
     def _post(self, finding: AuditFinding) -> None:
         request = urllib.request.Request(  # noqa: S310 - the settings allow http and https only
-            self._url, data=_body(finding), headers={"Content-Type": "application/json"}, method="POST"
+            self._url, data=_body(finding), headers={"Content-Type": "application/json", **self._headers}, method="POST"
         )
-        for name, value in self._headers.items():
-            request.add_unredirected_header(name, value)  # the login is for this address, not for where it sends us
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - as above
+            with self._opener.open(request, timeout=_TIMEOUT_S):
                 pass
         except (OSError, ValueError, http.client.HTTPException) as error:  # any of their texts could quote the address
             self._meter.webhook_failed(finding.camera_id)
             log.warning("camera %s: audit.webhook_url did not take a finding (%s)", finding.camera_id, _kind(error))
+
+
+class _StayingHere(urllib.request.HTTPRedirectHandler):
+    """An address that sends us elsewhere has failed: followed, a POST becomes a GET without the finding."""
+
+    def redirect_request(self, *_redirection: object) -> None:
+        """Nowhere."""
 
 
 def _without_login(url: str) -> tuple[str, dict[str, str]]:
@@ -97,4 +103,6 @@ def _body(finding: AuditFinding) -> bytes:
 
 def _kind(error: Exception) -> str:
     code = getattr(error, "code", None)
-    return f"HTTP {code}" if code is not None else type(error).__name__
+    if code is None:
+        return type(error).__name__
+    return f"HTTP {code}" if code // 100 != 3 else f"HTTP {code}: it sends elsewhere; give the address that it means"
