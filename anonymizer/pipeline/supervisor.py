@@ -20,7 +20,7 @@ from anonymizer.types import CameraStatus
 log = logging.getLogger(__name__)
 
 _ROUND_S = 0.5
-_GRACE_NS = 20_000_000_000  # a camera that was just added or restarted may take this long to publish
+_GRACE_NS = 20_000_000_000  # a camera that was just added, or restarted while it published, may take this long to
 _STEADY_NS = 60_000_000_000
 
 
@@ -30,6 +30,7 @@ class _Ward:
     def __init__(self, line: CameraLine, now_ns: int) -> None:
         self.line = line
         self.started_ns = now_ns
+        self.spared_ns = now_ns  # from when on its grace counts
         self.due_ns: int | None = None
         self.backoff = Backoff(1.0, 30.0, random.Random())  # noqa: S311 - jitter, not a secret
 
@@ -90,7 +91,7 @@ class Supervisor(Resource):
         return (
             not self._thread.crashed
             and self._inference.healthy()
-            and all(ward.line.publishing() or now_ns - ward.started_ns < _GRACE_NS for ward in self._wards.values())
+            and all(ward.line.publishing() or now_ns - ward.spared_ns < _GRACE_NS for ward in self._wards.values())
         )
 
     def reorder(self, camera_ids: Sequence[str]) -> None:
@@ -109,6 +110,8 @@ class Supervisor(Resource):
             due = [ward for ward in self._wards.values() if self._tend(ward, now_ns)]
             for ward in due:
                 ward.due_ns, ward.started_ns = None, now_ns
+                if ward.line.publishing():  # else restarts that do not help would hide that nothing comes out
+                    ward.spared_ns = now_ns
             _restart([ward.line for ward in due])
         if self.healthy():
             self._watchdog.pet()
