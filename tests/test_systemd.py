@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from anonymizer.settings.schema import RtspSettings, WebSettings
+from anonymizer.settings.section import Section
+
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "anonymizer.service"
 HIGHEST_EXPOSURE = 15  # tenths, as systemd-analyze takes it: 1.5 of 10
@@ -18,7 +21,7 @@ def values(key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
 
 
-def seconds(key: str) -> int:
+def number(key: str) -> int:
     (value,) = values(key)
     return int(value)
 
@@ -48,14 +51,14 @@ def test_the_program_and_settings_are_where_the_installer_puts_them() -> None:
 
 def test_systemd_learns_of_start_and_health_from_the_program_alone() -> None:
     assert (values("Type"), values("NotifyAccess")) == (["notify"], ["main"])
-    assert 10 <= seconds("WatchdogSec") <= 60
+    assert 10 <= number("WatchdogSec") <= 60
     assert values("ExecReload") == ["/bin/kill -HUP $MAINPID"]
 
 
 def test_it_stops_soon_and_comes_back_always_but_not_for_wrong_settings() -> None:
-    assert 5 <= seconds("TimeoutStopSec") <= 10
+    assert 5 <= number("TimeoutStopSec") <= 10
     assert values("Restart") == ["always"]
-    assert seconds("RestartSec") >= 1
+    assert number("RestartSec") >= 1
     assert values("RestartPreventExitStatus") == ["2"]
 
 
@@ -73,6 +76,17 @@ def test_it_runs_as_its_own_user_without_any_capability() -> None:
 def test_raw_pictures_cannot_reach_a_disk_through_swap_or_core_dumps() -> None:
     assert values("MemorySwapMax") == ["0"]
     assert values("LimitCORE") == ["0"]
+
+
+def test_as_many_viewers_as_the_settings_allow_find_threads_and_descriptors() -> None:
+    def most(section: type[Section], key: str) -> int:
+        (limit,) = [each.le for each in section.model_fields[key].metadata if hasattr(each, "le")]
+        return int(limit)
+
+    rtsp, web = most(RtspSettings, "max_clients"), most(WebSettings, "max_streams")
+    others = 500  # connections that are turned away, cameras, ourselves
+    assert number("TasksMax") >= rtsp + web + others
+    assert number("LimitNOFILE") >= 2 * rtsp + web + others
 
 
 def test_only_cameras_and_codecs_are_allowed_as_devices() -> None:
