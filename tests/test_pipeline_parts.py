@@ -233,6 +233,17 @@ def test_closing_a_stage_stops_its_loop_and_may_be_repeated() -> None:
     assert not stage.crashed
 
 
+def test_a_stage_whose_thread_could_not_be_started_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stage = StageThread("none", lambda _stop: None, on_crash=lambda: None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        stage.start()
+    stage.close()
+
+
 def test_a_thread_that_does_not_stop_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
 

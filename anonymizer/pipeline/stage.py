@@ -54,8 +54,9 @@ class StageThread(Resource):
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()  # raises where no thread is to be had: then there is none to wait for
+        self._thread = thread
 
     def ask_to_stop(self) -> None:
         """Set the stop signal without waiting."""
