@@ -131,14 +131,14 @@ def test_a_crashed_stage_stops_the_output_of_its_camera_until_the_line_is_restar
     broken = threading.Event()
     with real_line(broken) as (line, seen, meter, epochs):
         eventually("frames", lambda: line.publishing() and len(seen.frames) > 5, 10)
-        assert not line.sick()
+        assert line.ailing() is None
         broken.set()
-        eventually("the crash", line.sick, 10)
+        eventually("the crash", line.ailing, 10)
         broken.clear()
         line.restart()
         published = len(seen.frames)
         eventually("frames again", lambda: len(seen.frames) > published + 5, 10)
-        assert not line.sick()
+        assert line.ailing() is None
         assert line.status().restarts == 1
         assert meter.counts["restart", "cam", Stage.ENCODE] == 1
         assert epochs[1] > epochs[0] + 1000
@@ -156,7 +156,7 @@ def test_a_thread_left_behind_that_crashes_late_does_not_stop_the_line_that_repl
         assert stuck.thread is not None
         stuck.thread.join(10)
         assert not stuck.thread.is_alive()
-        assert not line.sick()
+        assert line.ailing() is None
         published = len(seen.frames)
         eventually("frames after the late crash", lambda: len(seen.frames) > published + 5, 10)
 
@@ -166,7 +166,7 @@ def test_a_stage_that_hangs_is_the_one_that_counts_as_restarted(monkeypatch: pyt
     monkeypatch.setattr(encoding, "_LIMIT_S", 0.3)
     stuck = StuckEncoder()
     with real_line(threading.Event(), stuck) as (line, _seen, meter, _epochs):
-        eventually("the encoder counts as stuck", lambda: stuck.entered.is_set() and line.sick(), 10)
+        eventually("the encoder counts as stuck", lambda: stuck.entered.is_set() and line.ailing(), 10)
         line.restart()
         stuck.released.set()
         assert meter.counts["restart", "cam", Stage.ENCODE] == 1
@@ -186,4 +186,4 @@ def test_a_closed_line_may_be_closed_again_and_is_sick() -> None:
     with real_line(threading.Event()) as (line, _seen, _meter, _epochs):
         line.close()
         line.close()
-        assert line.sick()
+        assert line.ailing() is not None

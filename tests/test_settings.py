@@ -234,7 +234,8 @@ WRONG = [
     (CAMERA + "rtsp:\n  port: ${PORT}\n", f"a.yaml:5: rtsp.port: the environment variable PORT {UNSET}"),
     (
         LOGIN + "    password_file: yard\n",
-        "a.yaml:5: cameras[0].password_file: a relative name is a credential of the service;"
+        "a.yaml:5: cameras[0].password_file: a relative name is a credential, which LoadCredential= in the systemd"
+        " unit must pass to the service;"
         " in a shell, set CREDENTIALS_DIRECTORY to its folder",
     ),
     (

@@ -14,7 +14,7 @@ from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.supervisor import Supervisor
-from anonymizer.types import CameraStatus
+from anonymizer.types import CameraStatus, Stage
 
 
 class FakeLine:
@@ -38,8 +38,8 @@ class FakeLine:
         self.calls.append("restart")
         self.on_restart()
 
-    def sick(self) -> bool:
-        return self.is_sick
+    def ailing(self) -> Stage | None:
+        return Stage.ENCODE if self.is_sick else None
 
     def publishing(self) -> bool:
         return self.is_publishing
@@ -87,10 +87,11 @@ def test_healthy_cameras_are_left_alone_and_the_watchdog_is_fed() -> None:
     assert rig.lines["a"].calls == rig.lines["b"].calls == ["start"]
 
 
-def test_a_sick_camera_is_restarted_after_a_pause_and_the_others_are_not() -> None:
+def test_a_sick_camera_is_restarted_after_a_pause_and_the_others_are_not(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig("a", "b")
     rig.lines["a"].is_sick = True
     rig.look_after(0.1)
+    assert "camera a: stage encode crashed or hangs" in caplog.text
     assert rig.lines["a"].calls == ["start"]
     rig.look_after(1.0)
     assert rig.lines["a"].calls == ["start", "restart"]

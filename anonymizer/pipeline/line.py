@@ -150,7 +150,7 @@ class CameraLine(Resource):
 
     def restart(self) -> None:
         """Replace all stages after a crash or a stall."""
-        self._meter.restart(self._camera_id, self._ailing() or Stage.CAPTURE)
+        self._meter.restart(self._camera_id, self.ailing() or Stage.CAPTURE)
         self._status.restarted()
         self.close()
         self.start()
@@ -161,9 +161,11 @@ class CameraLine(Resource):
         if actor is not None:
             actor.on_control(finding)
 
-    def sick(self) -> bool:
-        """True when a stage crashed or stopped beating."""
-        return self._ailing() is not None
+    def ailing(self) -> Stage | None:
+        """The stage that crashed or stopped beating; None: all are well."""
+        stages = {Stage.CAPTURE: self._capture, Stage.REDACT: self._actor, Stage.ENCODE: self._encode}
+        still = (name for name, stage in stages.items() if stage is None or not stage.alive())
+        return self._crash.stage or next(still, None)
 
     def publishing(self) -> bool:
         """True while something safe came out lately."""
@@ -173,12 +175,6 @@ class CameraLine(Resource):
     def status(self) -> CameraStatus:
         """What the camera is doing now."""
         return self._status.read()
-
-    def _ailing(self) -> Stage | None:
-        """The stage that crashed or stopped beating."""
-        stages = {Stage.CAPTURE: self._capture, Stage.REDACT: self._actor, Stage.ENCODE: self._encode}
-        still = (name for name, stage in stages.items() if stage is None or not stage.alive())
-        return self._crash.stage or next(still, None)
 
     def _make_core(self, encode: EncodeStage) -> CameraCore:
         settings = self._settings

@@ -118,12 +118,14 @@ class Supervisor(Resource):
 
     def _tend(self, ward: _Ward, now_ns: int) -> bool:
         """Note how a camera is; True when it is to be restarted now."""
-        if not ward.line.sick():
+        stage = ward.line.ailing()
+        if stage is None:
             if now_ns - ward.started_ns > _STEADY_NS:
                 ward.backoff.reset()
         elif ward.due_ns is None:
             pause_s = ward.backoff.next_s()
-            log.error("camera %s: a stage died; starting it anew in %.1f s", ward.line.camera_id, pause_s)
+            text = "camera %s: stage %s crashed or hangs; all of the camera's stages start anew in %.1f s"
+            log.error(text, ward.line.camera_id, stage, pause_s)
             ward.due_ns = now_ns + round(pause_s * 1e9)
         else:
             return now_ns >= ward.due_ns

@@ -119,8 +119,8 @@ def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str
     file, folder, remedy = Path(name), environ.get("CREDENTIALS_DIRECTORY"), ""
     if not file.is_absolute():
         if not folder:
-            text = "a relative name is a credential of the service; in a shell, set CREDENTIALS_DIRECTORY to its folder"
-            document.report(loc, text)
+            text = "a relative name is a credential, which LoadCredential= in the systemd unit must pass to the service"
+            document.report(loc, f"{text}; in a shell, set CREDENTIALS_DIRECTORY to its folder")
             return PLACEHOLDER
         file = Path(folder) / file
         remedy = "; a new credential needs LoadCredential= in the systemd unit and a restart, a reload brings none"
