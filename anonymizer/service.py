@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ from anonymizer.silhouettes import misplaced
 
 log = logging.getLogger(__name__)
 
+_ALL_PAGES = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT of mlockall(2): those in use, now and later
 _WAKEUPS = 4096  # bytes, one a signal: more than the socket holds
 _NOT_RELOADED = "the settings were not reloaded, the old ones stay in force:\n%s"
 
@@ -34,6 +38,7 @@ def run(settings_path: Path) -> int:
     """Run until SIGTERM or SIGINT, reload on SIGHUP; returns the exit status. Raises an AnonymizerError at start."""
     settings = load_settings(settings_path)
     configure(settings.log)
+    _stay_out_of_swap()
     cv2.setNumThreads(1)  # our threads are the cameras; OpenCV's own would only fight over the cores
     clock = SystemClock()
     meter = PrometheusMeter(version=__version__, runtime=runtime_name())
@@ -47,6 +52,15 @@ def run(settings_path: Path) -> int:
             settings = _reload(daemon, settings, settings_path, clock)
     log.info("stopped")
     return 0
+
+
+def _stay_out_of_swap() -> None:
+    """Lock our memory where the unit allows it, for raw pictures: a Raspberry Pi's kernel ignores MemorySwapMax=."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return  # locked memory would be short, and a mapping beyond it fail
+    if ctypes.CDLL(None, use_errno=True).mlockall(_ALL_PAGES):
+        reason = os.strerror(ctypes.get_errno())
+        log.warning("memory cannot be locked (%s): raw pictures may get into the swap; switch swap off", reason)
 
 
 def _signals(*numbers: signal.Signals) -> Iterator[int]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import re
+import resource
 import shutil
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from anonymizer import service
 from anonymizer.settings.schema import RtspSettings, WebSettings
 from anonymizer.settings.section import Section
 
@@ -75,7 +80,35 @@ def test_it_runs_as_its_own_user_without_any_capability() -> None:
 
 def test_raw_pictures_cannot_reach_a_disk_through_swap_or_core_dumps() -> None:
     assert values("MemorySwapMax") == ["0"]
+    assert values("LimitMEMLOCK") == ["infinity"]
     assert values("LimitCORE") == ["0"]
+
+
+class NoLibc:
+    """In place of the C library: notes what would be locked, and refuses."""
+
+    asked: ClassVar[list[int]] = []
+
+    def __init__(self, _name: None, *, use_errno: bool) -> None:
+        assert use_errno
+
+    def mlockall(self, flags: int) -> int:
+        self.asked.append(flags)
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+
+@pytest.mark.parametrize(("limit", "locks"), [(resource.RLIM_INFINITY, True), (8 << 20, False)])
+def test_memory_is_locked_where_it_may_be_without_limit(
+    limit: int, locks: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel of a Raspberry Pi ignores MemorySwapMax; with a limit, mappings beyond it would fail."""
+    monkeypatch.setattr(NoLibc, "asked", [])
+    monkeypatch.setattr(ctypes, "CDLL", NoLibc)
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (limit, limit))
+    service._stay_out_of_swap()
+    assert NoLibc.asked == ([7] if locks else [])
+    assert ("memory cannot be locked (Operation not permitted)" in caplog.text) == locks
 
 
 def test_as_many_viewers_as_the_settings_allow_find_threads_and_descriptors() -> None:
