@@ -204,6 +204,21 @@ def test_restarts_that_do_not_help_do_not_hide_that_a_camera_publishes_nothing()
     assert rig.fed == 1
 
 
+def test_a_camera_that_never_published_does_not_take_the_others_away_with_it() -> None:
+    """The program was just started for its sake, perhaps, and that did not help."""
+    rig = Rig("a", "b")
+    rig.lines["a"].is_publishing = False
+    for _ in range(60):
+        rig.look_after(0.5)
+    assert not rig.supervisor.healthy()
+    assert rig.fed == 60
+    rig.lines["a"].is_publishing = True
+    rig.look_after(0.5)
+    rig.lines["a"].is_publishing = False
+    rig.look_after(0.5)
+    assert rig.fed == 61
+
+
 def test_a_camera_that_published_until_its_restart_has_twenty_seconds_to_do_so_again() -> None:
     rig = Rig("a")
     line = rig.lines["a"]

@@ -31,6 +31,7 @@ class _Ward:
         self.line = line
         self.started_ns = now_ns
         self.spared_ns = now_ns  # from when on its grace counts
+        self.has_published = False  # ever, since the program started
         self.due_ns: int | None = None
         self.backoff = Backoff(1.0, 30.0, random.Random())  # noqa: S311 - jitter, not a secret
 
@@ -87,12 +88,16 @@ class Supervisor(Resource):
 
     def healthy(self) -> bool:
         """True while every thread beats and every camera publishes something safe, or is within its start-up grace."""
+        return self._beats() and not self._silent()
+
+    def _beats(self) -> bool:
+        return not self._thread.crashed and self._inference.healthy()
+
+    def _silent(self) -> Sequence[_Ward]:
+        """The cameras of which nothing safe comes out, for longer than their grace."""
         now_ns = self._clock.now_ns()
-        return (
-            not self._thread.crashed
-            and self._inference.healthy()
-            and all(ward.line.publishing() or now_ns - ward.spared_ns < _GRACE_NS for ward in self._wards.values())
-        )
+        wards = self._wards.values()
+        return [each for each in wards if not each.line.publishing() and now_ns - each.spared_ns >= _GRACE_NS]
 
     def reorder(self, camera_ids: Sequence[str]) -> None:
         """Take over the order of a new YAML; names every camera once."""
@@ -100,7 +105,10 @@ class Supervisor(Resource):
             self._wards = {camera_id: self._wards[camera_id] for camera_id in camera_ids}
 
     def look(self) -> None:
-        """One round: restart what is due, all at once, feed the watchdog while healthy.
+        """One round: restart what is due, all at once, and feed the watchdog unless a new start may help.
+
+        It did not help a camera of which nothing came out since the last one: restarting for its sake, again and again,
+        would take the other cameras away.
 
         A thread that is stuck holds up its own restart for seconds. One after another, a few of them, as when names are
         no longer resolved, would starve the watchdog.
@@ -112,8 +120,10 @@ class Supervisor(Resource):
                 ward.due_ns, ward.started_ns = None, now_ns
                 if ward.line.publishing():  # else restarts that do not help would hide that nothing comes out
                     ward.spared_ns = now_ns
+            for ward in self._wards.values():
+                ward.has_published = ward.has_published or ward.line.publishing()
             _restart([ward.line for ward in due])
-        if self.healthy():
+        if self._beats() and not any(ward.has_published for ward in self._silent()):
             self._watchdog.pet()
 
     def _tend(self, ward: _Ward, now_ns: int) -> bool:
