@@ -103,6 +103,13 @@ def test_the_picture_reaches_the_model_letterboxed(detector: TfliteDetector, run
     assert not seen[24:].any()
 
 
+def test_what_lies_in_the_dark_reaches_the_model_brightened(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    night = Planes(np.full((48, 64), 26, np.uint8), *[np.full((24, 32), 128, np.uint8)] * 2)
+    with detector:
+        detector.detect(make_frame(planes=night))
+    assert runtime.seen[-1][0].min() > 80
+
+
 @pytest.mark.parametrize("name", ["heat", "scale", "offset"])
 def test_nan_from_the_model_is_refused_and_the_next_good_answer_taken(
     detector: TfliteDetector, runtime: FakeRuntime, name: str

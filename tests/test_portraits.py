@@ -51,6 +51,17 @@ def portrait(name: str) -> np.ndarray:
 FACES = {"astronaut": (0.36, 0.13, 0.525, 0.345), "grace_hopper": (0.345, 0.20, 0.69, 0.565)}
 
 
+@pytest.mark.parametrize("name", ["centerface-960-int8", "anonymizer-face-small-int8", "anonymizer-face-far-float32"])
+@pytest.mark.parametrize("who", FACES)
+def test_a_face_in_the_dark_is_found(name: str, who: str) -> None:
+    picture = portrait(who) // 32
+    height, width = picture.shape[:2]
+    with committed(name) as detector:
+        found = detector.detect(frame_from(picture))
+    face = np.array([FACES[who]], np.float32) * [width, height, width, height]
+    assert iou_matrix(found.boxes[:1], face.astype(np.float32)).max(initial=0.0) > 0.5
+
+
 @pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.FACE])
 @pytest.mark.parametrize("who", FACES)
 def test_every_face_model_finds_the_face_of_a_portrait_best_of_all(name: str, who: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from anonymizer.clock import Clock
+from anonymizer.detect.daylight import lift
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import Candidates, Family, make_family
@@ -145,6 +146,7 @@ class TfliteDetector(Resource):
         """Everything that the model sees in a tile, duplicates included."""
         begun_ns = self._clock.now_ns()
         picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
+        lift(picture, placement)
         found = family.decode(self._engine.run(picture), self._threshold(frame.camera_id))
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
