@@ -13,9 +13,9 @@ FILE = Path(__file__).with_suffix(".json")
 Row = list[float]  # x1, y1, x2, y2 in source px, score
 
 
-def rows(model: str, who: str) -> list[Row]:
+def rows(model: str, who: str, *, nms_iou: float = 0.4) -> list[Row]:
     """The boxes of one model in one portrait, by falling score."""
-    with committed(model) as detector:
+    with committed(model, max_detections=1000, nms_iou=nms_iou) as detector:
         found = detector.detect(frame_from(portrait(who)))
     pairs = zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
     return [[*(round(side, 1) for side in box), round(score, 3)] for box, score in pairs]

@@ -20,7 +20,7 @@ from tests.fakes import RecordingMeter, make_frame
 from tests.pictures import read_bgr
 
 
-def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
+def committed(name: str, *, max_detections: int = 100, nms_iou: float = 0.4) -> TfliteDetector:
     spec = Zoo().verify(name)
     model = DetectorModel(
         name=spec.name,
@@ -32,7 +32,7 @@ def committed(name: str, *, max_detections: int = 100) -> TfliteDetector:
         mean=spec.input.mean,
         scale=spec.input.scale,
     )
-    limits = Limits(threshold=spec.threshold, nms_iou=0.4, max_detections=max_detections)
+    limits = Limits(threshold=spec.threshold, nms_iou=nms_iou, max_detections=max_detections)
     return TfliteDetector(model, limits, threads=1, clock=SystemClock(), meter=RecordingMeter())
 
 
