@@ -51,9 +51,10 @@ def test_only_the_dark_side_is_lifted() -> None:
     assert np.array_equal(result[:, -200:], picture[:, -200:])
 
 
-def test_black_clothes_in_a_bright_picture_are_no_night() -> None:
+def test_black_clothes_and_a_shadow_in_a_bright_picture_are_no_night() -> None:
     picture = noise(0, 256)
     picture[100:160, 100:160] = noise(0, 30)[100:160, 100:160]
+    picture[:, 520:] = noise(0, 30)[:, 520:]
     assert np.array_equal(lifted(picture), picture)
 
 

@@ -99,7 +99,7 @@ def test_the_picture_reaches_the_model_letterboxed(detector: TfliteDetector, run
     with detector:
         detector.detect(frame_of(128, 48))
     seen = runtime.seen[-1][0]
-    assert (seen[:24] > 120).all()
+    assert (seen[:24] > 110).all()
     assert not seen[24:].any()
 
 
@@ -108,6 +108,17 @@ def test_what_lies_in_the_dark_reaches_the_model_brightened(detector: TfliteDete
     with detector:
         detector.detect(make_frame(planes=night))
     assert runtime.seen[-1][0].min() > 80
+
+
+@pytest.mark.parametrize(("targets", "is_tinted"), [((Target.FACE,), True), ((Target.PERSON,), False)])
+def test_a_face_model_sees_a_grey_picture_tinted_like_skin(
+    targets: tuple[Target, ...], is_tinted: bool, runtime: FakeRuntime, meter: RecordingMeter
+) -> None:
+    model = replace(MODEL, targets=targets)
+    with TfliteDetector(model, LIMITS, threads=1, clock=FakeClock(), meter=meter) as detector:
+        detector.detect(frame_of(64, 48))
+    red, _, blue = runtime.seen[-1][0].mean(axis=(0, 1))
+    assert (red > 1.2 * blue) == is_tinted
 
 
 @pytest.mark.parametrize("name", ["heat", "scale", "offset"])

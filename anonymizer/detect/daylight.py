@@ -16,8 +16,9 @@ DARKEST = 0.01  # hardly anything, as a share of the samples
 FAINTEST = 8  # levels by which something stands out from haze; less is a covered lens
 CELL = 8  # samples along each side of a cell, of which each has a gain of its own
 BRIGHTEST = 3  # of a cell's 64 samples so many may be brighter than what counts as its level: lamps are
-DARK = 40.0  # cells up to this level are lifted to BRIGHT, those from DIM on not at all: black clothes are no night
+DARK = 40.0  # cells up to this level are lifted to BRIGHT, those from DIM on not at all
 DIM = 80.0
+NIGHT = 0.25  # share of the cells below DIM from which on it is night somewhere: a black coat or a shadow is none
 BRIGHT = 160.0
 MOST = 8.0  # more would show noise
 _UNIT = 24  # of gains as bytes
@@ -36,7 +37,7 @@ def lift(picture: U8, box: Letterbox) -> None:
         np.subtract(seen, np.minimum(seen, haze), out=seen)
         levels -= np.minimum(levels, haze)
     gains = _gains(levels)
-    if gains is None or gains.max() == _UNIT:
+    if gains is None:
         return
     field = cast(U8, cv2.resize(gains, (box.inner.width, box.inner.height), interpolation=cv2.INTER_LINEAR))
     cv2.multiply(seen, cv2.merge([field] * 3), seen, 1 / _UNIT)
@@ -50,12 +51,14 @@ def _haze(levels: U8) -> np.uint8:
 
 
 def _gains(levels: U8) -> U8 | None:
-    """The gain of each cell (rows, columns) in 24ths; None: the picture is smaller than a cell."""
+    """The gain of each cell (rows, columns) in 24ths; None: there is no night, or hardly a picture."""
     rows, columns = (side // CELL for side in levels.shape)
     if not rows or not columns:
         return None
     cells = levels[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL).swapaxes(1, 2)
     bright = np.partition(cells.reshape(rows, columns, CELL * CELL), -1 - BRIGHTEST, axis=2)[..., -1 - BRIGHTEST]
+    if np.count_nonzero(bright < DIM) < NIGHT * bright.size:
+        return None
     level = np.maximum(bright.astype(np.float32), 1.0)
     share = np.clip((DIM - level) / (DIM - DARK), 0.0, 1.0)
     gains = np.clip(BRIGHT / level, 1.0, MOST) ** share * _UNIT

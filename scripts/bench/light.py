@@ -1,9 +1,10 @@
-"""Who stays bare in the dark, in half-dark and in haze: labelled pictures, changed for it and masked as in the daemon.
+"""Who stays bare in the dark, by infrared light and in haze, of labelled pictures that are changed for it.
 
     nice .venv/bin/python -m scripts.bench.light LABELS [--limit 100] [--model NAME]
 
-Each picture is looked at by itself, without tracks. Light goes before the noise of the sensor and eight bits, as in a
-camera whose gain is at its end; haze keeps a fifth of the contrast. The first line is of the pictures as they are.
+Each picture is looked at by itself and masked as in the daemon, without tracks. Light goes before the noise of the
+sensor and eight bits, as in a camera whose gain is at its end; haze keeps a fifth of the contrast. The first line is of
+the pictures as they are.
 """
 
 from __future__ import annotations
@@ -45,7 +46,13 @@ def half_dark(picture: F32) -> Levels:
     return picture * light[None, :, None]
 
 
+def grey(picture: F32) -> Levels:
+    """Without colour, as at night by infrared light."""
+    return np.repeat(picture @ np.array([[0.114], [0.587], [0.299]], np.float32), 3, axis=2)
+
+
 CHANGES: dict[str, Change] = {
+    "grey": grey,
     "a quarter of the light": lambda picture: picture / 4,
     "an eighth": lambda picture: picture / 8,
     "a sixteenth": lambda picture: picture / 16,
@@ -65,7 +72,7 @@ class Changed:
     def __call__(self) -> U8:
         """(H, W, 3) BGR."""
         picture = self.change(self.sample.load().astype(np.float32))
-        noise = np.random.default_rng(len(self.sample.boxes)).normal(0, NOISE, picture.shape)
+        noise = np.random.default_rng(len(self.sample.boxes)).normal(0, NOISE, (*picture.shape[:2], 1))
         return cast(U8, np.clip(picture + noise, 0, 255).astype(np.uint8))
 
 
