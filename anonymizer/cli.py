@@ -10,6 +10,7 @@ import argparse
 import datetime
 import importlib.metadata
 import math
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ from anonymizer.settings.wording import explain
 from anonymizer.types import Size
 from anonymizer.zoo import PICTURES, Zoo
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+FAILED, WRONG, INTERRUPTED, UNREAD = 1, 2, 130, 141
 NO_HURRY_MS = 3_600_000  # for one picture of an evaluation: every tile counts, however slow the device
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
 SURE_FACE = 0.5  # least score of a face that an attack takes for clear
@@ -48,12 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.command(arguments)
+        sys.stdout.flush()
     except SettingsError as error:
         return _complain(error, WRONG)
     except AnonymizerError as error:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read has enough, as `| head`; the interpreter would stumble over the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     return status
 
 

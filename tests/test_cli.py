@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -325,3 +326,14 @@ def test_the_module_runs_as_the_command() -> None:
         [sys.executable, "-m", "anonymizer", "--version"], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (0, f"anonymizer {__version__}\n")
+
+
+def test_a_reader_who_has_enough_ends_the_command_without_a_traceback() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        command = [sys.executable, "-m", "anonymizer", "models", "list"]
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, "")
