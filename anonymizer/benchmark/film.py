@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import av
 
 from anonymizer.demo import virtual_camera
-from anonymizer.types import Size
+from anonymizer.types import Frame, Size
 
 
 def write_film(path: Path, pictures: Iterable[av.VideoFrame], size: Size, fps: Fraction) -> int:
@@ -33,3 +34,8 @@ def portraits_film(path: Path, size: Size, fps: Fraction, frames: int) -> int:
     """The first pictures of the demo's virtual camera: two people before a wall."""
     pictures = islice(virtual_camera.render(size, float(fps)), frames)
     return write_film(path, (av.VideoFrame.from_ndarray(picture, "bgr24") for picture in pictures), size, fps)
+
+
+def taken_at(frame: Frame, captured_ns: int) -> Frame:
+    """The frame of a film as if a camera had sent it at that time."""
+    return replace(frame, captured_ns=captured_ns)

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from anonymizer.benchmark.film import taken_at
 from anonymizer.capture import open_source
 from anonymizer.clock import FakeClock, SystemClock
+from anonymizer.detect.daylight import bring_out
 from anonymizer.detect.letterbox import Letterboxer
 from anonymizer.encode.codecs import SOFTWARE, Codec
 from anonymizer.encode.h264 import H264Encoder
@@ -108,29 +110,14 @@ def frames_of(film: Path) -> Iterator[Frame]:
         source.close()
 
 
-def _taken(frame: Frame, captured_ns: int) -> Frame:
-    """The frame as if it had come at that time."""
-    return Frame(
-        camera_id=frame.camera_id,
-        seq=frame.seq,
-        epoch=frame.epoch,
-        pts_ns=frame.pts_ns,
-        captured_ns=captured_ns,
-        wall_ns=frame.wall_ns,
-        planes=frame.planes,
-        colour=frame.colour,
-        suspect=frame.suspect,
-    )
-
-
 def measure_stages(
     film: Path, detect: Callable[[Frame], Detections], settings: Settings, *, codec: Codec = SOFTWARE
 ) -> StageCosts:
     """Run the film through one camera in the film's own time; `detect` only looks up what the models found before."""
     clock, ledger, meter = FakeClock(), _Ledger(), quiet_meter()
     zoo = Zoo(settings.detect.models_dir)
-    inputs = [zoo.spec(name).input for name in (settings.detect.face_model, settings.detect.person_model)]
-    boxers = [Letterboxer(Size(each.width, each.height), each.fit) for each in inputs]
+    specs = [zoo.spec(name) for name in (settings.detect.face_model, settings.detect.person_model)]
+    boxers = [(Letterboxer(Size(spec.input.width, spec.input.height), spec.input.fit), spec.classes) for spec in specs]
     publisher = _Publisher(settings.encode, codec, Hub(CAMERA, meter), ledger)
     asked: list[Frame] = []
     core = make_core(
@@ -153,7 +140,7 @@ def measure_stages(
         clock.advance((now_ns - clock.now_ns()) / 1e9)
         core.on_time()
         if frame is not None:
-            core.on_frame(_taken(frame, now_ns))
+            core.on_frame(taken_at(frame, now_ns))
         ledger.spent_ns[CORE] += time.process_time_ns() - began_ns - publisher.spent_ns
 
     frames, first_ns, count = frames_of(film), 0, 0
@@ -167,8 +154,8 @@ def measure_stages(
         if asked:  # some are passed over, and one in which the camera moved is masked whole without asking
             looked_at = asked.pop()
             with ledger.charge(LETTERBOX):
-                for boxer in boxers:
-                    boxer.apply(looked_at.planes, looked_at.colour)
+                for boxer, targets in boxers:
+                    bring_out(*boxer.apply(looked_at.planes, looked_at.colour), targets)
             publisher.spent_ns = 0
             began_ns = time.process_time_ns()
             core.on_detections(detect(looked_at))

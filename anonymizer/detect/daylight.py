@@ -1,14 +1,16 @@
-"""Brings out what lies in the dark or in haze before a model looks: whoever edits a published picture sees it, too."""
+"""Shows a model what lies in the dark, in haze or without colour: whoever edits a published picture sees it, too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import cv2
 import numpy as np
 
+from anonymizer.detect.infrared import tint
 from anonymizer.detect.letterbox import Letterbox
-from anonymizer.types import U8
+from anonymizer.types import U8, Target
 
 SAMPLES = 64  # pixels looked at along the width of the picture
 HAZE = 64  # where hardly anything is darker than this, that much light lies over all of the picture
@@ -22,6 +24,13 @@ NIGHT = 0.25  # share of the cells below DIM from which on it is night somewhere
 BRIGHT = 160.0
 MOST = 8.0  # more would show noise
 _UNIT = 24  # of gains as bytes
+
+
+def bring_out(picture: U8, box: Letterbox, targets: Sequence[Target | None]) -> None:
+    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers, for a model of targets."""
+    lift(picture, box)
+    if Target.PERSON not in targets:  # persons are found by shape, and rather less with the tint of skin
+        tint(picture, box)
 
 
 def lift(picture: U8, box: Letterbox) -> None:

@@ -11,7 +11,7 @@ from anonymizer.types import U8
 SAMPLES = 64  # pixels looked at along the width of the picture
 GREY = 10  # levels that red, green and blue of a grey pixel lie apart at most: compression leaves a little
 COLOURED = 0.02  # share of the samples that may lie farther apart
-SKIN = (1.2, 0.95, 0.9)  # of red, green and blue; of eleven tints none found clearly more
+SKIN = (1.2, 0.95, 0.9)  # of red, green and blue; of eleven that were tried none found clearly more
 _TINTED = np.clip(np.arange(256)[:, None] * SKIN, 0, 255).round().astype(np.uint8)[None]
 
 

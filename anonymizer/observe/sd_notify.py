@@ -44,7 +44,7 @@ class ServiceNotifier:
         self._send(f"STATUS={' '.join(text.split())}")
 
     def pet(self) -> None:
-        """Feed the watchdog: every thread beats and every camera publishes something safe."""
+        """Feed the watchdog: a new start would help nobody."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:

@@ -1,4 +1,4 @@
-"""Looks after the cameras: restarts sick ones with a growing pause, feeds the watchdog while all is safe."""
+"""Looks after the cameras: restarts sick ones with a growing pause, feeds the watchdog unless a new start may help."""
 
 from __future__ import annotations
 

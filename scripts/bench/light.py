@@ -1,10 +1,11 @@
 """Who stays bare in the dark, by infrared light and in haze, of labelled pictures that are changed for it.
 
-    nice .venv/bin/python -m scripts.bench.light LABELS [--limit 100] [--model NAME]
+    nice .venv/bin/python -m scripts.bench.light LABELS [--limit 100] [--model NAME] [--unaided]
 
 Each picture is looked at by itself and masked as in the daemon, without tracks. Light goes before the noise of the
 sensor and eight bits, as in a camera whose gain is at its end; haze keeps a fifth of the contrast. The first line is of
-the pictures as they are.
+the pictures as they are. With --unaided models see pictures as the camera has them: what bringing out what is there
+gains, is the difference.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.benchmark.stages import quiet_meter
+from anonymizer.detect.daylight import bring_out
 from anonymizer.evaluate.command import CURVE_FLOOR, CURVE_LIMIT
 from anonymizer.evaluate.dataset import Dataset, open_dataset
 from anonymizer.evaluate.report import text_table
@@ -91,6 +94,7 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="with one target, as `anonymizer evaluate detect` reads them")
     parser.add_argument("--limit", type=int, default=100, help="pictures")
     parser.add_argument("--model", help="of the zoo; the default is that of the settings")
+    parser.add_argument("--unaided", action="store_true", help="bring out nothing for the model")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     dataset = open_dataset(options.labels).spread(options.limit)
@@ -104,8 +108,13 @@ def main() -> None:
         settings = Settings(detect=DetectSettings.model_validate(chosen))
         return studio.detector(settings, dataset.target, strict=False)
 
+    aid = bring_out if not options.unaided else lambda *_: None
     masking, curve = detector(threshold, DetectSettings().max_detections), detector(CURVE_FLOOR, CURVE_LIMIT)
-    with contextlib.closing(masking), contextlib.closing(curve):
+    with (
+        contextlib.closing(masking),
+        contextlib.closing(curve),
+        mock.patch("anonymizer.detect.detector.bring_out", aid),
+    ):
         masking.start()
         curve.start()
         rows = [scores_of(model, dataset, (masking, curve), threshold)]
