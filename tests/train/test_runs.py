@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,15 +104,23 @@ def test_ctrl_c_in_fit_saves_and_the_same_command_goes_on(data: Path, tmp_path: 
     assert process.returncode == 130
 
 
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """As in a terminal: a shell starts what it puts into the background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("foreground")
 def test_the_first_ctrl_c_is_a_wish_and_the_second_one_ends_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
         assert not stop.is_made
         signal.raise_signal(signal.SIGINT)
         assert stop.is_made
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_in_slim_fit_saves_too(tmp_path: Path) -> None:
