@@ -40,10 +40,19 @@ def iou_pairs(a: F32, b: F32) -> F32:
     >>> iou_pairs(np.float32([[0, 0, 2, 2], [0, 0, 2, 2]]), np.float32([[0, 0, 2, 1], [2, 0, 4, 2]])).tolist()
     [0.5, 0.0]
     """
-    shared = area(np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], axis=1))
+    shared = shared_pairs(a, b)
     union = area(a) + area(b) - shared
     iou: F32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
+
+
+def shared_pairs(a: F32, b: F32) -> F32:
+    """Area (N,) that each box of a (N, 4) shares with that of the same row of b (N, 4).
+
+    >>> shared_pairs(np.float32([[0, 0, 2, 2]]), np.float32([[1, 1, 4, 4]])).tolist()
+    [1.0]
+    """
+    return area(np.concatenate([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])], axis=1))
 
 
 def clip(boxes: F32, size: Size) -> F32:

@@ -261,6 +261,27 @@ def test_a_face_in_front_that_is_missed_stays_masked_while_one_behind_it_is_foun
     assert any(not track.unseen_ns and track.box == pytest.approx(far) for track in tracks)
 
 
+def test_somebody_who_comes_in_front_of_whom_they_hide_starts_a_track_that_covers_them() -> None:
+    tracker = new_tracker()
+    far, near = (118.0, 120.0, 138.0, 146.0), (100.0, 100.0, 150.0, 160.0)
+    for i in range(5):
+        tracker.update(make_detections(far), i * FRAME_NS)
+    tracker.update(make_detections(near), 5 * FRAME_NS)
+    assert any(contains(track, near, 0.0) for track in tracker.predict(6 * FRAME_NS))
+
+
+@pytest.mark.parametrize(("times", "stays"), [(1, False), (2, True)])
+def test_where_somebody_was_expected_stays_masked_if_their_track_goes_on_elsewhere(times: int, stays: bool) -> None:
+    tracker = new_tracker()
+    first, other = at(100), at(128)
+    for i in range(times):
+        tracker.update(make_detections(first), i * FRAME_NS)
+    tracks = tracker.update(make_detections(other), times * FRAME_NS)
+    assert any(track.unseen_ns and contains(track, first, 0.0) for track in tracks) == stays
+    assert any(track.track_id == 1 and not track.unseen_ns for track in tracks)
+    assert len({track.track_id for track in tracks}) == len(tracks)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     sides=st.lists(st.floats(4, 300), min_size=1, max_size=5),

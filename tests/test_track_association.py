@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from anonymizer.geometry import iou_matrix
-from anonymizer.track.association import associate, slack_iou
+from anonymizer.track.association import LESSER, associate, slack_iou
 from anonymizer.types import F32, Target
 
+LEAST = 0.2
 FACE, PERSON = int(Target.FACE), int(Target.PERSON)
 
 
@@ -35,7 +36,7 @@ def pairs(
         found,
         np.array([FACE] * len(found) if found_targets is None else found_targets, np.int32),
         np.array([True] * len(found) if strong is None else strong, np.bool_),
-        0.2,
+        LEAST,
     )
     return set(zip(tracks.tolist(), detections.tolist(), strict=True))
 
@@ -73,11 +74,16 @@ def test_a_weak_detection_continues_a_track_that_is_left() -> None:
         ((3, 3, 8, 8), False),  # half as wide and as high: somebody behind, while the one in front is missed
         ((0, 0, 10, 5), True),  # half hidden
         ((1, 1, 8, 8), True),  # smaller, as boxes vary
-        ((-5, -5, 15, 15), True),  # nearer, which bares nobody
+        ((-3, -3, 13, 13), True),  # nearer
+        (
+            (-5, -5, 15, 15),
+            False,
+        ),  # twice as wide and as high: somebody in front, whom the track's mask would not cover
+        ((0, -10, 10, 20), True),  # no longer half hidden
     ],
 )
 @pytest.mark.parametrize("slack", [0.0, 5.0])
-def test_somebody_far_smaller_does_not_take_the_track_of_whom_it_would_bare(
+def test_somebody_far_smaller_or_larger_does_not_take_a_track(
     found: tuple[float, float, float, float], continues: bool, slack: float
 ) -> None:
     assert pairs(rows((0, 0, 10, 10)), rows(found), slack=slack) == ({(0, 0)} if continues else set())
@@ -100,15 +106,37 @@ some_boxes = hnp.arrays(
 ).map(lambda raw: np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:]], axis=1))
 
 
+def each_with_each(boxes: F32, found: F32) -> tuple[F32, F32]:
+    return np.repeat(boxes, len(found), axis=0), np.tile(found, (len(boxes), 1))
+
+
 @settings(deadline=None)
 @given(some_boxes, some_boxes)
 def test_without_uncertainty_it_is_plain_iou(boxes: F32, found: F32) -> None:
-    assert np.allclose(slack_iou(boxes, np.zeros((len(boxes), 2), np.float32), found), iou_matrix(boxes, found))
+    left, right = each_with_each(boxes, found)
+    assert np.allclose(slack_iou(left, np.zeros((len(left), 2), np.float32), right), iou_matrix(boxes, found).ravel())
 
 
 @settings(deadline=None)
 @given(some_boxes, some_boxes, st.floats(0, 30, width=32))
 def test_overlap_lies_between_0_and_1(boxes: F32, found: F32, slack: float) -> None:
-    overlap = slack_iou(boxes, np.full((len(boxes), 2), slack, np.float32), found)
-    assert overlap.shape == (len(boxes), len(found))
+    left, right = each_with_each(boxes, found)
+    overlap = slack_iou(left, np.full((len(left), 2), slack, np.float32), right)
+    assert overlap.shape == (len(left),)
     assert ((overlap >= 0) & (overlap <= 1.0001)).all()
+
+
+@settings(deadline=None)
+@given(some_boxes, some_boxes, st.floats(0, 5, width=32))
+def test_the_best_of_all_pairs_that_are_left_is_always_taken_next(boxes: F32, found: F32, slack: float) -> None:
+    left, right = each_with_each(boxes, found)
+    overlap = slack_iou(left, np.full((len(left), 2), slack, np.float32), right).reshape(len(boxes), len(found))
+    sides, found_sides = (each[:, None, 2:] - each[:, None, :2] for each in (boxes, found))
+    for one, other in ((sides, found_sides.transpose(1, 0, 2)), (found_sides.transpose(1, 0, 2), sides)):
+        overlap[np.broadcast_to((one < np.float32(LESSER) * other).all(axis=2), overlap.shape)] = 0.0
+    expected = set()
+    while overlap.size and overlap.max() >= LEAST:
+        row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+        expected.add((int(row), int(column)))
+        overlap[row], overlap[:, column] = 0.0, 0.0
+    assert pairs(boxes, found, slack=slack) == expected

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymizer.geometry import iou_pairs
 from anonymizer.types import F32, I32
 
 Index = NDArray[np.intp]
 
-LESSER = 0.6  # of a track's width and height: what is smaller both ways is somebody behind, not somebody who shrank
+LESSER = 0.6  # of the width and height: what is smaller both ways is somebody behind, not somebody who shrank
 
 
 def associate(
@@ -31,47 +32,60 @@ def associate(
 
     `boxes` (N, 4) are predicted, `slack_px` (N, 2) their uncertainty in x and y, `found` (M, 4) detected;
     `strong` (M,) marks the detections that choose first. Only equal targets meet. A detection that is far smaller than
-    a track does not continue it: its mask would bare the larger one, who is only missed.
+    a track does not continue it: its mask would bare the larger one, who is only missed. Nor does one that is far
+    larger: until the track had grown it would bare whoever came in front.
     """
-    if not len(boxes) or not len(found):
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    overlap = slack_iou(boxes, slack_px, found)
-    overlap[targets[:, None] != found_targets[None, :]] = 0.0
-    least = np.float32(LESSER) * (boxes[:, 2:] - boxes[:, :2])
-    width, height = (found[:, 2:] - found[:, :2]).T
-    overlap[(width < least[:, 0, None]) & (height < least[:, 1, None])] = 0.0
-    tracks, detections = _greedy(np.where(strong, overlap, np.float32(0)), min_overlap)
-    overlap[tracks] = 0.0
-    more_tracks, more_detections = _greedy(np.where(strong, np.float32(0), overlap), min_overlap)
-    return np.concatenate([tracks, more_tracks]), np.concatenate([detections, more_detections])
+    rows, columns = _in_reach(boxes, slack_px, found)
+    is_possible = (targets[rows] == found_targets[columns]) & _alike(boxes[rows], found[columns])
+    rows, columns = _chosen(is_possible, rows, columns)
+    overlap = slack_iou(boxes[rows], slack_px[rows], found[columns])
+    is_enough = overlap >= min_overlap
+    rows, columns = _chosen(is_enough, rows, columns)
+    order = np.argsort(-overlap[is_enough] - 2 * strong[columns], kind="stable")  # every strong one before the weak
+    return _greedy(rows[order], columns[order])
 
 
 def slack_iou(boxes: F32, slack_px: F32, found: F32) -> F32:
-    """Intersection over union (N, M) of `boxes` (N, 4) with `found` (M, 4), both grown by the slack (N, 2) of the box.
+    """Intersection over union (N,) of `boxes` (N, 4) with `found` (N, 4), both grown by the slack (N, 2) of the box.
 
     >>> touching = np.float32([[10, 0, 20, 10]])
     >>> slack_iou(np.float32([[0, 0, 10, 10]]), np.float32([[0, 0]]), touching).tolist()
-    [[0.0]]
+    [0.0]
     >>> slack_iou(np.float32([[0, 0, 10, 10]]), np.float32([[10, 0]]), touching).tolist()
-    [[0.5]]
+    [0.5]
     """
-    grow_x, grow_y = 2 * slack_px[:, 0, None], 2 * slack_px[:, 1, None]
-    shared_x = np.minimum(boxes[:, 2, None], found[:, 2]) - np.maximum(boxes[:, 0, None], found[:, 0]) + grow_x
-    shared_y = np.minimum(boxes[:, 3, None], found[:, 3]) - np.maximum(boxes[:, 1, None], found[:, 1]) + grow_y
-    shared = np.maximum(shared_x, 0) * np.maximum(shared_y, 0)
-    areas = (boxes[:, 2, None] - boxes[:, 0, None] + grow_x) * (boxes[:, 3, None] - boxes[:, 1, None] + grow_y)
-    found_areas = (found[:, 2] - found[:, 0] + grow_x) * (found[:, 3] - found[:, 1] + grow_y)
-    union = np.maximum(areas + found_areas - shared, np.finfo(np.float32).tiny)
-    return np.asarray(shared / union)
+    return iou_pairs(_grown(boxes, slack_px), _grown(found, slack_px))
 
 
-def _greedy(overlap: F32, threshold: float) -> tuple[Index, Index]:
-    """Pairs (row, column) from the best downward, each row and column once, as long as the overlap suffices."""
-    rows, columns = np.nonzero(overlap >= threshold)
-    order = np.argsort(-overlap[rows, columns], kind="stable")
+def _grown(boxes: F32, slack_px: F32) -> F32:
+    return np.asarray(boxes + np.concatenate([-slack_px, slack_px], axis=1))
+
+
+def _in_reach(boxes: F32, slack_px: F32, found: F32) -> tuple[Index, Index]:
+    """The pairs whose grown boxes overlap at all: few of so many, and only these are looked at closely."""
+    (left, top), (right, bottom) = (boxes[:, :2] - 2 * slack_px).T, (boxes[:, 2:] + 2 * slack_px).T
+    across = (found[:, 0] < right[:, None]) & (found[:, 2] > left[:, None])
+    down = (found[:, 1] < bottom[:, None]) & (found[:, 3] > top[:, None])
+    rows, columns = np.nonzero(across & down)
+    return rows, columns
+
+
+def _alike(boxes: F32, found: F32) -> NDArray[np.bool_]:
+    """Whether neither box (N, 4) of a pair is far smaller than the other, both ways: (N,)."""
+    tracked, detected = boxes[:, 2:] - boxes[:, :2], found[:, 2:] - found[:, :2]
+    least = np.float32(LESSER)
+    return np.asarray(~((detected < least * tracked).all(axis=1) | (tracked < least * detected).all(axis=1)))
+
+
+def _chosen(keep: NDArray[np.bool_], rows: Index, columns: Index) -> tuple[Index, Index]:
+    return rows[keep], columns[keep]
+
+
+def _greedy(rows: Index, columns: Index) -> tuple[Index, Index]:
+    """Of pairs (row, column) from the first on, those whose row and column are still free."""
     free_rows, free_columns = set(rows.tolist()), set(columns.tolist())
     pairs: list[tuple[int, int]] = []
-    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         if row in free_rows and column in free_columns:
             pairs.append((row, column))
             free_rows.remove(row)

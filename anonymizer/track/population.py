@@ -91,6 +91,12 @@ class Population:
         counts[3] = unseen_ns
         return replace(self, counts=counts)
 
+    def renamed(self, ids: I64) -> Population:
+        """The same tracks under other ids (N,)."""
+        counts = self.counts.copy()
+        counts[0] = ids
+        return replace(self, counts=counts)
+
     def seen(self, scores: F32, belief: Belief) -> Population:
         """The same tracks after one more detection each, with scores (N,)."""
         counts = self.counts.copy()

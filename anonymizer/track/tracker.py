@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.errors import InvalidOutputError
-from anonymizer.geometry import iou_pairs
+from anonymizer.geometry import area, iou_pairs, shared_pairs
 from anonymizer.settings.schema import TrackSettings
 from anonymizer.track import kalman, motion
 from anonymizer.track.association import associate
 from anonymizer.track.kalman import F64, Belief
-from anonymizer.track.population import Population
+from anonymizer.track.population import I64, Population
 from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
 FOLLOWED_IOU = 0.5  # from which on somebody is where they were expected
+LEFT_BARE = 0.67  # of where somebody was expected: who is found with so much of it bare may be somebody else
+_TARGETS = tuple(Target)
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
 
 
@@ -26,7 +28,8 @@ class Tracker:
     """The tracks of one camera: pure arithmetic without clock or thread; used by one thread.
 
     Every detection continues a track or starts one, weak ones too: a face whose score wavers around the detector's
-    threshold needs a held mask most. Until it is confirmed such a track is held for half the time only.
+    threshold needs a held mask most. Until it is confirmed such a track is held for half the time only. A detection far
+    from where its track was expected may be somebody else's: then the place expected goes on as another track, unseen.
     """
 
     def __init__(self, settings: TrackSettings, hold_ns: int) -> None:
@@ -61,6 +64,7 @@ class Tracker:
             detections.scores >= self._settings.high_score,
             self._settings.match_iou,
         )
+        elsewhere = matched[self._is_elsewhere(live.take(matched), expected[matched], detections.boxes[found])]
         is_near = iou_pairs(expected[matched], detections.boxes[found]) >= FOLLOWED_IOU
         followed = live.ids[matched][is_near & (live.unseen_ns[matched] == step_ns)]
         continued = _continued(live.take(matched), measured[found], detections.scores[found])
@@ -68,7 +72,8 @@ class Tracker:
         missed = _missed(live.take(is_missed), held.take(is_missed).belief)
         fresh = _others(len(measured), found)
         born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
-        self._live = _limited(continued.joined(missed, born))
+        left = _missed(live.take(elsewhere), held.take(elsewhere).belief).renamed(self._new_ids(len(elsewhere)))
+        self._live = _limited(continued.joined(missed, left, born))
         self._pts_ns = pts_ns
         return self._tracks(self._live, frozenset(followed.tolist()))
 
@@ -103,16 +108,24 @@ class Tracker:
         return np.asarray(live.unseen_ns <= np.where(is_sure, self._hold_ns, self._hold_ns // 2))
 
     def _born(self, measured: F64, scores: F32, targets: I32) -> Population:
-        ids = np.arange(self._next_id, self._next_id + len(measured), dtype=np.int64)
-        self._next_id += len(measured)
         belief = kalman.begin(measured, motion.speeds(measured, targets))
-        return Population.newborn(ids, targets, scores, belief)
+        return Population.newborn(self._new_ids(len(measured)), targets, scores, belief)
+
+    def _is_elsewhere(self, live: Population, expected: F32, found: F32) -> NDArray[np.bool_]:
+        """Who (N,) was found far from where they were expected (N, 4), though it is known how they move."""
+        bare = area(expected) - shared_pairs(expected, found)
+        return np.asarray((live.hits >= self._settings.confirm_hits) & (bare >= LEFT_BARE * area(expected)))
+
+    def _new_ids(self, count: int) -> I64:
+        ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
+        self._next_id += count
+        return ids
 
     def _tracks(self, live: Population, followed: Set[int] = frozenset()) -> tuple[Track, ...]:
         return tuple(
             Track(
                 track_id=track_id,
-                target=Target(target),
+                target=_TARGETS[target],
                 box=(x1, y1, x2, y2),
                 score=score,
                 state=self._state(hits, unseen_ns),
