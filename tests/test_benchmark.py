@@ -97,6 +97,15 @@ def test_faces_as_small_as_the_device_can_find_in_time_are_looked_for() -> None:
     assert yaml.safe_load(snippet(alone))["detect"]["reach_px"] is None
 
 
+def test_a_person_model_sees_as_finely_as_the_device_can_in_time() -> None:
+    face, coarse = cost("f-int8", Target.FACE, 20.0), replace(cost("p-int8", Target.PERSON, 10.0), input_px=480 * 320)
+    for wall_ms, chosen in ((60.0, "p-640-int8"), (600.0, "p-int8")):
+        fine = replace(cost("p-640-int8", Target.PERSON, wall_ms), input_px=640 * 384)
+        plan = recommend(device(face, coarse, fine), WISH).plan
+        assert plan is not None
+        assert plan.person_model == chosen
+
+
 def test_plans_of_tiles_are_measured_while_there_is_time() -> None:
     frame, settings = make_frame(planes=make_planes(640, 384)), DetectSettings()
     whole = DetectCost("centerface-int8", Target.FACE, "int8", 1, 50.0, 50.0)

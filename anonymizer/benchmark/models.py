@@ -113,4 +113,5 @@ def _time_model(
         cpu_ms,
         tiles=0 if plan is None else len(plan.tiles),
         reach_px=None if plan is None else plan.reach_px,
+        input_px=spec.input.width * spec.input.height,
     )

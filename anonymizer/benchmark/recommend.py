@@ -33,6 +33,7 @@ class DetectCost:
     cpu_ms: float
     tiles: int = 0  # looked at besides the whole frame
     reach_px: int | None = None  # height in the frame of the smallest face that is found; None: not known, or persons
+    input_px: int = 0  # that the model looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Plan:
     cores: float  # that will be busy
     tiles: int = 0  # of each frame
     reach_px: int | None = None  # height of the smallest face that is found; None: not known
+    person_px: int = 0  # pixels that the person model looks at
     looks_per_s: float | None = None  # `track.looks_per_s`; None: as shipped
 
 
@@ -84,8 +86,8 @@ class Advice:
 def recommend(device: Device, wish: Wish) -> Advice:
     """The best plan for all cameras; failing that, for as many as possible.
 
-    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, those before more looks, those
-    before fewer bytes, those before a cooler device.
+    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, those before smaller persons, those
+    before more looks, those before fewer bytes, those before a cooler device.
     """
     for cameras in range(wish.cameras, 0, -1):
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
@@ -112,7 +114,7 @@ def _worth(plan: Plan) -> tuple[float, ...]:
     reach_px = FAR_PX if plan.reach_px is None else plan.reach_px
     enough = min(round(plan.detections_per_s, 1), ENOUGH_LOOKS_PER_S)
     detections = round(plan.detections_per_s / plan.fps, 1)
-    return (plan.fps, enough, -reach_px, detections, -PRESETS.index(plan.preset), -plan.cores)
+    return (plan.fps, enough, -reach_px, plan.person_px, detections, -PRESETS.index(plan.preset), -plan.cores)
 
 
 def _fits(plan: Plan, device: Device, wish: Wish) -> bool:
@@ -145,6 +147,7 @@ def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
                     cores=busy_ms / 1000,
                     tiles=face.tiles,
                     reach_px=face.reach_px,
+                    person_px=person.input_px,
                     looks_per_s=looks_per_s,
                 )
 

@@ -224,7 +224,7 @@ class DetectSettings(Section):
     """Models and how to run them."""
 
     face_model: str = "centerface-960-int8"
-    person_model: str = "nanodet-g-int8"
+    person_model: str = "nanodet-g-640-int8"
     models_dir: Path | None = None  # None: the models that came with the program
     face_threshold: float | None = Field(default=None, gt=0, lt=1)  # least score; None: the model's own
     person_threshold: float | None = Field(default=None, gt=0, lt=1)  # None: the model's own

@@ -64,6 +64,7 @@ CENTERFACE = Recipe(
 RECIPES = {
     "nanodet-g": NANODET,
     "nanodet-g-light": NANODET,
+    "nanodet-g-640": replace(NANODET, record="nanodet-g"),
     "centerface": CENTERFACE,
     # Ranges measured in larger pictures are wider, and faint scores drown: half as many small faces again would leak.
     "centerface-960": replace(CENTERFACE, record="centerface"),
