@@ -149,6 +149,13 @@ def test_half_the_score_is_enough_for_a_keen_camera(runtime: FakeRuntime, meter:
             assert len(detector.detect(frame_of(64, 48))) == count
 
 
+def test_a_lower_score_is_enough_without_colour(detector: TfliteDetector, runtime: FakeRuntime) -> None:
+    runtime.outputs = heads((2, 3, 8, 8, 0.5), (6, 10, 8, 12, 0.22), (9, 2, 8, 8, 0.19))
+    grey, coloured = make_planes(64, 48), make_planes(64, 48, seed=1)
+    with detector:
+        assert [len(detector.detect(make_frame(planes=planes))) for planes in (grey, coloured)] == [2, 1]
+
+
 def test_a_failing_runtime_is_a_model_error(detector: TfliteDetector, runtime: FakeRuntime) -> None:
     with detector:
         runtime.invoke_error = RuntimeError("accelerator lost")

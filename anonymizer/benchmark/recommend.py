@@ -86,8 +86,8 @@ class Advice:
 def recommend(device: Device, wish: Wish) -> Advice:
     """The best plan for all cameras; failing that, for as many as possible.
 
-    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, those before smaller persons, those
-    before more looks, those before fewer bytes, those before a cooler device.
+    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, then come smaller persons, more
+    looks, fewer bytes and a cooler device.
     """
     for cameras in range(wish.cameras, 0, -1):
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]

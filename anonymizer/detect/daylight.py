@@ -8,7 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from anonymizer.detect.infrared import tint
+from anonymizer.detect.infrared import is_grey, tint
 from anonymizer.detect.letterbox import Letterbox
 from anonymizer.types import U8, Target
 
@@ -26,11 +26,16 @@ MOST = 8.0  # more would show noise
 _UNIT = 24  # of gains as bytes
 
 
-def bring_out(picture: U8, box: Letterbox, targets: Sequence[Target | None]) -> None:
-    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers, for a model of targets."""
+def bring_out(picture: U8, box: Letterbox, targets: Sequence[Target | None]) -> bool:
+    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers, for a model of targets.
+
+    Says whether the picture has no colour: models score lower there.
+    """
     lift(picture, box)
-    if Target.PERSON not in targets:  # persons are found by shape, and rather less with the tint of skin
+    grey = is_grey(picture, box)
+    if grey and Target.PERSON not in targets:  # persons are found by shape, and rather less with the tint of skin
         tint(picture, box)
+    return grey
 
 
 def lift(picture: U8, box: Letterbox) -> None:

@@ -27,6 +27,8 @@ from anonymizer.types import Detections, Frame, Size, Target
 
 log = logging.getLogger(__name__)
 
+GREY_SHARE = 0.8  # of the threshold, without colour: hides no more needlessly than in colour, and leaves fewer bare
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
@@ -146,14 +148,15 @@ class TfliteDetector(Resource):
         """Everything that the model sees in a tile, duplicates included."""
         begun_ns = self._clock.now_ns()
         picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
-        bring_out(picture, placement, self._model.targets)
-        found = family.decode(self._engine.run(picture), self._threshold(frame.camera_id))
+        is_grey = bring_out(picture, placement, self._model.targets)
+        found = family.decode(self._engine.run(picture), self._threshold(frame.camera_id, is_grey=is_grey))
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)
 
-    def _threshold(self, camera_id: str) -> float:
-        return self._limits.threshold / 2 if camera_id in self._keen else self._limits.threshold
+    def _threshold(self, camera_id: str, *, is_grey: bool) -> float:
+        least = self._limits.threshold * (GREY_SHARE if is_grey else 1.0)
+        return least / 2 if camera_id in self._keen else least
 
     def _look_at_tiles(self, family: Family, frame: Frame, scout: Scout) -> Iterator[Sighting]:
         for tile in scout.tiles(frame, self._look_ns):

@@ -1,4 +1,4 @@
-"""Gives a grey picture, as of infrared light, the tint of skin: face models have learned from coloured ones."""
+"""Tells grey pictures, as of infrared light, and gives them the tint of skin: face models learned from coloured ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ SKIN = (1.2, 0.95, 0.9)  # of red, green and blue; of eleven that were tried non
 _TINTED = np.clip(np.arange(256)[:, None] * SKIN, 0, 255).round().astype(np.uint8)[None]
 
 
-def tint(picture: U8, box: Letterbox) -> None:
-    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers; a coloured one stays."""
-    seen = picture[: box.inner.height, : box.inner.width]
-    step = max(1, seen.shape[1] // SAMPLES)
-    samples = seen[::step, ::step]
+def is_grey(picture: U8, box: Letterbox) -> bool:
+    """Whether an RGB model input (H, W, 3) has no colour in the part that the camera's picture covers."""
+    step = max(1, box.inner.width // SAMPLES)
+    samples = picture[: box.inner.height : step, : box.inner.width : step]
     apart = samples.max(axis=2) - samples.min(axis=2)
-    if np.count_nonzero(apart > GREY) <= COLOURED * apart.size:
-        cv2.LUT(seen, _TINTED, seen)
+    return bool(np.count_nonzero(apart > GREY) <= COLOURED * apart.size)
+
+
+def tint(picture: U8, box: Letterbox) -> None:
+    """In place: a grey RGB model input (H, W, 3), in the part that the camera's picture covers."""
+    seen = picture[: box.inner.height, : box.inner.width]
+    cv2.LUT(seen, _TINTED, seen)
