@@ -1,4 +1,4 @@
-"""Tells grey pictures, as of infrared light, and gives them the tint of skin: face models learned from coloured ones."""
+"""Tells grey pictures, as of infrared light, and gives them the tint of skin that face models have learned from."""
 
 from __future__ import annotations
 
