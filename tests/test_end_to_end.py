@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -133,8 +134,11 @@ def test_the_metrics_tell_the_same_story(street: RunningDaemon) -> None:
     assert street.metric("anonymizer_detections_total", camera="street", target="person") > 20
     assert street.get("/healthz")[0] == 200
     assert street.get("/readyz")[0] == 200
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("the rest needs promtool: apt-get install prometheus")
     checked = subprocess.run(
-        ["promtool", "check", "metrics"],  # noqa: S607 - on the PATH that scripts/test makes
+        [promtool, "check", "metrics"],
         input=street.get("/metrics")[1],
         capture_output=True,
         timeout=30,
