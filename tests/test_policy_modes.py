@@ -85,6 +85,20 @@ def test_a_head_is_the_upper_quarter_of_a_person_and_no_face() -> None:
     assert decide(evidence(people((40, 20, 60, 100), target=Target.FACE)), targets=("head",)).regions == ()
 
 
+@pytest.mark.parametrize(
+    ("person", "head"),
+    [
+        ((40, 20, 90, 120), (40, 20, 90, 50)),  # walks, or holds out the arms
+        ((40, 70, 90, 120), (40, 70, 90, 100)),  # shows head and shoulders only
+        ((40, 90, 120, 120), (40, 90, 120, 120)),  # lies
+    ],
+)
+def test_the_head_of_who_is_wide_for_the_height_reaches_further_down(person: Box, head: Box) -> None:
+    """With a quarter of every person five of six faces that fill half of their box stayed bare by three tenths or more."""
+    for known in (evidence(people(person)), evidence(people(), track(person))):
+        assert [region.box for region in decide(known, targets=("head",)).regions] == [pytest.approx(head)]
+
+
 def test_the_head_of_an_uncertain_track_is_grown_by_what_is_uncertain() -> None:
     plan = decide(evidence(people(), track((40, 20, 60, 100), unseen_ns=1)), targets=("head",))
     assert [region.box for region in plan.regions] == [(37, 19, 63, 41)]

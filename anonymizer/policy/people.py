@@ -15,6 +15,7 @@ from anonymizer.types import F32, Detections, Target, Track
 SAME_IOU = 0.5  # a detection and a track that overlap so much are one mask
 SPREAD_SIGMAS = 2.0  # how much of a track's uncertainty its mask covers
 HEAD_SHARE = 0.25  # of a person's height, from the top
+HEAD_OF_WIDTH = 0.6  # of a person's width, if that is more: who sits, lies or is cut off has much head for the height
 
 Part = Callable[[F32], F32]  # boxes (N, 4) to the boxes of what is to be masked of each
 
@@ -55,7 +56,9 @@ def whole(boxes: F32) -> F32:
 def head(boxes: F32) -> F32:
     """The upper part of persons' boxes (N, 4), in which the head is: all of the width, since people lean."""
     upper = boxes.copy()
-    upper[:, 3] = boxes[:, 1] + np.float32(HEAD_SHARE) * (boxes[:, 3] - boxes[:, 1])
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    share = np.maximum(np.float32(HEAD_SHARE) * height, np.float32(HEAD_OF_WIDTH) * width)
+    upper[:, 3] = boxes[:, 1] + np.minimum(share, height)
     return upper
 
 
