@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from anonymizer.evaluate.coverage import covered_share, heads, mask_of_plan
 from anonymizer.policy import Evidence, Policy
+from anonymizer.policy.ledger import Standing
 from anonymizer.settings.schema import MaskSettings, Mode, PrivacySettings, RedactSettings, TargetName
 from anonymizer.types import Detections, Effect, Reason, RedactionPlan, Shape, Size, Target, Track, TrackState
 from tests.fakes import make_detections
@@ -94,7 +95,7 @@ def test_a_head_is_the_upper_quarter_of_a_person_and_no_face() -> None:
     ],
 )
 def test_the_head_of_who_is_wide_for_the_height_reaches_further_down(person: Box, head: Box) -> None:
-    """With a quarter of every person five of six faces that fill half of their box stayed bare by three tenths or more."""
+    """With a quarter of every person five of six faces that fill half of its box were bare by three tenths or more."""
     for known in (evidence(people(person)), evidence(people(), track(person))):
         assert [region.box for region in decide(known, targets=("head",)).regions] == [pytest.approx(head)]
 
@@ -152,6 +153,32 @@ def test_the_margin_counts_when_somebody_comes_near_an_area() -> None:
     known = evidence(people((82, 10, 102, 60)))
     assert decide(known, areas=(LEFT,)).regions == ()
     assert decide(known, RedactSettings(person=MaskSettings(margin=0.2)), areas=(LEFT,)).regions
+
+
+@pytest.mark.parametrize("known", [evidence(people((60, 10, 80, 90))), evidence(people(), track((60, 10, 80, 90)))])
+def test_a_head_is_masked_when_any_of_its_person_touches_an_area(known: Evidence) -> None:
+    """An area is drawn on the ground: feet stand in it, heads do not."""
+    ground = ((0.0, 0.7), (1.0, 0.7), (1.0, 1.0), (0.0, 1.0))
+    assert [region.box for region in decide(known, targets=("head",), areas=(ground,)).regions] == [(60, 10, 80, 30)]
+    beyond = ((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0))
+    assert decide(known, targets=("head",), areas=(beyond,)).regions == ()
+
+
+def test_an_opening_for_who_stays_visible_bares_nobody_who_touches_an_area() -> None:
+    """What is left of the other's mask around it need not touch the area itself."""
+    me: Box = (60, 40, 70, 52)
+    standing = Standing(1, "Ana", 9, None)
+    known = evidence(
+        people(me, (58, 12, 70, 24), target=Target.FACE),
+        track(me, Target.FACE),
+        replace(track((40, 10, 90, 110)), track_id=2),
+        standings=(standing,),
+    )
+    everywhere, ground = decide(known), decide(known, areas=(((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0)),))
+    assert [face.who for face in everywhere.spared] == ["Ana"]
+    body = [region for region in everywhere.regions if region.target is Target.PERSON]
+    assert len(body) > 1
+    assert set(body) <= set(ground.regions)
 
 
 def test_a_whole_frame_mask_knows_no_areas() -> None:

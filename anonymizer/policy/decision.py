@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,21 +61,20 @@ class Policy:
     def decide(self, evidence: Evidence) -> RedactionPlan:
         """The plan for the frame.
 
-        Its regions cover every zone, and every detection and track of the configured targets and heights whose mask
-        touches an area, if there are areas; but not of those whom `spare` leaves visible. Pure. Catches nothing:
-        whoever calls takes an exception as POLICY_FAILED and masks the whole frame.
+        Its regions cover every zone, and every detection and track of the configured targets and heights that touches
+        an area, itself or with its mask, if there are areas; but not of those whom `spare` leaves visible. Pure.
+        Catches nothing: whoever calls takes an exception as POLICY_FAILED and masks the whole frame.
         """
         reason = doubt(evidence, self._max_age_ns, strict=self._strict)
         if reason is not None:
             refused = [Refused(each.track_id, each.who, each.doubt or Doubt.WHOLE_FRAME) for each in evidence.standings]
             return RedactionPlan(evidence.seq, whole_frame=reason, refused=tuple(refused))
         sparing = spare(evidence)
-        regions = list(sparing.over(region for rule in self._rules for region in _of(rule, sparing.rest)))
-        regions += [_region(box, self._somebody, Reason.ATTENTION, None, None) for box in evidence.unexplained]
+        areas = [_in_pixels(area, evidence.size) for area in self._areas]
+        suspected = [(_region(box, self._somebody, Reason.ATTENTION, None, None), box) for box in evidence.unexplained]
+        masked = [each for rule in self._rules for each in _of(rule, sparing.rest)]
+        regions = [*sparing.over(_touching(areas, masked)), *_touching(areas, suspected)]  # an opening cuts who counts
         visible = _on_frame(regions, evidence.size)
-        if self._areas:
-            areas = [_in_pixels(area, evidence.size) for area in self._areas]
-            visible = [region for region in visible if any(touches_box(area, region.box) for area in areas)]
         zones = [self._zone(_in_pixels(zone, evidence.size)) for zone in self._zones]
         masks = (*zones, *_without_covered(list(drawn(visible, sparing.rest, self._somebody.margin))))
         return RedactionPlan(evidence.seq, masks, spared=sparing.spared, refused=sparing.refused)
@@ -97,8 +96,8 @@ def _rule(name: TargetName, privacy: PrivacySettings, look: _Look) -> _Rule:
     return _Rule(name.target, part, look, least or 0.0, float("inf") if most is None else most)
 
 
-def _of(rule: _Rule, evidence: Evidence) -> Iterator[Region]:
-    """One region for everybody to whom a rule applies."""
+def _of(rule: _Rule, evidence: Evidence) -> Iterator[tuple[Region, Sequence[float]]]:
+    """One region for everybody to whom a rule applies, beside the box of all of them."""
     heights = rule.heights(evidence.size)
     joint, only_seen, only_expected = joined(
         seen(evidence.widened, rule.target, heights, rule.part),
@@ -110,8 +109,9 @@ def _of(rule: _Rule, evidence: Evidence) -> Iterator[Region]:
         (only_expected, Reason.TRACK),
     )
     for people, reason in groups:
-        for box, track_id in zip(people.boxes.tolist(), people.track_ids, strict=True):
-            yield _region(box, rule.look, reason, rule.target, track_id)
+        rows = zip(people.boxes.tolist(), people.bodies.tolist(), people.track_ids, strict=True)
+        for box, body, track_id in rows:
+            yield _region(box, rule.look, reason, rule.target, track_id), body
 
 
 def _region(box: Sequence[float], look: _Look, reason: Reason, target: Target | None, track_id: int | None) -> Region:
@@ -119,6 +119,16 @@ def _region(box: Sequence[float], look: _Look, reason: Reason, target: Target | 
     x1, y1, x2, y2 = box
     dx, dy = (x2 - x1) * look.margin, (y2 - y1) * look.margin
     return Region((x1 - dx, y1 - dy, x2 + dx, y2 + dy), look.shape, look.effect, reason, target, track_id)
+
+
+def _touching(
+    areas: Sequence[tuple[Point, ...]], masked: Iterable[tuple[Region, Sequence[float]]]
+) -> Iterator[Region]:
+    """The regions of those who touch an area, with what is masked of them or with anything else; without areas all."""
+    for region, (x1, y1, x2, y2) in masked:
+        boxes = region.box, (x1, y1, x2, y2)
+        if not areas or any(touches_box(area, box) for area in areas for box in boxes):
+            yield region
 
 
 def _in_pixels(polygon: Polygon, size: Size) -> tuple[Point, ...]:

@@ -22,9 +22,10 @@ Part = Callable[[F32], F32]  # boxes (N, 4) to the boxes of what is to be masked
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """Boxes (N, 4) in source pixels and the tracks that follow them."""
+    """Boxes (N, 4) in source pixels of what is to be masked, those of all of everybody, and the tracks on them."""
 
     boxes: F32
+    bodies: F32
     track_ids: tuple[int | None, ...]
 
     def __len__(self) -> int:
@@ -32,7 +33,7 @@ class People:
 
     def where(self, chosen: NDArray[np.bool_]) -> People:
         """Some of them."""
-        return People(self.boxes[chosen], tuple(itertools.compress(self.track_ids, chosen)))
+        return People(self.boxes[chosen], self.bodies[chosen], tuple(itertools.compress(self.track_ids, chosen)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ def head(boxes: F32) -> F32:
 
 def seen(found: Sequence[tuple[Detections, float]], target: Target, heights: Heights, part: Part) -> People:
     """Everybody of a kind who was detected; beside detections stands by how much they are widened."""
-    parts = [np.empty((0, 4), np.float32)]
+    parts, bodies = [np.empty((0, 4), np.float32)], [np.empty((0, 4), np.float32)]
     for each, growth in found:
         boxes = _narrowed(each.boxes[each.class_ids == target], growth)
-        parts.append(_wide(boxes[heights.admit(boxes)], part, growth))
+        boxes = boxes[heights.admit(boxes)]
+        parts.append(_wide(boxes, part, growth))
+        bodies.append(_wide(boxes, whole, growth))
     together = np.concatenate(parts)
-    return People(together, (None,) * len(together))
+    return People(together, np.concatenate(bodies), (None,) * len(together))
 
 
 def expected(tracks: Sequence[Track], target: Target, heights: Heights, part: Part, growth: float) -> People:
@@ -82,10 +85,10 @@ def expected(tracks: Sequence[Track], target: Target, heights: Heights, part: Pa
     boxes = _narrowed(np.array([track.box for track in mine], np.float32).reshape(-1, 4), growth)
     spread = np.array([track.spread_px if track.unseen_ns else (0.0, 0.0) for track in mine], np.float32)
     spread = np.float32(SPREAD_SIGMAS) * spread.reshape(-1, 2)
-    parts = _wide(boxes, part, growth)
-    grown = np.concatenate([parts[:, :2] - spread, parts[:, 2:] + spread], axis=1)
+    wide = (_wide(boxes, part, growth), _wide(boxes, whole, growth))
+    parts, bodies = (np.concatenate([each[:, :2] - spread, each[:, 2:] + spread], axis=1) for each in wide)
     counts = heights.admit(boxes, slack_px=2.0 * spread[:, 1].astype(np.float64))
-    return People(grown, tuple(track.track_id for track in mine)).where(counts)
+    return People(parts, bodies, tuple(track.track_id for track in mine)).where(counts)
 
 
 def _narrowed(boxes: F32, growth: float) -> F32:
@@ -113,15 +116,17 @@ def joined(seen: People, expected: People) -> tuple[People, People, People]:
     One calm mask instead of two that shift against each other: less to paint, less to encode, nothing uncovered.
     """
     if not len(seen) or not len(expected):
-        return People(np.empty((0, 4), np.float32), ()), seen, expected
+        return seen.where(np.zeros(len(seen), np.bool_)), seen, expected
     overlap = iou_matrix(expected.boxes, seen.boxes)
     best = overlap.argmax(axis=1)
     is_same = overlap[np.arange(len(best)), best] >= SAME_IOU
-    partners = seen.boxes[best[is_same]]
-    own = expected.where(is_same)
-    around = np.concatenate(
-        [np.minimum(own.boxes[:, :2], partners[:, :2]), np.maximum(own.boxes[:, 2:], partners[:, 2:])], axis=1
-    )
+    partners, own = best[is_same], expected.where(is_same)
+    boxes, bodies = _around(own.boxes, seen.boxes[partners]), _around(own.bodies, seen.bodies[partners])
     is_lonely = np.ones(len(seen), np.bool_)
-    is_lonely[best[is_same]] = False
-    return People(around, own.track_ids), seen.where(is_lonely), expected.where(~is_same)
+    is_lonely[partners] = False
+    return People(boxes, bodies, own.track_ids), seen.where(is_lonely), expected.where(~is_same)
+
+
+def _around(one: F32, other: F32) -> F32:
+    """The box around two, for each of N pairs."""
+    return np.concatenate([np.minimum(one[:, :2], other[:, :2]), np.maximum(one[:, 2:], other[:, 2:])], axis=1)
