@@ -204,6 +204,23 @@ def test_a_head_counts_by_the_height_of_its_person() -> None:
     assert len(decide(known, targets=("head",), min_person_height=0.1).regions) == 1
 
 
+@pytest.mark.parametrize("name", ["face", "person"])
+@pytest.mark.parametrize(
+    ("box", "counts"), [((50, 100, 90, 119), True), ((50, 1, 90, 20), True), ((50, 97, 90, 116), False)]
+)
+def test_nobody_is_too_low_who_is_cut_off_by_the_upper_or_lower_edge(name: str, box: Box, counts: bool) -> None:
+    """Whoever shows only head and shoulders there stands right before the camera."""
+    target = Target[name.upper()]
+    for known in (evidence(people(box, target=target)), evidence(people(), track(box, target))):
+        assert bool(decide(known, **{f"min_{name}_height": 0.25}).regions) == counts
+
+
+def test_somebody_is_not_too_high_because_the_box_is_around_two_places() -> None:
+    two = track((50, 10, 60, 95), unseen_ns=1)
+    assert decide(evidence(people(), two), max_person_height=0.5).regions == ()
+    assert decide(evidence(people(), replace(two, excess_px=30.0)), max_person_height=0.5).regions
+
+
 def test_somebody_who_was_not_seen_is_too_high_only_if_that_is_sure() -> None:
     """Of a frame of 120; the edges of the track are unsure by 1 px each, at two sigmas."""
     heights = {61.0: True, 62.0: True, 63.0: False}

@@ -78,6 +78,12 @@ def test_of_whoever_was_detected_twice_the_expected_place_is_masked_as_well() ->
     assert last.box[2] == pytest.approx(72 + 32, abs=1.5)
 
 
+@pytest.mark.parametrize(("state", "excess_px"), [(TrackState.COASTING, 20.0), (TrackState.TENTATIVE, 0.0)])
+def test_by_how_much_a_box_around_two_places_is_too_high_is_told(state: TrackState, excess_px: float) -> None:
+    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 60], (60, 120, 92, 152), state)
+    assert last.excess_px == pytest.approx(excess_px, abs=1.5)
+
+
 def test_whoever_is_lost_is_masked_wide_and_stays_lost() -> None:
     tracks = played(Pursuit(Hindsight(0), TAIL_NS), [60, 60, None, 60], at(60), TrackState.TENTATIVE)
     assert tracks[1].spread_px[0] < 5

@@ -43,7 +43,7 @@ class _Rule:
     most: float
 
     def heights(self, size: Size) -> Heights:
-        return Heights(self.least * size.height, self.most * size.height)
+        return Heights(size.height, self.least * size.height, self.most * size.height)
 
 
 class Policy:
@@ -121,9 +121,7 @@ def _region(box: Sequence[float], look: _Look, reason: Reason, target: Target | 
     return Region((x1 - dx, y1 - dy, x2 + dx, y2 + dy), look.shape, look.effect, reason, target, track_id)
 
 
-def _touching(
-    areas: Sequence[tuple[Point, ...]], masked: Iterable[tuple[Region, Sequence[float]]]
-) -> Iterator[Region]:
+def _touching(areas: Sequence[tuple[Point, ...]], masked: Iterable[tuple[Region, Sequence[float]]]) -> Iterator[Region]:
     """The regions of those who touch an area, with what is masked of them or with anything else; without areas all."""
     for region, (x1, y1, x2, y2) in masked:
         boxes = region.box, (x1, y1, x2, y2)

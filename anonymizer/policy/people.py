@@ -15,8 +15,10 @@ from anonymizer.types import F32, Detections, Target, Track
 SAME_IOU = 0.5  # a detection and a track that overlap so much are one mask
 SPREAD_SIGMAS = 2.0  # how much of a track's uncertainty its mask covers
 HEAD_SHARE = 0.25  # of a person's height, from the top
+EDGE = 0.01  # of the frame's height: so near its edge a box may end there because the frame does
 HEAD_OF_WIDTH = 0.6  # of a person's width, if that is more: who sits, lies or is cut off has much head for the height
 
+_Each = NDArray[np.float64] | float
 Part = Callable[[F32], F32]  # boxes (N, 4) to the boxes of what is to be masked of each
 
 
@@ -38,15 +40,24 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Heights:
-    """Which boxes count, by their height in source pixels; both bounds are within."""
+    """Which boxes count, by their height in source pixels; both bounds are within.
 
+    Nobody is too low who is cut off by the frame's upper or lower edge: there may be much more of them, and near by.
+    """
+
+    frame_px: float  # the frame's own
     least_px: float = 0.0
     most_px: float = float("inf")
 
-    def admit(self, boxes: F32, slack_px: NDArray[np.float64] | float = 0.0) -> NDArray[np.bool_]:
-        """Which boxes (N, 4) count; those as well whose height is unsure by so much (N,) and may be within."""
+    def admit(self, boxes: F32, slack_px: _Each = 0.0, excess_px: _Each = 0.0) -> NDArray[np.bool_]:
+        """Which boxes (N, 4) count; those as well whose height is unsure by so much (N,) and may be within.
+
+        By the excess (N,) they are higher than who is in them.
+        """
         heights = boxes[:, 3].astype(np.float64) - boxes[:, 1]
-        return np.asarray((heights + slack_px >= self.least_px) & (heights - slack_px <= self.most_px))
+        is_cut = (boxes[:, 1] <= EDGE * self.frame_px) | (boxes[:, 3] >= (1 - EDGE) * self.frame_px)
+        is_high = is_cut | (heights + slack_px >= self.least_px)
+        return np.asarray(is_high & (heights - excess_px - slack_px <= self.most_px))
 
 
 def whole(boxes: F32) -> F32:
@@ -87,7 +98,8 @@ def expected(tracks: Sequence[Track], target: Target, heights: Heights, part: Pa
     spread = np.float32(SPREAD_SIGMAS) * spread.reshape(-1, 2)
     wide = (_wide(boxes, part, growth), _wide(boxes, whole, growth))
     parts, bodies = (np.concatenate([each[:, :2] - spread, each[:, 2:] + spread], axis=1) for each in wide)
-    counts = heights.admit(boxes, slack_px=2.0 * spread[:, 1].astype(np.float64))
+    excess_px = np.array([track.excess_px for track in mine])
+    counts = heights.admit(boxes, 2.0 * spread[:, 1].astype(np.float64), excess_px)
     return People(parts, bodies, tuple(track.track_id for track in mine)).where(counts)
 
 

@@ -181,12 +181,15 @@ def _trail(frames: Sequence[Frame], first: Sighting) -> Iterable[tuple[int, Box]
 def _at(track: Track, found: Box, *, is_known: bool) -> Track:
     """The track where it is found and, if its motion is known, where that leads: the box around both."""
     x1, y1, x2, y2 = found
+    excess_px = 0.0
     if is_known:
         left, top, right, bottom = track.box
         x1, y1, x2, y2 = min(x1, left), min(y1, top), max(x2, right), max(y2, bottom)
+        excess_px = y2 - y1 - min(found[3] - found[1], bottom - top)
     spread = SPREAD * max(x2 - x1, y2 - y1)
     across, down = track.spread_px
-    return replace(track, box=(x1, y1, x2, y2), spread_px=(min(spread, across), min(spread, down)))
+    spread_px = (min(spread, across), min(spread, down))
+    return replace(track, box=(x1, y1, x2, y2), spread_px=spread_px, excess_px=excess_px)
 
 
 def _cut(luma: U8, centre: tuple[float, float], scale: float, size: tuple[int, int]) -> U8 | None:
