@@ -206,6 +206,16 @@ WRONG = [
         CAMERA + "privacy:\n  min_face_height: 0.5\n  max_face_height: 0.5\n",
         "a.yaml:6: privacy.max_face_height: must be more than min_face_height, or nobody is masked",
     ),
+    (
+        CAMERA + "    privacy:\n      max_person_height: 0.4\nprivacy:\n  min_person_height: 0.5\n",
+        "a.yaml:5: cameras[0].privacy.max_person_height: must be more than min_person_height, or nobody is masked",
+    ),
+    (
+        CAMERA + "    privacy:\n      min_face_height: 0.5\nprivacy:\n  max_face_height: 0.4\n",
+        "a.yaml:4: cameras[0].privacy.max_face_height: must be more than min_face_height, or nobody is masked",
+    ),
+    (CAMERA + "privacy:\n  max_face_height: 0\n", "a.yaml:5: privacy.max_face_height: must be more than 0"),
+    (CAMERA + "privacy:\n  min_person_height: 1\n", "a.yaml:5: privacy.min_person_height: must be less than 1"),
     (CAMERA + "privacy:\n  targets: []\n", "a.yaml:5: privacy.targets: name at least one of face, head, person"),
     (
         CAMERA + "privacy:\n  targets: [face, persn]\n",

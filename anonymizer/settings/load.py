@@ -59,6 +59,7 @@ def _validate(document: Document) -> Settings | None:
         return None
     settings = _resolve(settings)
     check_pictures(document, settings)
+    _check_privacy(document, settings)
     _check_identities(document, settings)
     return None if document.problems else settings
 
@@ -75,6 +76,17 @@ def _resolve(settings: Settings) -> Settings:
 
     cameras = tuple(whole(camera) for camera in settings.cameras)
     return settings.model_copy(update={"cameras": cameras, "privacy": privacy, "redact": redact})
+
+
+def _check_privacy(document: Document, settings: Settings) -> None:
+    """Report cameras whose own keys and the site's contradict each other; `settings` are resolved."""
+    for index, camera in enumerate(settings.cameras):
+        try:
+            PrivacySettings.model_validate(dict(camera.privacy or settings.privacy))
+        except ValidationError as errors:
+            for error in errors.errors(include_url=False, include_input=False):
+                loc, text = explain(error, None)
+                document.report(("cameras", index, "privacy", *loc), text)
 
 
 def _check_identities(document: Document, settings: Settings) -> None:

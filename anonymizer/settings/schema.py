@@ -134,10 +134,10 @@ class PrivacySettings(Section):
     targets: tuple[TargetName, ...] = (TargetName.FACE, TargetName.PERSON)
     zones: tuple[Polygon, ...] = ()  # always masked
     areas: tuple[Polygon, ...] = ()  # only who touches one is masked; none: everybody is
-    min_face_height: float | None = Field(default=None, ge=0, le=1)  # fractions of the frame's height
-    max_face_height: float | None = Field(default=None, ge=0, le=1)
-    min_person_height: float | None = Field(default=None, ge=0, le=1)
-    max_person_height: float | None = Field(default=None, ge=0, le=1)
+    min_face_height: float | None = Field(default=None, ge=0, lt=1)  # fractions of the frame's height
+    max_face_height: float | None = Field(default=None, gt=0, le=1)
+    min_person_height: float | None = Field(default=None, ge=0, lt=1)
+    max_person_height: float | None = Field(default=None, gt=0, le=1)
     max_detection_age_ms: int = Field(default=400, ge=0, le=5000)
     lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held for what later ones tell
     max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection beyond that
