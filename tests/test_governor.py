@@ -27,8 +27,8 @@ Box = tuple[float, float, float, float]
 class Drill:
     """A governor and frames 40 ms apart."""
 
-    def __init__(self) -> None:
-        self.governor = Governor(MAX_AGE_NS, MAX_LAG_NS)
+    def __init__(self, max_lag_ns: int = MAX_LAG_NS) -> None:
+        self.governor = Governor(MAX_AGE_NS, max_lag_ns)
         self._now_ns = 0
 
     def run(self, seconds: float, age_ns: int = 0, *, lag_ns: int = 0, is_seen: bool = False) -> list[bool]:
@@ -46,6 +46,16 @@ def test_without_pressure_every_frame_is_shown_and_no_mask_grows() -> None:
     assert all(drill.run(100, age_ns=150 * MS, lag_ns=60 * MS))
     assert drill.governor.level == 0
     assert drill.governor.growth(300 * MS) == 0.0
+
+
+@pytest.mark.parametrize("max_lag_ns", [0, 5 * MS])
+def test_a_camera_whose_frames_wait_for_nothing_is_not_under_load_for_that(max_lag_ns: int) -> None:
+    """With `max_wait_ms: 0` one frame of eight was shown for good: every frame takes a moment to the thread."""
+    drill = Drill(max_lag_ns)
+    assert all(drill.run(60, lag_ns=10 * MS))
+    assert drill.governor.level == 0
+    drill.run(10, lag_ns=90 * MS)
+    assert drill.governor.level > 0
 
 
 def test_the_log_says_what_a_level_does_to_the_pictures() -> None:

@@ -11,6 +11,7 @@ LONGEST_GAP_NS = 500_000_000  # between two shown frames, unless the camera itse
 
 WIDER, FEWER = 0.45, 0.85  # of the age allowed: from there on masks widen with it, and frames are left out
 _LATE = 0.55  # of the lag allowed: either
+_LEAST_LAG_NS = 100_000_000  # allowed: frames wait for the camera's thread while it is at one or two others
 _CALM = 0.8  # of these: below that all is well again
 _HEAVY_SHARE, _CALM_SHARE = 0.1, 0.05  # of the frames: so many above the one say step up, so few above the other down
 _LOOK_NS = 1_000_000_000  # between two decisions
@@ -53,9 +54,9 @@ class Governor:
     """
 
     def __init__(self, max_age_ns: int, max_lag_ns: int) -> None:
-        """`max_age_ns` is where the policy masks whole frames; `max_lag_ns` is how late a frame may come."""
+        """`max_age_ns` is where the policy masks whole frames; `max_lag_ns` is how late one may come; 100 ms it may."""
         self._max_age_ns = max(max_age_ns, 1)
-        self._max_lag_ns = max(max_lag_ns, 1)
+        self._max_lag_ns = max(max_lag_ns, _LEAST_LAG_NS)
         self._level = 0
         self._shown_ns: int | None = None
         self._left_out = 0  # since the newest shown frame
