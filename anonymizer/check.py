@@ -26,7 +26,7 @@ from anonymizer.pipeline.assembly import looks_per_s
 from anonymizer.pipeline.tempo import Patience, Tempo
 from anonymizer.probe import probe
 from anonymizer.redact.strength import weak_effects
-from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Settings, TargetName
+from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Mode, Settings, TargetName
 from anonymizer.silhouettes import misplaced
 from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import FileSpec, Zoo
@@ -136,17 +136,28 @@ def _look_ms(settings: DetectSettings, targets: frozenset[TargetName], clock: Cl
 def _speed(settings: Settings, clock: Clock) -> str:
     """Whether the models are quick enough for what lies between two looks at a camera, tiles left aside."""
     look_ms, count = _look_ms(settings.detect, targets_of(settings), clock), len(settings.cameras)
-    slow = []
+    slow, masked = [], []
     for camera in settings.cameras:
-        tempo = Tempo.of(look_ms, count, _asked_per_s(camera, settings))
-        if not Patience.of(camera.privacy or settings.privacy).suffices(tempo):
+        privacy, fps = camera.privacy or settings.privacy, camera.max_fps or USUAL_FPS
+        tempo, patience = Tempo.of(look_ms, count, _asked_per_s(camera, settings)), Patience.of(privacy)
+        is_every_looked_at = tempo.period_ms <= 1000 / fps and tempo.answer_ms <= patience.held_ms
+        if not is_every_looked_at and not patience.shows_all(tempo, strict=privacy.mode is Mode.STRICT):
+            masked.append(camera.id)
+        elif not is_every_looked_at and not patience.suffices(tempo):
             slow.append(camera.id)
     looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
-    if not slow:
+    if not slow and not masked:
         return f"{looks}: enough for narrow masks in every picture"
+    outcomes = []
+    if masked:
+        outcomes.append(
+            f"pictures between two looks will be masked whole, or left out, at {', '.join(masked)}: more "
+            "track.looks_per_s, or a longer privacy.max_detection_age_ms, lookahead_ms or max_wait_ms, shows them"
+        )
+    if slow:
+        outcomes.append(f"masks will be wider, or pictures left out, at {', '.join(slow)}")
     return (
-        f"slow: {looks}, so masks will be wider, or pictures left out, at {', '.join(slow)}; "
-        "`anonymizer benchmark --write FILE` finds settings for this device"
+        f"slow: {looks}, so {'; '.join(outcomes)}; `anonymizer benchmark --write FILE` finds settings for this device"
     )
 
 

@@ -189,17 +189,33 @@ def test_check_names_a_delegate_that_does_not_start(
     assert all("allowed by delegate_fallback" in line for line in lines) == allowed
 
 
+ENOUGH = "enough for narrow masks in every picture"
+WHOLE = "pictures between two looks will be masked whole, or left out, at demo: "
+
+
 @pytest.mark.parametrize(
-    ("age_ms", "expected"),
-    [(5000, "enough for narrow masks in every picture"), (20, "masks will be wider, or pictures left out, at demo; ")],
+    ("privacy", "camera", "expected"),
+    [
+        ("max_detection_age_ms: 5000, max_wait_ms: 5000", "", ENOUGH),
+        ("max_detection_age_ms: 0, max_wait_ms: 5000", ", max_fps: 1", ENOUGH),  # every picture is looked at
+        ("max_detection_age_ms: 150", "", "masks will be wider, or pictures left out, at demo; "),
+        ("max_detection_age_ms: 20, max_wait_ms: 5000", "", WHOLE),
+        ("mode: strict, lookahead_ms: 0, max_wait_ms: 0, max_detection_age_ms: 5000", "", WHOLE),
+    ],
 )
 def test_check_says_whether_the_models_are_quick_enough(
-    age_ms: int, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    privacy: str,
+    camera: str,
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("anonymizer.check._look_ms", lambda *_: 40.0)
     path = tmp_path / "a.yaml"
     path.write_text(
-        f"privacy: {{max_detection_age_ms: {age_ms}, max_wait_ms: 5000}}\n"
-        "web: {enabled: false}\nrtsp: {enabled: false}\ncameras: [{id: demo, url: 'rtsp://127.0.0.1:1/x'}]\n"
+        f"privacy: {{{privacy}}}\nweb: {{enabled: false}}\nrtsp: {{enabled: false}}\n"
+        f"cameras: [{{id: demo, url: 'rtsp://127.0.0.1:1/x'{camera}}}]\n"
     )
     assert main(["check", "--config", str(path)]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "speed" in line)

@@ -48,3 +48,20 @@ def test_one_camera_is_served_up_to_the_longest_look_and_not_beyond(look_ms: flo
     patience = Patience.of(PrivacySettings())
     tempo = Tempo.of(look_ms, cameras=1, looks_per_s=120.0)
     assert patience.suffices(tempo) == (look_ms <= patience.longest_look_ms)
+
+
+@pytest.mark.parametrize(
+    ("tempo", "max_age_ms", "suffices", "shows_all"),
+    [
+        (Tempo(140, 40), 400, True, (True, True)),
+        (Tempo(140, 40), 100, False, (True, True)),
+        (Tempo(140, 40), 69, False, (False, False)),
+        (Tempo(300, 40), 2000, True, (True, False)),
+    ],
+)
+def test_pictures_are_masked_whole_beyond_the_age_allowed_and_in_mode_strict_when_they_leave_before_the_next_look(
+    tempo: Tempo, max_age_ms: float, suffices: bool, shows_all: tuple[bool, bool]
+) -> None:
+    patience = Patience(held_ms=180, max_age_ms=max_age_ms)
+    assert patience.suffices(tempo) == suffices
+    assert (patience.shows_all(tempo, strict=False), patience.shows_all(tempo, strict=True)) == shows_all

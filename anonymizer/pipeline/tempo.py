@@ -47,6 +47,11 @@ class Patience:
         """Whether it stays at that in every frame."""
         return furthest_ms(tempo, self.held_ms) <= self.calm_ms
 
+    def shows_all(self, tempo: Tempo, *, strict: bool) -> bool:
+        """Whether no frame is masked whole for being too far from a look, or in mode strict for none that is later."""
+        is_told = not strict or tempo.period_ms + tempo.answer_ms <= self.held_ms
+        return is_told and furthest_ms(tempo, self.held_ms) <= self.max_age_ms
+
 
 def furthest_ms(tempo: Tempo, held_ms: float) -> float:
     """How far the frame that fares worst is from the nearest look that is answered when it leaves.
