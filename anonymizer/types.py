@@ -213,6 +213,7 @@ class Track:
     unseen_ns: int  # time since a detection last supported it; 0: supported in this frame
     spread_px: tuple[float, float] = (0.0, 0.0)  # one-sigma position uncertainty in x and y
     is_followed: bool = False  # this sighting is where the one in the look before it made it expected
+    is_recent: bool = False  # the newest look before this frame, which nobody looked at, found it
     excess_px: float = 0.0  # by so much the box is higher than who is in it, for it is around two places
 
 

@@ -45,6 +45,18 @@ def test_a_camera_that_stalls_tells_of_nobody_that_they_left() -> None:
     assert next(frame.seq for frame in rig.frames() if not is_masked(frame, FACE)) >= 60
 
 
+def test_whoever_leaves_between_two_looks_is_masked_until_the_second_however_far_apart_they_are() -> None:
+    """A look each 0.8 s: the one at frame 40 tells that they are gone, not when they went."""
+    rig = Rig()
+    for seq in range(80):
+        rig.play(seq, None if seq % 20 else face(seq) if seq <= 20 else nobody(seq))
+    rig.finish()
+    shown = [frame for frame in rig.frames() if frame.whole_frame is None]
+    assert {38, 39, 40} <= {frame.seq for frame in shown}
+    assert all(is_masked(frame, FACE) for frame in shown if 20 <= frame.seq < 40)
+    assert not any(is_masked(frame, FACE) for frame in shown if frame.seq >= 60)
+
+
 def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left() -> None:
     rig = Rig()
     for seq in range(60):

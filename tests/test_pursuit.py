@@ -103,6 +103,14 @@ def test_after_the_tail_nobody_is_expected_any_more() -> None:
     assert placed(pursuit, frame(0, BACK), [track(at(60), unseen=13)]) == ()
 
 
+@pytest.mark.parametrize(("is_recent", "count"), [(True, 1), (False, 0)])
+def test_whom_the_newest_look_found_counts_in_frames_that_nobody_looked_at_however_short_the_tail(
+    is_recent: bool, count: int
+) -> None:
+    expected = replace(track(at(60), unseen=2), is_recent=is_recent)
+    assert len(placed(Pursuit(Hindsight(0), tail_ns=0), frame(2, scene(60)), [expected])) == count
+
+
 def test_while_not_all_of_the_look_ahead_was_looked_at_nobody_is_gone() -> None:
     pursuit, gone = Pursuit(Hindsight(0), TAIL_NS), track(at(60), unseen=13)
     assert placed(pursuit, frame(0, BACK), [gone], is_settled=False) == (gone,)

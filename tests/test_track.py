@@ -183,6 +183,14 @@ def test_whom_the_newest_look_saw_stays_masked_however_long_nobody_looks_again(s
     assert track.unseen_ns == 3 * HOLD_NS
 
 
+def test_a_prediction_tells_whom_the_newest_look_saw() -> None:
+    tracker = new_tracker()
+    tracker.update(make_detections(at(100), at(300)), 0)
+    tracker.update(make_detections(at(100)), FRAME_NS)
+    assert {track.box[0]: track.is_recent for track in tracker.predict(2 * FRAME_NS)} == {100: True, 300: False}
+    assert not any(track.is_recent for track in tracker.predict(FRAME_NS))
+
+
 def test_after_a_gap_longer_than_the_hold_nobody_is_known_any_more() -> None:
     tracker = fed(new_tracker())
     old = only(tracker.predict(9 * FRAME_NS)).track_id

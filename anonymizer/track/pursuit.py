@@ -74,7 +74,8 @@ class Pursuit:
         """Everybody who counts in this frame, where it shows them; the frame was looked at or passed over.
 
         `later`: the frames held after it, in order; `expected`: the tracker's tracks; `learnt`: the hindsight's.
-        `is_settled`: whether they tell all of the look-ahead; while they do not, nobody counts as gone.
+        `is_settled`: whether they tell all of the look-ahead; while they do not, nobody counts as gone. Nor, in a frame
+        that was passed over, does whom the look before it found: they may have left after it.
         Between two sightings the place expected counts beside the one between them: a sighting may be somebody else's.
         Not so where nobody has looked in between, and the later one was where the earlier one led to expect it.
         """
@@ -83,7 +84,7 @@ class Pursuit:
         born = [
             track
             for track in expected
-            if (track.track_id in told or track.unseen_ns <= self._tail_ns or not is_settled)
+            if (track.track_id in told or track.is_recent or track.unseen_ns <= self._tail_ns or not is_settled)
             and track.track_id not in followed
         ]
         histories = [(track, self._hindsight.sightings(track.track_id)) for track in learnt]

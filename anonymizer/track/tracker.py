@@ -87,10 +87,12 @@ class Tracker:
             return ()
         step_ns = pts_ns - self._pts_ns
         aged = self._live.unseen_for(np.abs(self._live.unseen_ns + step_ns))
-        aged = aged.take(self._is_held(aged) | ((self._live.unseen_ns == 0) & (step_ns > 0)))
+        is_recent = (self._live.unseen_ns == 0) & (step_ns > 0)
+        recent = frozenset(self._live.ids[is_recent].tolist())
+        aged = aged.take(self._is_held(aged) | is_recent)
         belief = _moved(aged, step_ns)
         belief.value[:, 2:] = np.maximum(belief.value[:, 2:], aged.belief.value[:, 2:])
-        return self._tracks(replace(aged, belief=belief))
+        return self._tracks(replace(aged, belief=belief), recent=recent)
 
     def reset(self) -> None:
         """Forget everybody; ids are not used again."""
@@ -121,7 +123,9 @@ class Tracker:
         self._next_id += count
         return ids
 
-    def _tracks(self, live: Population, followed: Set[int] = frozenset()) -> tuple[Track, ...]:
+    def _tracks(
+        self, live: Population, followed: Set[int] = frozenset(), recent: Set[int] = frozenset()
+    ) -> tuple[Track, ...]:
         return tuple(
             Track(
                 track_id=track_id,
@@ -132,6 +136,7 @@ class Tracker:
                 unseen_ns=unseen_ns,
                 spread_px=(spread_x, spread_y),
                 is_followed=track_id in followed,
+                is_recent=track_id in recent,
             )
             for track_id, target, (x1, y1, x2, y2), score, hits, unseen_ns, (spread_x, spread_y) in zip(
                 live.ids.tolist(),
