@@ -76,7 +76,9 @@ def _reason(record: Record, walker: Walker, taken: Taken, told: dict[int, Look])
     before = [seq for seq in sighted if seq < frame.seq]
     after = [seq for seq in sighted if seq > frame.seq and captured_ns[seq] - frame.captured_ns <= ahead_ns]
     if not after:
-        return None
+        looked_at = max((seq for seq in told if seq <= frame.seq), default=None)
+        is_newest = looked_at != frame.seq and before[-1:] == [looked_at]
+        return "whom the look before found is masked until the next one" if is_newest else None
     if not before:
         return "who is found within the look-ahead is masked before"
     gap_ns = captured_ns[after[0]] - captured_ns[before[-1]]
