@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,10 +24,19 @@ from anonymizer.gstreamer import load_gstreamer
 from anonymizer.identities import faults_of, names_of
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.pipeline.assembly import looks_per_s
+from anonymizer.pipeline.lookahead import RING_BYTES
 from anonymizer.pipeline.tempo import Patience, Tempo
-from anonymizer.probe import probe
+from anonymizer.probe import Probed, probe
 from anonymizer.redact.strength import weak_effects
-from anonymizer.settings.schema import CameraSettings, DetectSettings, ListenerSettings, Mode, Settings, TargetName
+from anonymizer.settings.schema import (
+    CameraSettings,
+    DetectSettings,
+    ListenerSettings,
+    Mode,
+    PrivacySettings,
+    Settings,
+    TargetName,
+)
 from anonymizer.silhouettes import misplaced
 from anonymizer.types import Frame, Planes, Size
 from anonymizer.zoo import FileSpec, Zoo
@@ -71,7 +81,7 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
         yield _try("tiles", lambda: _tile_costs(settings.detect, reaches, clock or SystemClock()))
     yield from _identities(settings, clock or SystemClock())
     for camera in settings.cameras if connect else ():
-        yield _camera(camera, clock or SystemClock())
+        yield _camera(camera, camera.privacy or settings.privacy, clock or SystemClock())
 
 
 def _try(subject: str, look: Callable[[], str]) -> Finding:
@@ -197,5 +207,17 @@ def _port(section: str, settings: ListenerSettings) -> Finding:
     return Finding(ok=True, subject=subject, text=f"free for {section}")
 
 
-def _camera(camera: CameraSettings, clock: Clock) -> Finding:
-    return _try(f"camera {camera.id}", lambda: str(probe(camera, clock)))
+def _camera(camera: CameraSettings, privacy: PrivacySettings, clock: Clock) -> Finding:
+    return _try(f"camera {camera.id}", lambda: _room(probe(camera, clock), camera, privacy))
+
+
+def _room(sent: Probed, camera: CameraSettings, privacy: PrivacySettings) -> str:
+    """What a camera sends, and whether as much of it can be held as the look-ahead wants."""
+    fps = min(sent.fps or USUAL_FPS, camera.max_fps or math.inf)
+    room_ms = 1000 / fps * RING_BYTES / (sent.size.width * sent.size.height * 3 // 2)
+    if privacy.effective_lookahead_ms <= room_ms:
+        return str(sent)
+    return (
+        f"{sent}; memory for held pictures is enough for {room_ms:.0f} ms of them, so that some are left out: shorten "
+        "privacy.lookahead_ms, or set the camera's max_fps"
+    )

@@ -19,7 +19,9 @@ from anonymizer import __version__
 from anonymizer.cli import main
 from anonymizer.detectors import check_models
 from anonymizer.errors import ModelError, PublishError
+from anonymizer.probe import Probed
 from anonymizer.settings.load import load_settings
+from anonymizer.types import Size
 from anonymizer.zoo import default_models_dir
 
 ROOT = Path(__file__).parent.parent
@@ -240,6 +242,34 @@ def test_check_opens_the_cameras_only_when_asked(tmp_path: Path, capsys: pytest.
     assert main(["check", "--config", str(path)]) == 0
     assert main(["check", "--connect", "--config", str(path)]) == 1
     assert "FAIL camera yard: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("privacy", "camera", "room"),
+    [
+        ("lookahead_ms: 500", "", None),
+        ("lookahead_ms: 1000", "", "863 ms"),
+        ("lookahead_ms: 1000, mode: live", "", None),
+        ("lookahead_ms: 1000", ", max_fps: 15", None),
+    ],
+)
+def test_check_says_when_the_look_ahead_has_no_room_for_the_pictures(
+    privacy: str,
+    camera: str,
+    room: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = Probed("h264", Size(3840, 2160), 25.0, opened_s=0.1, first_frame_s=0.2, suspect=0, frames=60)
+    monkeypatch.setattr("anonymizer.check._look_ms", lambda *_: 40.0)
+    monkeypatch.setattr("anonymizer.check.probe", lambda *_: sent)
+    path = tmp_path / "a.yaml"
+    path.write_text(f"privacy: {{{privacy}}}\ncameras: [{{id: yard, url: 'rtsp://127.0.0.1:1/x'{camera}}}]\n")
+    main(["check", "--connect", "--config", str(path)])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "camera yard" in line)
+    assert ("some are left out" in line) == (room is not None)
+    assert (room or "3840x2160") in line
 
 
 # --- probe ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from anonymizer.clock import Clock
 from anonymizer.pipeline.governor import Governor, told
-from anonymizer.pipeline.lookahead import Asked, Basis, Held, HoldRing
+from anonymizer.pipeline.lookahead import RING_BYTES, Asked, Basis, Held, HoldRing
 from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.recognition import Recognition
@@ -44,7 +44,6 @@ from anonymizer.types import (
 
 log = logging.getLogger(__name__)
 
-_RING_BYTES = 256 * 1024 * 1024
 _RING_SLACK_NS = 1_000_000_000  # a frame that waits so long beyond its deadline is too late to be shown
 
 
@@ -105,7 +104,7 @@ class CameraCore:
         self._lookahead_ns = lookahead_ns
         self._playout = Playout(lookahead_ns, max_wait_ns)
         self._timeline = Timeline()
-        self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, _RING_BYTES)
+        self._ring = HoldRing(lookahead_ns + max_wait_ns + _RING_SLACK_NS, RING_BYTES)
         self._epoch: int | None = None
         self._applied: Asked | None = None  # the newest frame whose detections the tracker has
         self._newest_ns = 0  # capture time of the newest frame

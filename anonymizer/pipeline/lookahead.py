@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from anonymizer.types import Detections, Frame, Reason, Track
 
+RING_BYTES = 256 * 1024 * 1024  # of frames that one camera holds
 _MOST_QUESTIONS = 256
 
 
