@@ -314,3 +314,16 @@ def test_a_frame_far_ahead_by_the_cameras_clock_alone_is_masked_whole_until_it_i
     rig.frame(2)
     rig.found(2)
     assert rig.story() == [(0, None), (1, Reason.STARTING), (2, None)]
+
+
+def test_an_answer_that_comes_again_makes_nobody_forgotten_whom_a_newer_look_found() -> None:
+    rig = Rig(privacy=PrivacySettings(lookahead_ms=0, hold_ms=0))
+    rig.frame(1)
+    rig.found(1)
+    rig.frame(2)
+    rig.found(2, FACE)
+    rig.found(1)
+    rig.frame(3)
+    rig.wait(0.3)
+    assert rig.out[-1].seq == 3
+    assert masked(rig.out[-1], FACE)

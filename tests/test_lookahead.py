@@ -81,7 +81,7 @@ def test_what_is_turned_away_from_a_full_ring_is_not_asked_about_so_that_every_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sixty_frames = 60 * sum(plane.nbytes for plane in (PLANES.y, PLANES.u, PLANES.v))
-    monkeypatch.setattr("anonymizer.pipeline.camera._RING_BYTES", sixty_frames)
+    monkeypatch.setattr("anonymizer.pipeline.camera.RING_BYTES", sixty_frames)
     asked: list[int] = []
     rig = Rig(lookahead_ms=3000, submit=lambda frame: asked.append(frame.seq))
     for seq in range(100):
@@ -241,7 +241,7 @@ def test_a_change_of_the_picture_masks_whole_all_frames_that_are_held_and_keeps_
 
 
 def test_a_ring_without_room_lets_fewer_frames_out_but_never_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anonymizer.pipeline.camera._RING_BYTES", 4 * SIZE.width * SIZE.height * 3 // 2)
+    monkeypatch.setattr("anonymizer.pipeline.camera.RING_BYTES", 4 * SIZE.width * SIZE.height * 3 // 2)
     rig = Rig()
     for seq in range(100):
         rig.play(seq, face(seq))

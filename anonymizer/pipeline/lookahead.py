@@ -41,12 +41,11 @@ class Questions:
             self._asked.popitem(last=False)
 
     def answered(self, seq: int) -> Asked | None:
-        """It has answered about that one, or failed to; None: it was not asked, or too long ago."""
-        asked = self._asked.get(seq)
-        if asked is not None:
+        """It has answered about that one, or failed to; None: not asked, too long ago, or answered before."""
+        if seq in self._asked:
             self._answered = max(self._answered, seq)
             self._at = max(self._at, next(reversed(self._asked)))
-        return asked
+        return self._asked.pop(seq, None)
 
     def is_one_waiting(self) -> bool:
         """Whether one waits while the detector is at another: a newer one in its place is no look more."""
