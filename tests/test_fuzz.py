@@ -17,7 +17,7 @@ from scripts.fuzz.rules import Breach, breaches
 from scripts.fuzz.scene import Scene
 
 SCENE = Scene()
-EVENTFUL = 25  # a seed whose people are found, missed in between, found within the look-ahead, and gone between looks
+EVENTFUL = 53  # a seed whose people are found, missed in between, found within the look-ahead, and gone between looks
 
 
 def play(seed: int) -> Record:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from anonymizer.settings.schema import MaskSettings, Mode, PrivacySettings, RedactSettings, TargetName, TrackSettings
 from anonymizer.types import Effect, Shape
 
+TARGETS = (*3 * ((TargetName.FACE, TargetName.PERSON),), (TargetName.FACE, TargetName.HEAD), (TargetName.HEAD,))
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 
 
@@ -50,7 +51,6 @@ def make_case(seed: int) -> Case:
         hold_ms=draw.choice((0, 100, 1000, 1000, 10000, draw.randint(0, 10000))),
         max_detection_age_ms=draw.choice((0, 100, 400, 400, 400, 2000, 5000)),
         max_wait_ms=draw.choice((0, 100, 180, 180, 1000, 5000)),
-        targets=(TargetName.FACE, TargetName.PERSON),
         areas=(LEFT_HALF,) if draw.random() < 0.1 else (),
     )
     track = TrackSettings(
@@ -73,4 +73,16 @@ def make_case(seed: int) -> Case:
         leaps=draw.choice((0, 0, 0.01)),
         drops=draw.choice((0, 0, 0.1)),
     )
-    return Case(seed, privacy, redact, track, troubles, draw.randint(40, 260), draw.choice((0, 1, 1, 2, 4)))
+    frames, people = draw.randint(40, 260), draw.choice((0, 1, 1, 2, 4))
+    privacy = privacy.model_copy(update={"targets": draw.choice(TARGETS), **_heights(draw)})
+    return Case(seed, privacy, redact, track, troubles, frames, people)
+
+
+def _heights(draw: random.Random) -> dict[str, float | None]:
+    """Limits, mostly none, some of which some people are beyond."""
+    least, most = (None, None, None, 0.1), (None, None, None, 0.3)
+    return {
+        f"{word}_{kind}_height": draw.choice(limits)
+        for kind in ("face", "person")
+        for word, limits in (("min", least), ("max", most))
+    }

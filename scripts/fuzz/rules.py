@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from anonymizer.types import Reason, RedactedFrame
+from anonymizer.settings.schema import PrivacySettings, TargetName
+from anonymizer.types import Reason, RedactedFrame, Target
 from scripts.fuzz.play import Look, Record, Shown, Taken
-from scripts.fuzz.scene import SIZE, Box, Walker, pixels
+from scripts.fuzz.scene import LEAST_PX, SIZE, Box, Walker, pixels
 
 COVERED = 0.9  # of somebody's pixels
 ANSWER_NS = 150_000_000  # of the look-ahead is left to whoever looks at its last frame
@@ -53,12 +55,13 @@ def _of_picture(record: Record, shown: Shown, checked: Counter[str]) -> Iterator
     found = {walker for walker, _ in own.found} if own else set()
     for walker, box in taken.people:
         rule = "who was found in it is masked" if walker in found else _reason(record, walker, taken, told)
-        if rule is None or not _counts(record, box):
+        part = _part(record.case.privacy, walker, box)
+        if rule is None or part is None:
             continue
         checked[rule] += 1
-        covered = _covered(picture, taken, box)
+        covered = _covered(picture, taken, part)
         if covered < COVERED:
-            yield Breach(rule, picture.seq, f"{covered:.2f} of a {walker.target.name.lower()} at {pixels(box)}")
+            yield Breach(rule, picture.seq, f"{covered:.2f} of a {walker.target.name.lower()} at {pixels(part)}")
 
 
 def _is_told(record: Record, look: Look, seq: int, shown: Shown) -> bool:
@@ -85,9 +88,19 @@ def _reason(record: Record, walker: Walker, taken: Taken, told: dict[int, Look])
     return "who is found before and after is masked between" if gap_ns <= privacy.hold_ms * 1_000_000 else None
 
 
-def _counts(record: Record, box: Box) -> bool:
-    """Whether somebody is where everybody is masked."""
-    return not record.case.privacy.areas or box[0] < SIZE.width / 2 - 1
+def _part(privacy: PrivacySettings, walker: Walker, box: Box) -> Box | None:
+    """What of somebody the settings mask; None: nothing that counts."""
+    is_face = walker.target is Target.FACE
+    kind = "face" if is_face else "person"
+    least, most = (getattr(privacy, f"{word}_{kind}_height") for word in ("min", "max"))
+    x1, y1, x2, y2 = box
+    is_within = (least or 0.0) < (y2 - y1) / SIZE.height < (most or math.inf)
+    if not is_within or (privacy.areas and x1 >= SIZE.width / 2 - 1):
+        return None
+    if (TargetName.FACE if is_face else TargetName.PERSON) in privacy.targets:
+        return box
+    neck = y1 + (y2 - y1) / 4
+    return None if is_face or TargetName.HEAD not in privacy.targets or neck - y1 < LEAST_PX else (x1, y1, x2, neck)
 
 
 def _covered(picture: RedactedFrame, taken: Taken, box: Box) -> float:
