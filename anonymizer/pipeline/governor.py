@@ -54,7 +54,7 @@ class Governor:
     """
 
     def __init__(self, max_age_ns: int, max_lag_ns: int) -> None:
-        """`max_age_ns` is where the policy masks whole frames; `max_lag_ns` is how late one may come; 100 ms it may."""
+        """`max_age_ns` is where the policy masks whole frames; `max_lag_ns`, or 100 ms, how late one may come."""
         self._max_age_ns = max(max_age_ns, 1)
         self._max_lag_ns = max(max_lag_ns, _LEAST_LAG_NS)
         self._level = 0
