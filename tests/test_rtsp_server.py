@@ -274,6 +274,32 @@ def test_a_stopped_tcp_reader_is_cut_off(meter: RecordingMeter, monkeypatch: pyt
 
 
 @pytest.mark.e2e
+def test_a_udp_viewer_that_vanishes_leaves_no_connection_behind(
+    meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent over its connection, so that the kernel cannot notice; in the end nobody would be let in."""
+    monkeypatch.setattr("anonymizer.publish.rtsp_server._LINGER_S", 1)
+    monkeypatch.setattr("anonymizer.publish.rtsp_server._EXPIRY_S", 1)
+    with RtspServer(settings(), meter) as server, LiveStream() as stream:
+        server.mount("cam", stream.hub)
+        with Viewer(url(server), "udp") as vanished:
+            vanished.read(1)
+            assert meter.values["clients", "cam", "rtsp"] == 1
+            for session in server._server.get_session_pool().filter(None):
+                session.set_timeout(1)  # 60 s otherwise
+            wait_for(lambda: meter.values["clients", "cam", "rtsp"] == 0, 20)
+            assert not server._clients
+
+
+@pytest.mark.e2e
+def test_a_request_without_end_is_not_taken_into_memory(server: RtspServer) -> None:
+    """Nobody needs a password to send one, and the whole program would be ended for want of memory."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as stranger:
+        stranger.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 2000000000\r\n\r\n")
+        assert stranger.recv(100).startswith(b"RTSP/1.0 4")
+
+
+@pytest.mark.e2e
 def test_a_camera_without_packets_does_not_delay_another(server: RtspServer, live: LiveStream) -> None:
     silent = Hub("silent", RecordingMeter())
     server.mount("silent", silent)

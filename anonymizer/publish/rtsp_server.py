@@ -27,6 +27,8 @@ _QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each
 _SPARE_CONNECTIONS = 32  # besides those of viewers: each has descriptors and a thread, watching or not
 _STALL_S = 10.0  # a viewer that takes nothing for so long is cut off by the kernel
 _EXPIRY_S = 5  # how often sessions of viewers that vanished are looked for
+_LINGER_S = 10  # a connection whose session ended, as that of a UDP viewer that vanished, is then hung up on
+_BODY_BYTES = 65_536  # the longest body of a request: GStreamer would take 2 GB into memory, from anybody
 _JOIN_S = 2.0
 # The encoder puts parameter sets before every key frame, so the payloader need not. What waits is bounded to 0.5 s.
 _LAUNCH = (
@@ -91,6 +93,7 @@ class RtspServer(Resource):
         self._server = server = gst.server.RTSPServer.new()
         server.set_address(settings.listen)
         server.set_service(str(settings.port))
+        server.set_content_length_limit(_BODY_BYTES)
         threads = gst.server.RTSPThreadPool.new()
         threads.set_max_threads(-1)  # a thread a connection: one that waits for a silent camera delays nobody
         server.set_thread_pool(threads)
@@ -214,6 +217,7 @@ class RtspServer(Resource):
             with contextlib.suppress(self._running().glib.Error):  # gone already
                 connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
             return
+        client.set_property("post-session-timeout", _LINGER_S)
         client.connect("play-request", self._on_play)
         client.connect("teardown-request", self._on_teardown)
         client.connect("closed", self._on_closed)
