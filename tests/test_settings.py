@@ -140,6 +140,10 @@ WRONG = [
     (CAMERA + "    push_url: rtsp:///x\n", f"a.yaml:4: cameras[0].push_url: {NO_ADDRESS}"),
     (CAMERA + "    push_url: rtsp://me:pa#ss@10.0.0.3/x\n", f"a.yaml:4: cameras[0].push_url: {NO_ADDRESS}"),
     (CAMERA + "audit:\n  webhook_url: http://host:99999/x\n", f"a.yaml:5: audit.webhook_url: {NO_ADDRESS}"),
+    ("cameras: [{id: a, url: rtsp:///x}]\n", f"a.yaml:1: cameras[0].url: {NO_ADDRESS}"),
+    ("cameras: [{id: a, url: 'rtsp://10.0.0.2:99999/x'}]\n", f"a.yaml:1: cameras[0].url: {NO_ADDRESS}"),
+    ("cameras: [{id: a, url: 'HTTP://[::1/x'}]\n", f"a.yaml:1: cameras[0].url: {NO_ADDRESS}"),
+    ("cameras: [{id: a, url: rtsp://me:pa/ss@10.0.0.2/x}]\n", f"a.yaml:1: cameras[0].url: {NO_ADDRESS}"),
     (CAMERA + "    push_url: http://x/y\n", "a.yaml:4: cameras[0].push_url: must begin with one of rtsp://, rtsps://"),
     (CAMERA + "rtsp:\n  port: 99999\n", "a.yaml:5: rtsp.port: must be 65535 or less"),
     (CAMERA + "rtsp:\n  port: -1\n", "a.yaml:5: rtsp.port: must be 1 or more"),
@@ -270,6 +274,7 @@ WRONG = [
     ),
     (LOGIN + "    password: *home\n", "a.yaml:5: a value that begins with * must be in quotes"),
     (LOGIN + "    password: *\n", "a.yaml:5: a value that begins with * or & must be in quotes"),
+    (LOGIN + "    password: &home\n", "a.yaml:5: cameras[0].password: a value that begins with & must be in quotes"),
     (LOGIN + "    password: !home\n", "a.yaml:5: cameras[0].password: a value that begins with ! must be in quotes"),
     (LOGIN + "    password: 'home\n", "a.yaml:6: a quote was opened and never closed"),
     (

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from anonymizer.settings.section import problem
 
+_CAMERAS_OF_A_NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
+
 
 def checked_address(url: str, schemes: tuple[str, ...]) -> str:
     """The address itself; raises for another scheme, no host, or a port or brackets that are wrong."""
+    _check_scheme(url, schemes)
+    _check_place(url)
+    return url
+
+
+def checked_camera(url: str, schemes: tuple[str, ...]) -> str:
+    """The same, but only / ? # need an escape in its login, for `capture` takes that apart by itself."""
+    _check_scheme(url, schemes)
+    if url.lower().startswith(_CAMERAS_OF_A_NETWORK):
+        authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+        _check_place(f"//{authority.rpartition('@')[2]}")
+    return url
+
+
+def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
     if not url.lower().startswith(schemes):
         raise problem(f"must begin with one of {', '.join(schemes)}")
+
+
+def _check_place(url: str) -> None:
     try:
         parts = urlsplit(url)
         is_address = bool(parts.hostname) and parts.port != 0
@@ -19,4 +40,3 @@ def checked_address(url: str, schemes: tuple[str, ...]) -> str:
     if not is_address:
         text = "is no address; write scheme://host:port/path, with every / ? # @ : [ ] in a password percent-encoded"
         raise problem(text)
-    return url

@@ -112,6 +112,12 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
     return Problem(mark.line + 1 if mark else 1, (), plain)
 
 
+def _is_name_alone(node: yaml.Node) -> bool:
+    """Whether `&name`, for YAML a name by which others refer to the value, stands where the value is missing."""
+    mark = node.start_mark
+    return str(mark.buffer or "").startswith("&", mark.pointer)
+
+
 class _TooMuchError(Exception):
     """The document is too large or too deep to be a settings file."""
 
@@ -147,7 +153,11 @@ class _Reader:
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
             return self._sequence(node, loc)
-        return None if node.tag == _NULL else self._expand(str(node.value), loc)
+        if node.tag != _NULL:
+            return self._expand(str(node.value), loc)
+        if _is_name_alone(node):
+            self._document.report(loc, "a value that begins with & must be in quotes")
+        return None
 
     def _sequence(self, node: yaml.SequenceNode, loc: Loc) -> list[Value]:
         values: list[Value] = []

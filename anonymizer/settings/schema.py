@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from anonymizer.polygon import Point, crosses_itself
-from anonymizer.settings.address import checked_address
+from anonymizer.settings.address import checked_address, checked_camera
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.section import Section, problem
 from anonymizer.types import Effect, Shape, Target
@@ -24,9 +24,7 @@ PUSH_SCHEMES = ("rtsp://", "rtsps://")
 
 
 def _camera_url(url: str) -> str:
-    if not url.lower().startswith(CAMERA_SCHEMES):
-        raise problem(f"must begin with one of {', '.join(CAMERA_SCHEMES)}")
-    return url
+    return checked_camera(url, CAMERA_SCHEMES)
 
 
 def _push_url(url: str) -> str:
