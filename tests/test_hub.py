@@ -107,15 +107,19 @@ def test_a_slow_subscriber_costs_the_others_nothing(hub: Hub) -> None:
     assert got == list(range(50))
 
 
-def test_skip_to_key_forgets_the_past_and_asks_for_a_key_frame(hub: Hub, meter: RecordingMeter) -> None:
-    subscription = hub.subscribe("rtsp", 10)
-    assert hub.take_key_request()
-    fill(hub, 0, 9, keys=(0,))
-    subscription.skip_to_key()
-    assert hub.take_key_request()
-    fill(hub, 9, 12, keys=(10,))
-    assert drain(subscription) == [10, 11]
-    assert meter.counts["dropped", "cam", "rtsp"] == 10
+def test_a_thinned_subscription_gets_key_frames_alone_and_then_all_from_one_on(hub: Hub, meter: RecordingMeter) -> None:
+    with hub.subscribe("rtsp", 10) as subscription:
+        fill(hub, 0, 2, keys=(0,))
+        subscription.thin(only_keys=True)
+        fill(hub, 2, 6, keys=(3, 5))
+        subscription.thin(only_keys=False)
+        fill(hub, 6, 8)  # they follow 5
+        subscription.thin(only_keys=True)
+        fill(hub, 8, 9)
+        subscription.thin(only_keys=False)
+        fill(hub, 9, 13, keys=(11,))
+        assert drain(subscription) == [0, 1, 3, 5, 6, 7, 11, 12]
+    assert not meter.counts
 
 
 def test_get_without_packets_returns_none_after_its_time(hub: Hub) -> None:

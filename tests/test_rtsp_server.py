@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import signal
@@ -16,11 +17,12 @@ import av
 import pytest
 from pydantic import SecretStr
 
+from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import LibraryError, PublishError
 from anonymizer.gstreamer import load_gstreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.rtsp_server import RtspServer
-from anonymizer.settings.schema import RtspSettings
+from anonymizer.settings.schema import EncodeSettings, RtspSettings
 from tests.fakes import RecordingMeter
 from tests.publishing import LiveStream, Viewer, contiguous, wait_for
 
@@ -144,6 +146,30 @@ def test_a_viewer_that_joins_late_begins_at_once_with_a_key_frame(server: RtspSe
         with Viewer(url(server)) as second:
             assert second.decode(1)
         assert time.monotonic() - began < 1.5
+
+
+def description(server: RtspServer) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(f"DESCRIBE {url(server)} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+        return client.recv(4096)
+
+
+@pytest.mark.e2e
+def test_whoever_comes_after_the_camera_changed_its_size_is_told_the_new_one(
+    server: RtspServer, live: LiveStream, meter: RecordingMeter
+) -> None:
+    """Recorders write into their files what the description says, and players believe it."""
+    with Viewer(url(server)) as viewer:
+        viewer.read(1)
+    wait_for(lambda: meter.values["clients", "cam", "rtsp"] == 0)
+    (key,) = H264Encoder("cam", EncodeSettings()).encode(LiveStream(width=320).picture(0), key=True)
+    parameters = base64.b64encode(key.data.split(b"\x00\x00\x00\x01")[1])
+
+    def is_told() -> bool:
+        live.hub.put(key)
+        return parameters in description(server)
+
+    wait_for(is_told)
 
 
 @pytest.mark.e2e

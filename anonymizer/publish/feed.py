@@ -1,4 +1,4 @@
-"""One hub into one GStreamer source: as fast as that takes it, and only while somebody watches."""
+"""One hub into one GStreamer source: as fast as that takes it; key frames alone while nobody watches."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _JOIN_S = 2.0
 
 
 class Feed:
-    """A thread that subscribes while packets are wanted; when the source is full, the subscription's rule applies.
+    """A thread that pushes packets; when the source is full, the subscription's rule applies.
 
-    `on_refused` is called, from the thread that ends with it, if the source takes nothing any more.
+    GStreamer describes a stream by the key frame that it saw last: those go on while nobody watches, or whoever comes
+    after the camera changed is told of another size. `on_bytes` counts what somebody watches. `on_refused` is called,
+    from the thread that ends with it, if the source takes nothing any more.
     """
 
     def __init__(
@@ -52,10 +54,11 @@ class Feed:
         self._thread.start()
 
     def want(self, *, wanted: bool) -> None:
-        """Pause, or go on with the next key frame."""
+        """Everything, from the next key frame on, or key frames alone."""
         with self._changed:
             self._wanted = wanted
-            self._changed.notify_all()
+            if self._subscription is not None:
+                self._subscription.thin(only_keys=not wanted)
 
     def close(self) -> None:
         """Stop; idempotent."""
@@ -76,37 +79,33 @@ class Feed:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        accepted = True
-        while accepted and self._wait(lambda: self._wanted):
-            with self._subscribe() as subscription:
-                with self._changed:
-                    self._subscription = subscription
-                accepted = self._push(subscription)
-                if subscription.closed:
-                    return
+        with self._subscribe() as subscription:
+            with self._changed:
+                self._subscription = subscription
+                subscription.thin(only_keys=not self._wanted)
+            accepted = self._push(subscription)
         if not accepted and not self._closed:
             self._on_refused()
 
     def _push(self, subscription: Subscription) -> bool:
-        """Until nobody wants packets; False when the source refused one."""
+        """Until either end is closed; False when the source refused a packet."""
         pacer = Pacer()
-        while self._wait(lambda: not (self._full and self._wanted)) and self._wanted:
+        while self._wait_for_room() and not subscription.closed:
             packet = subscription.get(_WAKE_S)
             if packet is None:
-                if subscription.closed:
-                    break
                 continue
             buffer = self._gst.core.Buffer.new_wrapped(packet.data)
             buffer.pts = pacer.place(packet.pts_ns, self._running_ns())
             if self._source.emit("push-buffer", buffer) != self._gst.core.FlowReturn.OK:
                 return False
-            self._on_bytes(len(packet.data))
+            if self._wanted:
+                self._on_bytes(len(packet.data))
         return True
 
-    def _wait(self, condition: Callable[[], bool]) -> bool:
+    def _wait_for_room(self) -> bool:
         """False once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or condition())
+            self._changed.wait_for(lambda: self._closed or not self._full)
             return not self._closed
 
     def _running_ns(self) -> int:

@@ -35,6 +35,7 @@ class Subscription:
         self._changed = threading.Condition()
         self._waits_for_key = True
         self._behind = False  # waits for a key frame because it lost packets
+        self._only_keys = False
         self._closed = False
 
     @property
@@ -48,12 +49,10 @@ class Subscription:
             self._changed.wait_for(lambda: self._queue or self._closed, timeout_s)
             return None if self._closed or not self._queue else self._queue.popleft()
 
-    def skip_to_key(self) -> None:
-        """Forget what is queued, as on overflow: whoever reads now wants the present."""
+    def thin(self, *, only_keys: bool) -> None:
+        """From now on take key frames alone, or everything again from the next one on; what is left out is no loss."""
         with self._changed:
-            dropped = self._lose()
-        self._lost(dropped)
-        self._need_key()
+            self._only_keys = only_keys
 
     def close(self) -> None:
         """Leave the hub and wake the reader; idempotent, from any thread."""
@@ -72,6 +71,9 @@ class Subscription:
     def put(self, packet: EncodedPacket) -> None:
         """For the hub: take the packet by the rule above; never blocks."""
         with self._changed:
+            if self._only_keys and not packet.is_key:
+                self._waits_for_key = True
+                return
             full = len(self._queue) >= self._capacity
             dropped = self._lose() if full else 0
             if packet.is_key:

@@ -57,7 +57,7 @@ class _Client:
 class RtspServer(Resource):
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
-    The packets of a mount are pulled from its hub only while somebody watches. Each viewer has a bounded backlog
+    While nobody watches a mount, only key frames are pulled from its hub. Each viewer has a bounded backlog
     of its own; one that reads nothing for 10 s is cut off, and the others do not notice. Connections beyond
     `max_clients` and 32 more are hung up on.
     """
