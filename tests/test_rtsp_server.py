@@ -173,6 +173,17 @@ def test_whoever_comes_after_the_camera_changed_its_size_is_told_the_new_one(
 
 
 @pytest.mark.e2e
+def test_whoever_spells_the_address_in_another_way_takes_the_stream_from_nobody(
+    server: RtspServer, live: LiveStream
+) -> None:
+    with Viewer(url(server)) as first:
+        first.read(1)
+        with Viewer(f"{url(server)}?transportmode=unicast") as second:
+            assert contiguous(second.read(5), live.sent)
+        assert len(first.read(60)) == 60  # more than was on its way
+
+
+@pytest.mark.e2e
 def test_viewers_that_leave_and_return_in_quick_succession_are_always_served(
     server: RtspServer, live: LiveStream
 ) -> None:
@@ -226,6 +237,26 @@ def test_one_viewer_too_many_is_refused_and_the_others_stay(meter: RecordingMete
             with pytest.raises(av.FFmpegError):
                 Viewer(url(server))
             assert len(one.read(5)) == len(two.read(5)) == 5
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("transport", ["RTP/AVP/TCP;unicast;interleaved=0-1", "RTP/AVP;unicast;client_port=5000-5001"])
+def test_a_viewer_that_hangs_up_without_a_word_leaves_its_place_to_the_next(
+    meter: RecordingMeter, transport: str
+) -> None:
+    """A recorder that was killed, or connects anew every few seconds, must not lock itself and all others out."""
+    with LiveStream() as stream, RtspServer(settings(max_clients=1), meter) as server:
+        server.mount("cam", stream.hub)
+        with Viewer(url(server)) as viewer:
+            viewer.read(1)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            request = f"SETUP {url(server)}/stream=0 RTSP/1.0\r\nCSeq: 1\r\nTransport: {transport}\r\n\r\n"
+            client.sendall(request.encode())
+            assert client.recv(1000).startswith(b"RTSP/1.0 200")
+            assert server._server.get_session_pool().get_n_sessions() == 1
+        wait_for(lambda: server._server.get_session_pool().get_n_sessions() == 0)
+        with Viewer(url(server)) as viewer:
+            assert len(viewer.read(30)) == 30
 
 
 @pytest.mark.e2e

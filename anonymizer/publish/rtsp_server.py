@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import socket
@@ -52,6 +53,7 @@ class _Mount:
 class _Client:
     connection: Any  # gi.repository.Gio.Socket
     playing: set[str] = field(default_factory=set)  # cameras
+    sessions: set[str] = field(default_factory=set)  # their ids
 
 
 class RtspServer(Resource):
@@ -126,7 +128,7 @@ class RtspServer(Resource):
     def _offer(self, camera_id: str, hub: Hub) -> None:
         """Under the lock, so that our table of mounts and GStreamer's never differ."""
         gst = self._running()
-        factory = gst.server.RTSPMediaFactory.new()
+        factory = _one_media_of(gst.server.RTSPMediaFactory)()
         factory.set_launch(_LAUNCH)
         factory.set_shared(True)
         factory.set_protocols(gst.rtsp.RTSPLowerTrans.TCP | gst.rtsp.RTSPLowerTrans.UDP)
@@ -218,9 +220,15 @@ class RtspServer(Resource):
                 connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
             return
         client.set_property("post-session-timeout", _LINGER_S)
+        client.connect("setup-request", self._on_setup)
         client.connect("play-request", self._on_play)
         client.connect("teardown-request", self._on_teardown)
         client.connect("closed", self._on_closed)
+
+    def _on_setup(self, client: Any, context: Any) -> None:
+        with self._lock:
+            if client in self._clients:
+                self._clients[client].sessions.add(context.session.get_sessionid())
 
     def _on_play(self, client: Any, context: Any) -> None:
         camera_id = _camera_of(context)
@@ -237,14 +245,20 @@ class RtspServer(Resource):
         with self._lock:
             if client in self._clients:
                 self._clients[client].playing.discard(camera_id)
+                self._clients[client].sessions.discard(context.session.get_sessionid())
                 self._count(camera_id)
 
     def _on_closed(self, client: Any) -> None:
+        """GStreamer stops what a viewer got that left without TEARDOWN, but keeps its place taken for a minute."""
+        pool = client.get_session_pool()
         with self._lock:
             state = self._clients.pop(client, None)
             for camera_id in state.playing if state else ():
                 self._count(camera_id)
             self._lock.notify_all()
+        for session in map(pool.find, state.sessions if state else ()):
+            if session is not None:
+                pool.remove(session)
 
     def _on_media(self, camera_id: str, factory: Any, media: Any) -> None:
         """The first viewer made GStreamer build the media of this mount: connect it to the hub."""
@@ -300,6 +314,21 @@ class RtspServer(Resource):
         mount = self._mounts.get(camera_id)
         if mount is not None and mount.feed is not None and mount.held:
             mount.feed.want(wanted=viewers > 0)
+
+
+@functools.cache
+def _one_media_of(factory: Any) -> Any:
+    """The class that offers one media under every spelling of a mount's address.
+
+    GStreamer would make another one for `/cam?a=b`, and for `/cam/stream=0` without a DESCRIBE before it: that would
+    take the feed away from those who watch, and be torn down with its viewer.
+    """
+
+    class OneMedia(factory):  # type: ignore[misc]
+        def do_gen_key(self, _url: Any) -> str:
+            return "media"
+
+    return OneMedia
 
 
 def _camera_of(context: Any) -> str:
