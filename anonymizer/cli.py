@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the exit status."""
     arguments = _parser().parse_args(argv)
     try:
+        _check_outputs(arguments)
         status: int = arguments.command(arguments)
         sys.stdout.flush()
     except SettingsError as error:
@@ -67,6 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _complain(error: Exception, status: int) -> int:
     print(mask_secrets(str(error)), file=sys.stderr)
     return status
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuses files that cannot be written before hours of measuring, not after them."""
+    for name in ("json", "picture", "page"):
+        path: Path | None = getattr(arguments, name, None)
+        if path is not None and (
+            path.is_dir() or not os.access(path if os.path.lexists(path) else path.parent, os.W_OK)
+        ):
+            raise SettingsError(f"--{name}: {path} cannot be written: a folder, in no folder, or not for this user")
 
 
 def _parser() -> argparse.ArgumentParser:

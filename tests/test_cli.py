@@ -105,6 +105,16 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
     assert "usage: anonymizer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["nosuch/figures.json", "."])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / place
+    for what in (["detect", "nosuch"], ["video", "nosuch"], ["attack", "nosuch"]):
+        assert main(["evaluate", *what, "--json", str(path)]) == 2
+        assert capsys.readouterr().err.startswith(f"--json: {path} cannot be written")
+
+
 def test_help_states_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
