@@ -33,15 +33,8 @@ class LiveStream:
         self.hub = Hub(camera_id, RecordingMeter())
         self.sent: list[bytes] = []
         self._camera_id = camera_id
-        redactor = Redactor(RedactSettings())
-        planes = [make_planes(width, height, seed=seed) for seed in range(noise)]
-        self._pictures = [
-            lambda seq, planes=each: redactor.redact(
-                make_frame(seq, camera_id=camera_id, pts_ns=seq * 1_000_000_000 // FPS, planes=planes),
-                RedactionPlan(seq),
-            )
-            for each in planes
-        ]
+        self._redactor = Redactor(RedactSettings())
+        self._planes = [make_planes(width, height, seed=seed) for seed in range(noise)]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -54,11 +47,21 @@ class LiveStream:
         self._thread.join(5)
         self.hub.close()
 
+    def encoder(self) -> H264Encoder:
+        """Such as encodes the stream."""
+        return H264Encoder(self._camera_id, EncodeSettings(max_bitrate_kbps=50_000, crf=35), fps_hint=FPS)
+
+    def resize(self, width: int, height: int) -> None:
+        """From the next picture on."""
+        self._planes = [make_planes(width, height, seed=seed) for seed in range(len(self._planes))]
+
     def picture(self, seq: int) -> RedactedFrame:
-        return self._pictures[seq % len(self._pictures)](seq)
+        planes = self._planes[seq % len(self._planes)]
+        frame = make_frame(seq, camera_id=self._camera_id, pts_ns=seq * 1_000_000_000 // FPS, planes=planes)
+        return self._redactor.redact(frame, RedactionPlan(seq))
 
     def _run(self) -> None:
-        encoder = H264Encoder(self._camera_id, EncodeSettings(max_bitrate_kbps=50_000, crf=35), fps_hint=FPS)
+        encoder = self.encoder()
         for seq in itertools.count():
             if self._stop.wait(1 / FPS):
                 break

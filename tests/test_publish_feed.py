@@ -68,6 +68,7 @@ class Bench:
         self.hub = Hub("cam", self.meter)
         self.source = Source()
         self.refused = threading.Event()
+        self.sizes: queue.SimpleQueue[Size] = queue.SimpleQueue()
         self.bytes: list[int] = []
         self.feed = Feed(
             GST,
@@ -76,10 +77,11 @@ class Bench:
             name="cam",
             on_bytes=self.bytes.append,
             on_refused=self.refused.set,
+            on_resized=self.sizes.put,
         )
 
-    def put(self, seq: int, *, key: bool = False) -> None:
-        self.hub.put(EncodedPacket("cam", seq * 40_000_000, 0, b"%d" % seq, key, Size(64, 48)))
+    def put(self, seq: int, *, key: bool = False, width: int = 64) -> None:
+        self.hub.put(EncodedPacket("cam", seq * 40_000_000, 0, b"%d" % seq, key, Size(width, 48)))
 
     def joined(self) -> bool:
         return self.hub.take_key_request()
@@ -151,7 +153,18 @@ def test_a_source_that_refuses_ends_the_feed_and_is_reported(bench: Bench) -> No
     assert bench.bytes == []
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_pictures_of_another_size_end_the_feed_for_they_need_another_description(bench: Bench, watched: bool) -> None:
+    bench.feed.want(wanted=watched)
+    bench.put(0, key=True)
+    assert bench.source.next() == b"0"
+    bench.put(1, key=True, width=128)
+    assert bench.sizes.get(timeout=WAIT_S) == Size(128, 48)
+    assert bench.source.taken.empty()
+
+
 def test_a_hub_that_closes_ends_the_feed_and_is_no_failure(bench: Bench) -> None:
     bench.hub.close()
     wait_for(lambda: not any(thread.name == "rtsp-feed-cam" for thread in threading.enumerate()))
     assert not bench.refused.is_set()
+    assert bench.sizes.empty()

@@ -62,7 +62,7 @@ def test_a_broken_output_is_mounted_again_on_its_hub(server: RtspServer) -> None
     hub = Hub("cam", RecordingMeter())
     server.mount("cam", hub)
     broken = server._mounts["cam"].factory
-    server._mount_again("cam", break_mount(server, "cam"))
+    server._mount_again("cam", break_mount(server, "cam"), "it broke")
     assert server._mounts["cam"].hub is hub
     assert server._mounts["cam"].factory != broken
     assert offered(server, "/cam") == server._mounts["cam"].factory
@@ -80,7 +80,7 @@ def test_a_reload_while_a_broken_output_begins_anew_keeps_its_new_hub(
         server.mount("cam", new)
 
     monkeypatch.setattr(server, "_lock", FirstRelease(server._lock, reload))
-    server._mount_again("cam", media)
+    server._mount_again("cam", media, "it broke")
     assert server._mounts["cam"].hub is new
     assert offered(server, "/cam") == server._mounts["cam"].factory
 
@@ -91,7 +91,7 @@ def test_a_camera_removed_while_its_broken_output_begins_anew_stays_away(
     server.mount("cam", Hub("cam", RecordingMeter()))
     media = break_mount(server, "cam")
     monkeypatch.setattr(server, "_lock", FirstRelease(server._lock, lambda: server.unmount("cam")))
-    server._mount_again("cam", media)
+    server._mount_again("cam", media, "it broke")
     assert server._mounts == {}
     assert offered(server, "/cam") is None
 

@@ -17,12 +17,11 @@ import av
 import pytest
 from pydantic import SecretStr
 
-from anonymizer.encode.h264 import H264Encoder
 from anonymizer.errors import LibraryError, PublishError
 from anonymizer.gstreamer import load_gstreamer
 from anonymizer.publish.hub import Hub
 from anonymizer.publish.rtsp_server import RtspServer
-from anonymizer.settings.schema import EncodeSettings, RtspSettings
+from anonymizer.settings.schema import RtspSettings
 from tests.fakes import RecordingMeter
 from tests.publishing import LiveStream, Viewer, contiguous, wait_for
 
@@ -162,14 +161,24 @@ def test_whoever_comes_after_the_camera_changed_its_size_is_told_the_new_one(
     with Viewer(url(server)) as viewer:
         viewer.read(1)
     wait_for(lambda: meter.values["clients", "cam", "rtsp"] == 0)
-    (key,) = H264Encoder("cam", EncodeSettings()).encode(LiveStream(width=320).picture(0), key=True)
+    live.resize(320, 240)
+    (key,) = live.encoder().encode(live.picture(0), key=True)
     parameters = base64.b64encode(key.data.split(b"\x00\x00\x00\x01")[1])
+    wait_for(lambda: parameters in description(server))
 
-    def is_told() -> bool:
-        live.hub.put(key)
-        return parameters in description(server)
 
-    wait_for(is_told)
+@pytest.mark.e2e
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_viewers_are_hung_up_on_when_the_camera_changes_its_size_and_served_again(
+    server: RtspServer, live: LiveStream, transport: str
+) -> None:
+    """Their recorder goes on with the old description otherwise, in every file from then on."""
+    with Viewer(url(server), transport) as viewer:
+        viewer.read(2)
+        live.resize(320, 240)
+        assert len(viewer.read(10_000)) < 10_000  # it ends
+    with Viewer(url(server), transport) as viewer:
+        assert [(picture.width, picture.height) for picture in viewer.decode(1)] == [(320, 240)]
 
 
 @pytest.mark.e2e
@@ -249,6 +258,7 @@ def test_a_viewer_that_hangs_up_without_a_word_leaves_its_place_to_the_next(
         server.mount("cam", stream.hub)
         with Viewer(url(server)) as viewer:
             viewer.read(1)
+        wait_for(lambda: server._server.get_session_pool().get_n_sessions() == 0)
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
             request = f"SETUP {url(server)}/stream=0 RTSP/1.0\r\nCSeq: 1\r\nTransport: {transport}\r\n\r\n"
             client.sendall(request.encode())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from anonymizer.gstreamer import GStreamer
 from anonymizer.publish.hub import Subscription
 from anonymizer.publish.pacer import Pacer
+from anonymizer.types import Size
 
 _WAKE_S = 1.0
 _JOIN_S = 2.0
@@ -17,9 +19,9 @@ _JOIN_S = 2.0
 class Feed:
     """A thread that pushes packets; when the source is full, the subscription's rule applies.
 
-    GStreamer describes a stream by the key frame that it saw last: those go on while nobody watches, or whoever comes
-    after the camera changed is told of another size. `on_bytes` counts what somebody watches. `on_refused` is called,
-    from the thread that ends with it, if the source takes nothing any more.
+    `on_bytes` counts what somebody watches. From the thread that ends with it, `on_resized` is called when the pictures
+    have another size, which needs another description, and `on_refused` if the source takes nothing any more. That is
+    why key frames go on while nobody watches: whoever comes after the camera changed must be told of the new size.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class Feed:
         name: str,
         on_bytes: Callable[[int], None],
         on_refused: Callable[[], None],
+        on_resized: Callable[[Size], None],
     ) -> None:
         self._gst = gst
         self._source = source
         self._subscribe = subscribe
         self._on_bytes = on_bytes
         self._on_refused = on_refused
+        self._on_resized = on_resized
         self._changed = threading.Condition()
         self._wanted = True  # GStreamer must see a key frame before it can describe the stream
         self._full = False
@@ -83,24 +87,26 @@ class Feed:
             with self._changed:
                 self._subscription = subscription
                 subscription.thin(only_keys=not self._wanted)
-            accepted = self._push(subscription)
-        if not accepted and not self._closed:
-            self._on_refused()
+            end = self._push(subscription)
+        if not self._closed:
+            end()
 
-    def _push(self, subscription: Subscription) -> bool:
-        """Until either end is closed; False when the source refused a packet."""
-        pacer = Pacer()
+    def _push(self, subscription: Subscription) -> Callable[[], None]:
+        """Until either end is closed, or something else is to be done instead."""
+        pacer, size = Pacer(), None
         while self._wait_for_room() and not subscription.closed:
             packet = subscription.get(_WAKE_S)
             if packet is None:
                 continue
+            if packet.size != (size := size or packet.size):
+                return partial(self._on_resized, packet.size)
             buffer = self._gst.core.Buffer.new_wrapped(packet.data)
             buffer.pts = pacer.place(packet.pts_ns, self._running_ns())
             if self._source.emit("push-buffer", buffer) != self._gst.core.FlowReturn.OK:
-                return False
+                return self._on_refused
             if self._wanted:
                 self._on_bytes(len(packet.data))
-        return True
+        return _nothing
 
     def _wait_for_room(self) -> bool:
         """False once closed."""
@@ -112,3 +118,7 @@ class Feed:
         """Time since the pipeline began to play; 0 before that."""
         now_ns = self._source.get_current_running_time()
         return 0 if now_ns == self._gst.core.CLOCK_TIME_NONE else int(now_ns)
+
+
+def _nothing() -> None:
+    """What follows when a feed was closed."""

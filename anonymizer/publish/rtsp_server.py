@@ -274,7 +274,8 @@ class RtspServer(Resource):
                 lambda: hub.subscribe(OUTPUT, _QUEUE_PACKETS),
                 name=camera_id,
                 on_bytes=lambda count: self._meter.bytes_out(camera_id, OUTPUT, count),
-                on_refused=lambda: self._mount_again(camera_id, media),
+                on_refused=lambda: self._on_broken(camera_id, media),
+                on_resized=lambda size: self._mount_again(camera_id, media, f"its pictures are {size} now"),
             )
             mount.feed.start()
         if stale is not None:
@@ -294,16 +295,24 @@ class RtspServer(Resource):
             self._count(camera_id)
         media.prepare(None)
 
-    def _mount_again(self, camera_id: str, media: Any) -> None:
-        """The media broke: begin anew, viewers will reconnect."""
+    def _on_broken(self, camera_id: str, media: Any) -> None:
+        """One that never became ready is replaced for the next viewer anyhow."""
         with self._lock:
             mount = self._mounts.get(camera_id)
-            if mount is None or mount.media is not media or not mount.held:
+            was_ready = mount is not None and mount.media is media and mount.held
+        if was_ready:
+            self._mount_again(camera_id, media, "the RTSP output broke")
+
+    def _mount_again(self, camera_id: str, media: Any, why: str) -> None:
+        """The media is of no use any more: begin anew, viewers will reconnect."""
+        with self._lock:
+            mount = self._mounts.get(camera_id)
+            if mount is None or mount.media is not media:
                 return
             viewers = self._viewers(camera_id)
             self._offer(camera_id, mount.hub)  # takes the place of the broken one, before a reload may come between
         self._take_down(mount, viewers)
-        _LOG.warning("camera %s: the RTSP output broke and begins anew; its viewers must reconnect", camera_id)
+        _LOG.warning("camera %s: %s; the RTSP stream begins anew, its viewers must reconnect", camera_id, why)
 
     def _viewers(self, camera_id: str) -> list[Any]:
         return [client for client, state in self._clients.items() if camera_id in state.playing]
