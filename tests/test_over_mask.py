@@ -17,11 +17,13 @@ BLANK = make_planes(320, 240)  # nobody is found by their looks
 NOWHERE = ClipTruth(Path("clip"), Target.FACE, {})
 
 
-def table(*found_in: int, count: int = 60) -> dict[str, float]:
-    """A face, labelled nowhere, is detected in these frames."""
+def table(*found_in: int, count: int = 60, leaps_in: int = 61, leap_px: float = 0.0) -> dict[str, float]:
+    """A face, labelled nowhere, is detected in these frames, from one of them on elsewhere."""
     frames = []
     for number in range(1, count + 1):
-        boxes = (BOX,) if number in found_in else ()
+        x1, y1, x2, y2 = BOX
+        dx = leap_px if number >= leaps_in else 0.0
+        boxes = ((x1 + dx, y1, x2 + dx, y2),) if number in found_in else ()
         found = make_detections(*boxes, target=Target.FACE, seq=number)
         frames.append(Seen(number, make_frame(number, pts_ns=number * 40_000_000, planes=BLANK), found))
     return shares(NOWHERE, frames, Settings())
@@ -32,6 +34,11 @@ def test_every_row_is_owed_to_its_cause() -> None:
     assert all(sums[row] > 0 for row in ROWS if row != "the tracks that they support")
     steady = table(*range(1, 61))
     assert [row for row in ROWS if steady[row] > 0] == ["detections and their margin"]
+
+
+def test_the_place_left_where_a_track_goes_on_elsewhere_counts_as_a_tail() -> None:
+    sums = table(*range(20, 61), leaps_in=40, leap_px=15.0)
+    assert sums["tails of tracks never seen again: boxes"] > 0
 
 
 def test_rows_add_up() -> None:

@@ -116,10 +116,10 @@ def _rows(tracks: Sequence[Track], pts_ns: int, lives: Lives) -> list[list[Track
     for track in tracks:
         if not track.unseen_ns:
             kinds["supported"].append(track)
-        elif lives.first_ns[track.track_id] > pts_ns:
+        elif lives.first_ns.get(track.track_id, pts_ns) > pts_ns:
             kinds["unborn"].append(track)
-        else:
-            kinds["gap" if lives.last_ns[track.track_id] > pts_ns else "tail"].append(track)
+        else:  # a tail, too: the place that a track left when it went on elsewhere, which nobody ever saw
+            kinds["gap" if lives.last_ns.get(track.track_id, pts_ns) > pts_ns else "tail"].append(track)
     rows: list[list[Track]] = [[], kinds["supported"]]
     for kind in ("gap", "tail", "unborn"):
         rows += [[replace(track, spread_px=(0.0, 0.0)) for track in kinds[kind]], kinds[kind]]
