@@ -22,7 +22,7 @@ from anonymizer.identify.embedder import FaceEmbedder, distances
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.quarantine import Quarantine
 from anonymizer.types import F32, Planes, Target
-from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, enrol
+from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, default_models_dir, enrol
 
 SUGGESTED_THRESHOLD = 0.3
 SAME = 0.6  # distance of embeddings, dlib's own figure
@@ -200,7 +200,7 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
 def _origin(spec: FileSpec) -> str:
     if spec.source is not None:
         return f"{spec.source.registry} {spec.source.package} {spec.source.version}"
-    return spec.url or "your own file"
+    return spec.url or ("this project" if spec.path.parent == default_models_dir() else "your own file")
 
 
 def _sha256(path: Path) -> str | None:

