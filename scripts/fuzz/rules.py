@@ -99,7 +99,7 @@ def _part(privacy: PrivacySettings, walker: Walker, box: Box) -> Box | None:
         return None
     if (TargetName.FACE if is_face else TargetName.PERSON) in privacy.targets:
         return box
-    neck = y1 + (y2 - y1) / 4
+    neck = min(y1 + max(0.25 * (y2 - y1), 0.6 * (x2 - x1)), y2)
     return None if is_face or TargetName.HEAD not in privacy.targets or neck - y1 < LEAST_PX else (x1, y1, x2, neck)
 
 
