@@ -29,6 +29,7 @@ pytestmark = pytest.mark.e2e
 
 FRAMES = 150
 SECONDS = 8
+QUICK = {"face_model": "centerface-int8", "person_model": "nanodet-g-int8"}  # two cores are busy with tests as well
 NEAR = 10  # frames: a track may mask for a second after the person was last seen
 
 
@@ -56,7 +57,10 @@ def people(pictures: list[U8]) -> list[F32]:
     """Boxes of persons, (N, 4), and their scores in column 5, that the detector finds in each frame by itself."""
     found = []
     detector = make_detector(
-        DetectSettings(), frozenset({TargetName.PERSON}), clock=SystemClock(), meter=RecordingMeter()
+        DetectSettings.model_validate(QUICK),
+        frozenset({TargetName.PERSON}),
+        clock=SystemClock(),
+        meter=RecordingMeter(),
     )
     with detector:
         for seq, picture in enumerate(pictures):
@@ -71,7 +75,7 @@ def street(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     """A daemon that is connected to a camera playing the clip."""
     with (
         RtspCamera(clip) as camera,
-        RunningDaemon(tmp_path_factory.mktemp("daemon"), [{"id": "street", "url": camera.url}]) as daemon,
+        RunningDaemon(tmp_path_factory.mktemp("daemon"), [{"id": "street", "url": camera.url}], detect=QUICK) as daemon,
     ):
         eventually("regional masks", lambda: daemon.camera("street")["state"] == "live", 30)
         yield daemon
@@ -179,7 +183,7 @@ def test_a_frozen_camera_is_noticed_within_five_seconds(tmp_path: Path) -> None:
 
 
 def test_reload_keeps_unchanged_cameras_streaming_and_terminates_quickly(tmp_path: Path) -> None:
-    with RtspCamera() as camera, RunningDaemon(tmp_path, [{"id": "one", "url": camera.url}]) as daemon:
+    with RtspCamera() as camera, RunningDaemon(tmp_path, [{"id": "one", "url": camera.url}], detect=QUICK) as daemon:
         eventually("streaming", lambda: daemon.camera("one")["state"] == "live", 20)
         with av.open(daemon.url("one"), options={"rtsp_transport": "tcp"}, timeout=(10, 5)) as viewer:
             packets = viewer.demux(video=0)
@@ -221,7 +225,7 @@ def test_a_reload_that_fails_half_way_is_made_good_by_the_next_one(tmp_path: Pat
     with (
         RtspCamera() as camera,
         socket.create_server(("127.0.0.1", 0)) as squatter,
-        RunningDaemon(tmp_path, [{"id": "one", "url": camera.url}]) as daemon,
+        RunningDaemon(tmp_path, [{"id": "one", "url": camera.url}], detect=QUICK) as daemon,
     ):
         eventually("streaming", lambda: daemon.camera("one")["state"] == "live", 20)
         own_port, daemon.rtsp_port = daemon.rtsp_port, squatter.getsockname()[1]

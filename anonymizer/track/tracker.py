@@ -28,8 +28,8 @@ class Tracker:
     """The tracks of one camera: pure arithmetic without clock or thread; used by one thread.
 
     Every detection continues a track or starts one, weak ones too: a face whose score wavers around the detector's
-    threshold needs a held mask most. Until it is confirmed such a track is held for half the time only. A detection far
-    from where its track was expected may be somebody else's: then the place expected goes on as another track, unseen.
+    threshold needs a held mask most. Until it is confirmed such a track is held for half the time only. A face far from
+    where its track was expected may be somebody else's: then the place expected goes on as another track, unseen.
     """
 
     def __init__(self, settings: TrackSettings, hold_ns: int) -> None:
@@ -114,9 +114,13 @@ class Tracker:
         return Population.newborn(self._new_ids(len(measured)), targets, scores, belief)
 
     def _is_elsewhere(self, live: Population, expected: F32, found: F32) -> NDArray[np.bool_]:
-        """Who (N,) was found far from where they were expected (N, 4), though it is known how they move."""
+        """Whose face (N,) was found far from where it was expected (N, 4), though it is known how it moves.
+
+        Boxes of persons vary far more, with how much of somebody is seen: that hid much and bared nobody less.
+        """
+        is_known = (live.targets == Target.FACE) & (live.hits >= self._settings.confirm_hits)
         bare = area(expected) - shared_pairs(expected, found)
-        return np.asarray((live.hits >= self._settings.confirm_hits) & (bare >= LEFT_BARE * area(expected)))
+        return np.asarray(is_known & (bare >= LEFT_BARE * area(expected)))
 
     def _new_ids(self, count: int) -> I64:
         ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
