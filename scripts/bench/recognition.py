@@ -110,6 +110,10 @@ def gather(folder: Path, settings: Settings, rng: np.random.Generator) -> People
     photos = people_in(folder)
     able = [name for name, each in sorted(photos.items()) if len(each) > PHOTOS]
     chosen_few = rng.permutation(able).tolist()[: (len(able) + 1) // 2]
+    if min(len(chosen_few), len(photos) - len(chosen_few)) < 2:
+        raise SystemExit(
+            f"{folder}: too few folders of people: two to enroll, with more than {PHOTOS} photos each, and two others"
+        )
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE})
     detector = make_detector(detect, frozenset({TargetName.FACE}), clock=clock, meter=meter)
     people = People({}, {})
