@@ -25,7 +25,6 @@ def test_a_committed_model_finds_the_same_boxes_in_every_runtime(model: str, who
     )
     for these, those, least in ((expected, cells, SAME_BOX), (found, expected, SAME_OBJECT)):
         these = these[these[:, 4] >= surely]
-        overlap = iou_matrix(these[:, :4], those[:, :4])
-        best = overlap.argmax(axis=1)
-        assert (overlap[np.arange(len(these)), best] >= least).all(), (model, who, these, those)
-        np.testing.assert_allclose(these[:, 4], those[best, 4], atol=SCORE_TOLERANCE)
+        is_same = iou_matrix(these[:, :4], those[:, :4]) >= least  # of several cells on somebody scores may differ
+        is_same &= np.abs(these[:, 4, None] - those[:, 4]) <= SCORE_TOLERANCE
+        assert is_same.any(axis=1).all(), (model, who, these, those)
