@@ -12,13 +12,23 @@ import av
 
 from anonymizer.encode.h264 import H264Encoder
 from anonymizer.publish.hub import Hub
+from anonymizer.publish.rtsp_server import RtspServer
 from anonymizer.redact.redactor import Redactor
-from anonymizer.settings.schema import EncodeSettings, RedactSettings
+from anonymizer.settings.schema import EncodeSettings, RedactSettings, RtspSettings
 from anonymizer.types import EncodedPacket, RedactedFrame, RedactionPlan
 from tests.fakes import RecordingMeter, make_frame, make_planes
 
 FPS = 30
 OPEN_OPTIONS = {"fflags": "nobuffer", "analyzeduration": "0", "probesize": "5000", "fpsprobesize": "0"}
+
+
+def settings(**changes: object) -> RtspSettings:
+    """Of an RTSP server on any free port."""
+    return RtspSettings().model_copy(update={"port": 0, **changes})
+
+
+def url(server: RtspServer, camera_id: str = "cam", *, login: str = "") -> str:
+    return f"rtsp://{login}127.0.0.1:{server.port}/{camera_id}"
 
 
 def tail(data: bytes) -> bytes:

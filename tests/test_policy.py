@@ -130,7 +130,9 @@ def test_a_detection_of_an_unknown_class_masks_the_whole_frame() -> None:
     assert decide(evidence(detections=unknown)).whole_frame is Reason.INVALID_OUTPUT
 
 
-@pytest.mark.parametrize("broken", [{"box": (NAN, 0, 1, 1)}, {"box": (0, 0, 1, INF)}, {"spread_px": (NAN, 0)}])
+@pytest.mark.parametrize(
+    "broken", [{"box": (NAN, 0, 1, 1)}, {"box": (0, 0, 1, INF)}, {"spread_px": (NAN, 0)}, {"excess_px": NAN}]
+)
 def test_a_track_that_is_not_finite_masks_the_whole_frame(broken: dict[str, Any]) -> None:
     known = evidence(detections=FOUND, tracks=(*SEEN, replace(SEEN[0], **broken)))
     assert decide(known).whole_frame is Reason.POLICY_FAILED

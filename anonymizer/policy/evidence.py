@@ -61,7 +61,7 @@ def doubt(evidence: Evidence, max_age_ns: int, *, strict: bool) -> Reason | None
     if evidence.detections is not None and evidence.detections.seq != evidence.seq:
         log.error("detections of frame %d came as those of frame %d", evidence.detections.seq, evidence.seq)
         return Reason.POLICY_FAILED
-    numbers = [*evidence.unexplained, *((*track.box, *track.spread_px) for track in evidence.tracks)]
+    numbers = [*evidence.unexplained, *((*track.box, *track.spread_px, track.excess_px) for track in evidence.tracks)]
     if not all(np.isfinite(each).all() for each in numbers):
         log.error("tracks or attention of frame %d are not finite; masking it whole", evidence.seq)
         return Reason.POLICY_FAILED

@@ -88,17 +88,18 @@ class Feed:
                 self._subscription = subscription
                 subscription.thin(only_keys=not self._wanted)
             end = self._push(subscription)
-        if not self._closed:
+        if end is not None and not self._closed:
             end()
 
-    def _push(self, subscription: Subscription) -> Callable[[], None]:
-        """Until either end is closed, or something else is to be done instead."""
+    def _push(self, subscription: Subscription) -> Callable[[], None] | None:
+        """Until either end is closed; otherwise what is to be told."""
         pacer, size = Pacer(), None
         while self._wait_for_room() and not subscription.closed:
             packet = subscription.get(_WAKE_S)
             if packet is None:
                 continue
-            if packet.size != (size := size or packet.size):
+            size = size or packet.size
+            if packet.size != size:
                 return partial(self._on_resized, packet.size)
             buffer = self._gst.core.Buffer.new_wrapped(packet.data)
             buffer.pts = pacer.place(packet.pts_ns, self._running_ns())
@@ -106,7 +107,7 @@ class Feed:
                 return self._on_refused
             if self._wanted:
                 self._on_bytes(len(packet.data))
-        return _nothing
+        return None
 
     def _wait_for_room(self) -> bool:
         """False once closed."""
@@ -118,7 +119,3 @@ class Feed:
         """Time since the pipeline began to play; 0 before that."""
         now_ns = self._source.get_current_running_time()
         return 0 if now_ns == self._gst.core.CLOCK_TIME_NONE else int(now_ns)
-
-
-def _nothing() -> None:
-    """What follows when a feed was closed."""

@@ -20,8 +20,8 @@ from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
 FOLLOWED_IOU = 0.5  # from which on somebody is where they were expected
 LEFT_BARE = 0.67  # of where somebody was expected: who is found with so much of it bare may be somebody else
-_TARGETS = tuple(Target)
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
+_TARGETS = tuple(Target)
 
 
 class Tracker:
@@ -64,10 +64,11 @@ class Tracker:
             detections.scores >= self._settings.high_score,
             self._settings.match_iou,
         )
-        elsewhere = matched[self._is_elsewhere(live.take(matched), expected[matched], detections.boxes[found])]
-        is_near = iou_pairs(expected[matched], detections.boxes[found]) >= FOLLOWED_IOU
-        followed = live.ids[matched][is_near & (live.unseen_ns[matched] == step_ns)]
-        continued = _continued(live.take(matched), measured[found], detections.scores[found])
+        paired, places = live.take(matched), expected[matched]
+        is_near = iou_pairs(places, detections.boxes[found]) >= FOLLOWED_IOU
+        followed = paired.ids[is_near & (paired.unseen_ns == step_ns)]
+        elsewhere = matched[self._is_elsewhere(paired, places, detections.boxes[found])]
+        continued = _continued(paired, measured[found], detections.scores[found])
         is_missed = _others(len(live), matched)
         missed = _missed(live.take(is_missed), held.take(is_missed).belief)
         fresh = _others(len(measured), found)
