@@ -57,4 +57,4 @@ def make_auditing_detector(settings: Settings, *, clock: Clock, meter: Meter) ->
             "delegate_options": {},
         }
     )
-    return make_detector(detect, frozenset({TargetName.FACE}), clock=clock, meter=meter)
+    return make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)

@@ -313,7 +313,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         detect = settings.detect.model_copy(update={**update, "max_detections": order.max_detections})
         reach = reach_px and Reach(reach_px, NO_HURRY_MS, NO_HURRY_MS)
         reaches = {CAMERA_ID: reach} if reach else {}
-        return make_detector(detect, frozenset({name}), reaches=reaches, clock=SystemClock(), meter=meter)
+        return make_detector(
+            detect, frozenset({name}), reaches=reaches, is_flat=order.is_flat, clock=SystemClock(), meter=meter
+        )
 
     def own_threshold(model: str) -> float:
         return Zoo(settings.detect.models_dir).spec(model).threshold
@@ -341,7 +343,7 @@ def _evaluate_attack(arguments: argparse.Namespace) -> int:
 
     zoo, meter = Zoo(), PrometheusMeter(version=__version__, runtime="")
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
-    detector = make_detector(detect, frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter)
+    detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=SystemClock(), meter=meter)
     with detector, make_embedder(zoo.verify_embedder(MODEL)) as embedder:
         portraits = tuple(sorted(PICTURES.glob("*.jpg")))
         print(evaluate_attack(attack_request_of(arguments), detector.detect, embedder.embed_chip, portraits))

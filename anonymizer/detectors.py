@@ -11,7 +11,8 @@ from anonymizer.clock import Clock
 from anonymizer.detect.attention import Attention, AttentionModel, AttentionTest
 from anonymizer.detect.attentive import AttentiveDetector
 from anonymizer.detect.delegates import Delegate
-from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.detector import CompositeDetector, DetectorModel, TfliteDetector
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.self_test import SelfTest
@@ -30,6 +31,7 @@ def make_detector(
     *,
     reaches: Mapping[str, Reach] = MappingProxyType({}),
     strict: frozenset[str] = frozenset(),
+    is_flat: bool = False,
     clock: Clock,
     meter: Meter,
 ) -> CompositeDetector | AttentiveDetector:
@@ -37,7 +39,8 @@ def make_detector(
 
     `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
     found in the whole frame, and tiles cut them apart. `strict` are the cameras in that mode: half the score is enough
-    there. Attention looks at their frames, and where a budget makes tiles take turns.
+    there. Attention looks at their frames, and where a budget makes tiles take turns. `is_flat`: small ones need the
+    whole score, too, for whoever must be sure of what is found, or judges the scores.
     Raises ModelError for a model that is unknown, missing, altered, does harm, or finds something else.
     """
     zoo = Zoo(settings.models_dir)
@@ -53,7 +56,7 @@ def make_detector(
         name, threshold = wanted[target]
         spec = finder(zoo, name, target)
         least = spec.threshold if threshold is None else threshold
-        limits = Limits(threshold=least, nms_iou=settings.nms_iou, max_detections=settings.max_detections)
+        limits = Limits(least, settings.nms_iou, settings.max_detections, is_flat=is_flat)
         delegate = Delegate.of(settings)
         if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)

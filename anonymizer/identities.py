@@ -109,7 +109,7 @@ def enroll(
             raise SettingsError(f"{given!r} {error}") from None
     gallery = gallery_of(settings.identify)
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE, "budget_ms": None})
-    detector = make_detector(detect, frozenset({TargetName.FACE}), clock=clock, meter=meter)
+    detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
     with detector, make_embedder(Zoo(settings.detect.models_dir).verify_embedder(MODEL)) as embedder:
         person, complaints = make_person(
             name,

@@ -11,8 +11,9 @@ import cv2
 
 from anonymizer import __version__
 from anonymizer.clock import SystemClock
-from anonymizer.detect.detector import Limits, TfliteDetector
+from anonymizer.detect.detector import TfliteDetector
 from anonymizer.detect.engine import runtime_name
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.recognise import recognise
 from anonymizer.errors import AnonymizerError
 from anonymizer.observe.meter import PrometheusMeter

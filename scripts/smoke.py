@@ -149,7 +149,7 @@ def _judge(pictures: Sequence[U8]) -> None:
     found = hidden = 0
     settings = DetectSettings(face_threshold=SURE_SCORE, person_threshold=SURE_SCORE)
     meter = PrometheusMeter(version="smoke", runtime="")
-    with make_detector(settings, frozenset(TargetName), clock=SystemClock(), meter=meter) as detector:
+    with make_detector(settings, frozenset(TargetName), is_flat=True, clock=SystemClock(), meter=meter) as detector:
         for picture, index in zip(pictures, shown, strict=True):
             if index is not None:
                 boxes = detector.detect(sources[index]).boxes

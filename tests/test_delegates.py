@@ -12,9 +12,10 @@ import pytest
 
 from anonymizer.clock import FakeClock
 from anonymizer.detect.delegates import Delegate, DelegateError
-from anonymizer.detect.detector import DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.detector import DetectorModel, TfliteDetector
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.limits import Limits
 from anonymizer.errors import ModelError
 from anonymizer.settings.schema import DelegateName, DetectSettings
 from anonymizer.types import Size, Target

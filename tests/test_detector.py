@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from anonymizer.clock import FakeClock
-from anonymizer.detect.detector import CompositeDetector, DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.detector import CompositeDetector, DetectorModel, TfliteDetector
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.reach import Eye
 from anonymizer.detect.scout import Reach, Scout
 from anonymizer.detect.tiles import Sighting, merged
@@ -150,10 +151,19 @@ def test_half_the_score_is_enough_for_a_keen_camera(runtime: FakeRuntime, meter:
 
 
 def test_a_lower_score_is_enough_without_colour(detector: TfliteDetector, runtime: FakeRuntime) -> None:
-    runtime.outputs = heads((2, 3, 8, 8, 0.5), (6, 10, 8, 12, 0.22), (9, 2, 8, 8, 0.19))
+    runtime.outputs = heads((6, 3, 24, 24, 0.22), (6, 12, 24, 24, 0.19))
     grey, coloured = make_planes(64, 48), make_planes(64, 48, seed=1)
     with detector:
-        assert [len(detector.detect(make_frame(planes=planes))) for planes in (grey, coloured)] == [2, 1]
+        assert [len(detector.detect(make_frame(planes=planes))) for planes in (grey, coloured)] == [1, 0]
+
+
+def test_a_lower_score_is_enough_for_who_is_small_in_the_picture_of_the_model(
+    detector: TfliteDetector, runtime: FakeRuntime
+) -> None:
+    runtime.outputs = heads((6, 3, 24, 24, 0.18), (6, 12, 8, 8, 0.18))
+    with detector:
+        found = detector.detect(make_frame(planes=make_planes(256, 192, seed=1)))
+    assert [box[3] - box[1] for box in found.boxes.tolist()] == [32.0]
 
 
 def test_a_failing_runtime_is_a_model_error(detector: TfliteDetector, runtime: FakeRuntime) -> None:

@@ -274,9 +274,9 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
     assert "2 pictures, 1 faces" in table
     assert all(f"| {name} " in table for name in ("one", "two@16"))
     assert made == [
-        Order(candidate, Target.FACE, threshold, limit)
+        Order(candidate, Target.FACE, threshold, limit, is_flat=is_flat)
         for candidate, own in zip(candidates, (0.3, 0.6), strict=True)
-        for threshold, limit in ((own, 500), (0.05, 5000))
+        for threshold, limit, is_flat in ((own, 500, False), (0.05, 5000, True))
     ]
     assert all(detector.started and detector.closed for detector in detectors)
     first, second = json.loads((tmp_path / "out.json").read_text())

@@ -27,6 +27,7 @@ from tests.fakes import no_detector
 
 FACE = (20.0, 20.0, 40.0, 40.0)
 OTHER = (100.0, 20.0, 140.0, 60.0)
+THRESHOLD = 0.5
 
 
 def trial(
@@ -37,7 +38,8 @@ def trial(
     bare: bool = False,
     ignored: bool = False,
 ) -> Trial:
-    count = len(truths)
+    count, boxes = len(truths), np.array(found, np.float32).reshape(-1, 4)
+    rated = np.array([0.9] * len(found) if scores is None else scores, np.float32)
     return Trial(
         boxes=np.array(truths, np.float32).reshape(-1, 4),
         ignored=np.full(count, ignored),
@@ -45,13 +47,14 @@ def trial(
         bare=np.full(count, bare),
         bare_head=np.full(count, bare),
         over_mask=0.0,
-        found=np.array(found, np.float32).reshape(-1, 4),
-        scores=np.array([0.9] * len(found) if scores is None else scores, np.float32),
+        found=boxes,
+        scores=rated,
+        counted=boxes[rated >= THRESHOLD],
         cpu_ns=0,
     )
 
 
-def contender(name: str, *trials: Trial, threshold: float | None = 0.5) -> Contender:
+def contender(name: str, *trials: Trial, threshold: float | None = THRESHOLD) -> Contender:
     return Contender(name, threshold, trials)
 
 

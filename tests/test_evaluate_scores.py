@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from anonymizer.evaluate.matching import NOBODY, Truth, match
-from anonymizer.evaluate.precision import Verdicts, make_curve, recall_at
+from anonymizer.evaluate.precision import Verdicts, make_curve
 from anonymizer.evaluate.scores import ALL, BINS, HeightBin, sum_up, verdicts
 from anonymizer.evaluate.trial import Trial
 from anonymizer.types import Target
@@ -26,6 +26,7 @@ def make_trial(
     found: np.ndarray,
     scores: np.ndarray,
     *,
+    counted: np.ndarray | None = None,
     ignored: np.ndarray | None = None,
     crowd: np.ndarray | None = None,
     bare: np.ndarray | None = None,
@@ -43,6 +44,7 @@ def make_trial(
         over_mask=over_mask,
         found=found,
         scores=np.asarray(scores, np.float32),
+        counted=found if counted is None else counted,
         cpu_ns=cpu_ns,
     )
 
@@ -100,22 +102,26 @@ def test_without_truths_there_is_no_average_precision_and_no_recall() -> None:
     trial = make_trial(boxes_of(), boxes_of((0, 0, 20, 20)), np.array([0.9]))
     found = [verdicts(trial, ALL)]
     assert make_curve(found).average_precision is None
-    assert recall_at(found, 0.5) is None
+    assert sum_up("toy", Target.FACE, [trial], 0.5).overall.recall is None
     assert make_curve([]).average_precision is None
 
 
 def test_without_detections_average_precision_is_zero() -> None:
-    found = [verdicts(make_trial(boxes_of((0, 0, 20, 20)), boxes_of(), np.empty(0)), ALL)]
-    assert make_curve(found).average_precision == 0.0
-    assert recall_at(found, 0.5) == 0.0
+    scores = sum_up("toy", Target.FACE, [make_trial(boxes_of((0, 0, 20, 20)), boxes_of(), np.empty(0))], 0.5)
+    assert (scores.overall.average_precision, scores.overall.recall) == (0.0, 0.0)
 
 
 def test_perfect_detections_have_an_average_precision_of_one() -> None:
     truths = boxes_of((0, 0, 20, 20), (50, 50, 90, 90))
     found = [verdicts(make_trial(truths, truths, np.array([0.9, 0.3])), ALL)]
     assert make_curve(found).average_precision == 1.0
-    assert recall_at(found, 0.3) == 1.0
-    assert recall_at(found, 0.5) == 0.5
+
+
+def test_recall_is_that_of_what_is_masked_not_of_all_that_the_curve_knows() -> None:
+    truths = boxes_of((0, 0, 20, 20), (50, 50, 90, 90))
+    trial = make_trial(truths, truths, np.array([0.9, 0.3]), counted=truths[1:])
+    scores = sum_up("toy", Target.FACE, [trial], 0.5)
+    assert [each.recall for each in (scores.overall, *scores.bins)] == [0.5, None, 0.0, 1.0, None]
 
 
 def test_a_detection_of_another_height_that_matches_nothing_is_no_false_alarm() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import anonymizer.demo
 from anonymizer.clock import SystemClock
-from anonymizer.detect.detector import DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.detector import DetectorModel, TfliteDetector
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.limits import Limits
 from anonymizer.geometry import iou_matrix
 from anonymizer.types import Colour, Frame, Planes, Size, Target
 from anonymizer.zoo import Zoo

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from anonymizer.clock import FakeClock
-from anonymizer.detect.detector import DetectorModel, Limits, TfliteDetector
+from anonymizer.detect.detector import DetectorModel, TfliteDetector
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.recognise import recognise
 from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError

@@ -16,6 +16,7 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import Candidates, Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.loading import load
 from anonymizer.detect.scout import Scout
 from anonymizer.detect.self_test import SelfTest, read_picture
@@ -26,8 +27,6 @@ from anonymizer.ports import Detector, Meter
 from anonymizer.types import Detections, Frame, Size, Target
 
 log = logging.getLogger(__name__)
-
-GREY_SHARE = 0.8  # of the threshold, without colour: fewer stay bare; shipped defaults hide about as much as in colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,6 @@ class DetectorModel:
     scale: float
     bgr: bool = False  # the input takes blue first
     self_test: SelfTest | None = None  # what the model must find when it is loaded; None: nothing to compare with
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What counts as a detection."""
-
-    threshold: float  # least score, 0-1
-    nms_iou: float  # of two boxes of one class that overlap more, the better one stays
-    max_detections: int  # of one class in one frame; with more, the frame is not to be trusted
 
 
 class TfliteDetector(Resource):
@@ -73,8 +63,8 @@ class TfliteDetector(Resource):
     ) -> None:
         """Without a delegate XNNPACK computes. `scout` names tiles to look at besides the whole frame, None: no tiles.
 
-        In the frames of `keen` cameras half the score is enough. `on_model_ns` is told the model's name and wall time
-        after each frame.
+        In the frames of `keen` cameras half the score is enough at most. `on_model_ns` is told the model's name and
+        wall time after each frame.
         """
         self._model = model
         self._limits = limits
@@ -107,7 +97,7 @@ class TfliteDetector(Resource):
         test = self._model.self_test
         if test is None:
             black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
-            family.decode(self._engine.run(black), self._limits.threshold)
+            family.decode(self._engine.run(black), self._limits.floor(is_grey=False, is_keen=False))
             return
         planes, colour = read_picture(test.picture)
         picture, placement = self._letterboxer.apply(planes, colour)
@@ -149,14 +139,12 @@ class TfliteDetector(Resource):
         begun_ns = self._clock.now_ns()
         picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
         is_grey = bring_out(picture, placement, self._model.targets)
-        found = family.decode(self._engine.run(picture), self._threshold(frame.camera_id, is_grey=is_grey))
+        is_keen = frame.camera_id in self._keen
+        seen = family.decode(self._engine.run(picture), self._limits.floor(is_grey=is_grey, is_keen=is_keen))
+        found = self._limits.counted(seen, is_grey=is_grey, is_keen=is_keen)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)
-
-    def _threshold(self, camera_id: str, *, is_grey: bool) -> float:
-        least = self._limits.threshold * (GREY_SHARE if is_grey else 1.0)
-        return least / 2 if camera_id in self._keen else least
 
     def _look_at_tiles(self, family: Family, frame: Frame, scout: Scout) -> Iterator[Sighting]:
         for tile in scout.tiles(frame, self._look_ns):

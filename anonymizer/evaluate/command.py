@@ -65,6 +65,7 @@ class Order:
     target: Target
     threshold: float  # least score that it reports
     max_detections: int
+    is_flat: bool  # of small ones as well; else as in the daemon
 
 
 MakeDetector = Callable[[Order], Detector]  # not started; raises ModelError
@@ -113,8 +114,8 @@ def _contenders(
     policy = Policy(privacy, settings.redact)
     for candidate in dict.fromkeys(request.candidates) or (() if request.anonymized else (own,)):
         threshold = own_threshold(candidate.model) if asked is None else asked
-        masking = make_detector(Order(candidate, target, threshold, detect.max_detections))
-        curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT))
+        masking = make_detector(Order(candidate, target, threshold, detect.max_detections, is_flat=False))
+        curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT, is_flat=True))
         with contextlib.closing(masking), contextlib.closing(curve):
             masking.start()
             curve.start()

@@ -32,7 +32,7 @@ class Miss:
     sample: Sample
     trial: Trial
     at: int  # row of the label
-    is_missed: bool  # no detection at the threshold takes it
+    is_missed: bool  # no detection that counts takes it
     is_bare: bool  # masks leave too much of it uncovered
     best_score: float  # of the detections that overlap it at all; 0: none
 
@@ -55,7 +55,7 @@ def misses(samples: Sequence[Sample], contender: Contender, heights: HeightBin) 
 
 
 def _misses(sample: Sample, trial: Trial, threshold: float | None, heights: HeightBin) -> Iterator[Miss]:
-    missed = np.zeros(len(trial.boxes), np.bool_) if threshold is None else _missed(trial, threshold)
+    missed = np.zeros(len(trial.boxes), np.bool_) if threshold is None else _missed(trial)
     counts = ~trial.ignored & are_of(trial.boxes, heights)
     overlap = iou_matrix(trial.boxes, trial.found)
     for at in np.flatnonzero((missed | trial.bare) & counts).tolist():
@@ -63,8 +63,8 @@ def _misses(sample: Sample, trial: Trial, threshold: float | None, heights: Heig
         yield Miss(sample, trial, at, bool(missed[at]), bool(trial.bare[at]), float(near.max(initial=0.0)))
 
 
-def _missed(trial: Trial, threshold: float) -> Flags:
-    taken = match(trial.found[trial.scores >= threshold], Truth(trial.boxes, trial.ignored, trial.ignored, trial.crowd))
+def _missed(trial: Trial) -> Flags:
+    taken = match(trial.counted, Truth(trial.boxes, trial.ignored, trial.ignored, trial.crowd))
     missed = np.ones(len(trial.boxes), np.bool_)
     missed[taken[taken != NOBODY]] = False
     return missed
@@ -78,7 +78,7 @@ def sheets(samples: Sequence[Sample], contender: Contender) -> Iterator[tuple[He
     for heights in BINS:
         found = misses(samples, contender, heights)
         if found:
-            yield heights, _sheet([_cell(miss, contender.threshold) for miss in found[:LIMIT]])
+            yield heights, _sheet([_cell(miss) for miss in found[:LIMIT]])
 
 
 def _sheet(cells: Sequence[U8]) -> U8:
@@ -91,7 +91,7 @@ def _sheet(cells: Sequence[U8]) -> U8:
     return sheet
 
 
-def _cell(miss: Miss, threshold: float | None) -> U8:
+def _cell(miss: Miss) -> U8:
     """The label in the middle of its surroundings, and below what happened to it."""
     box = miss.trial.boxes[miss.at].astype(np.float64)
     side = round(max(CONTEXT * float((box[2:] - box[:2]).max()), 24.0))
@@ -99,8 +99,7 @@ def _cell(miss: Miss, threshold: float | None) -> U8:
     cell = np.full((CELL_PX + CAPTION_PX, CELL_PX, 3), 255, np.uint8)
     how = cv2.INTER_AREA if side > CELL_PX else cv2.INTER_CUBIC
     cell[:CELL_PX] = cv2.resize(_cut(miss.sample.load(), corner, side), (CELL_PX, CELL_PX), interpolation=how)
-    used = miss.trial.found[miss.trial.scores >= (threshold or 0.0)]
-    for boxes, colour in ((used, _FOUND), (box[None], _LABEL)):
+    for boxes, colour in ((miss.trial.counted, _FOUND), (box[None], _LABEL)):
         drawn = ((boxes - np.tile(corner, 2)) * CELL_PX / side).round().astype(int)
         for x1, y1, x2, y2 in drawn.tolist():
             cv2.rectangle(cell[:CELL_PX], (x1, y1), (x2, y2), colour, 1)

@@ -1,4 +1,4 @@
-"""Precision over recall, average precision and recall at a threshold from matched detections."""
+"""Precision over recall and average precision, from matched detections."""
 
 from __future__ import annotations
 
@@ -46,10 +46,3 @@ def make_curve(verdicts: Sequence[Verdicts]) -> Curve:
     precision = np.maximum.accumulate((hits / np.arange(1, len(hits) + 1))[::-1])[::-1]
     at = np.searchsorted(hits / truths, RECALLS, side="left")
     return Curve(tuple(np.append(precision, 0.0)[np.minimum(at, len(hits))].tolist()))
-
-
-def recall_at(verdicts: Sequence[Verdicts], threshold: float) -> float | None:
-    """Share of the truths that a detection of at least this score takes, 0-1; None if no truth counts."""
-    truths = sum(each.truths for each in verdicts)
-    hits = sum(int((each.hit & (each.scores >= threshold)).sum()) for each in verdicts)
-    return hits / truths if truths else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anonymizer.evaluate.matching import NOBODY, Truth, match
-from anonymizer.evaluate.precision import Curve, Verdicts, make_curve, recall_at
+from anonymizer.evaluate.precision import Curve, Verdicts, make_curve
 from anonymizer.evaluate.sample import Flags
 from anonymizer.evaluate.trial import Trial
 from anonymizer.types import F32, Target
@@ -37,7 +37,7 @@ class BinScore:
     heights: HeightBin
     truths: int  # labels that count
     curve: Curve  # at IoU 0.5
-    recall: float | None  # at the threshold
+    recall: float | None  # of the detections that are masked
     leak: float | None  # share of labels that masks leave too bare
     head_leak: float | None  # the same of the heads of persons
 
@@ -79,12 +79,17 @@ def sum_up(name: str, target: Target, trials: Sequence[Trial], threshold: float 
 def verdicts(trial: Trial, heights: HeightBin) -> Verdicts:
     """Labels of other heights are left out, and so are detections of other heights that match nothing, as in COCO."""
     left_out = trial.ignored | ~are_of(trial.boxes, heights)
-    taken = match(trial.found, Truth(trial.boxes, left_out, absorbs=trial.ignored, crowd=trial.crowd))
+    hit, is_taken = _hits(trial.found, trial, left_out)
+    return Verdicts(trial.scores, hit, np.where(is_taken, ~hit, ~are_of(trial.found, heights)), int((~left_out).sum()))
+
+
+def _hits(boxes: F32, trial: Trial, left_out: Flags) -> tuple[Flags, Flags]:
+    """Which boxes (D, 4) take a label that counts, and which any label: (D,) each."""
+    taken = match(boxes, Truth(trial.boxes, left_out, absorbs=trial.ignored, crowd=trial.crowd))
     is_taken = taken != NOBODY
-    hit, dropped = is_taken.copy(), ~is_taken & ~are_of(trial.found, heights)
+    hit = is_taken.copy()
     hit[is_taken] = ~left_out[taken[is_taken]]
-    dropped[is_taken] = left_out[taken[is_taken]]
-    return Verdicts(trial.scores, hit, dropped, int((~left_out).sum()))
+    return hit, is_taken
 
 
 def are_of(boxes: F32, heights: HeightBin) -> Flags:
@@ -97,13 +102,14 @@ def _bin_score(trials: Sequence[Trial], heights: HeightBin, target: Target, thre
     found = [verdicts(trial, heights) for trial in trials]
     truths = sum(each.truths for each in found)
     counts = [~trial.ignored & are_of(trial.boxes, heights) for trial in trials]
+    hits = [_hits(trial.counted, trial, ~count)[0].sum() for trial, count in zip(trials, counts, strict=True)]
     bare = sum(int(trial.bare[count].sum()) for trial, count in zip(trials, counts, strict=True))
     bare_heads = sum(int(trial.bare_head[count].sum()) for trial, count in zip(trials, counts, strict=True))
     return BinScore(
         heights=heights,
         truths=truths,
         curve=make_curve(found) if threshold is not None else Curve(()),
-        recall=recall_at(found, threshold) if threshold is not None else None,
+        recall=int(sum(hits)) / truths if truths and threshold is not None else None,
         leak=bare / truths if truths else None,
         head_leak=bare_heads / truths if truths and target is Target.PERSON else None,
     )

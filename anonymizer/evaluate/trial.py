@@ -46,6 +46,7 @@ class Trial:
     over_mask: float  # share of the picture that is masked outside all labels
     found: F32  # (D, 4) detections by falling score
     scores: F32  # (D,)
+    counted: F32  # (K, 4) the detections that are masked, by falling score
     cpu_ns: int  # spent in the detector; 0: unknown
 
 
@@ -76,7 +77,8 @@ def try_detector(
             )
         )
         found = _detect(curve, frame, dataset.target) or _nothing(frame)
-        yield _judge(sample, dataset.target, mask_of_plan(plan, frame.size), found, spent_ns)
+        counted = _nothing(frame) if seen is None else seen
+        yield _judge(sample, dataset.target, mask_of_plan(plan, frame.size), found, counted, spent_ns)
 
 
 def try_pictures(dataset: Dataset, folder: Path, fill: tuple[int, int, int]) -> Iterator[Trial]:
@@ -94,7 +96,7 @@ def try_pictures(dataset: Dataset, folder: Path, fill: tuple[int, int, int]) -> 
         mask = mask_of_colour(anonymized, original, fill, FILL_TOLERANCE)
         frame = _frame(sample, seq)
         mask = mask[: frame.size.height, : frame.size.width]
-        yield _judge(sample, dataset.target, mask, _nothing(frame), 0)
+        yield _judge(sample, dataset.target, mask, _nothing(frame), _nothing(frame), 0)
 
 
 def _masked_picture(folder: Path, sample: Sample) -> U8:
@@ -132,7 +134,7 @@ def _nothing(frame: Frame) -> Detections:
     return Detections(frame.camera_id, frame.seq, frame.epoch, boxes, scores, class_ids)
 
 
-def _judge(sample: Sample, target: Target, mask: Flags, found: Detections, cpu_ns: int) -> Trial:
+def _judge(sample: Sample, target: Target, mask: Flags, found: Detections, counted: Detections, cpu_ns: int) -> Trial:
     boxes = clip(sample.boxes, Size(mask.shape[1], mask.shape[0]))
     inside = area(boxes) > 0
     boxes = boxes[inside]
@@ -149,5 +151,6 @@ def _judge(sample: Sample, target: Target, mask: Flags, found: Detections, cpu_n
         over_mask=over_mask_share(mask, boxes),
         found=found.boxes[order],
         scores=found.scores[order],
+        counted=counted.boxes[np.argsort(-counted.scores, kind="stable")],
         cpu_ns=cpu_ns,
     )

@@ -227,7 +227,7 @@ class DetectSettings(Section):
     face_threshold: float | None = Field(default=None, gt=0, lt=1)  # least score; None: the model's own
     person_threshold: float | None = Field(default=None, gt=0, lt=1)  # None: the model's own
     nms_iou: float = Field(default=0.4, gt=0, lt=1)
-    max_detections: int = Field(default=500, ge=1, le=5000)  # of each class in one frame
+    max_detections: int = Field(default=1000, ge=1, le=5000)  # of each class in one frame
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model
     reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: no tiles
     budget_ms: int | None = Field(default=None, ge=10, le=5000)  # for faces of one frame; None: all tiles at once

@@ -115,7 +115,7 @@ def gather(folder: Path, settings: Settings, rng: np.random.Generator) -> People
             f"{folder}: too few folders of people: two to enroll, with more than {PHOTOS} photos each, and two others"
         )
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE})
-    detector = make_detector(detect, frozenset({TargetName.FACE}), clock=clock, meter=meter)
+    detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
     people = People({}, {})
     with detector, make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
         for name in sorted(photos):

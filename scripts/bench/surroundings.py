@@ -89,8 +89,8 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
-    meter = PrometheusMeter(version=__version__, runtime="")
-    with make_detector(detect, frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter) as detector:
+    clock, meter = SystemClock(), PrometheusMeter(version=__version__, runtime="")
+    with make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter) as detector:
         faces = read_people(options.people, detector.detect)
     with make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
         print("\n".join(as_lines(attacks(faces, options.height, embedder.embed_chip), faces)))

@@ -122,6 +122,7 @@ def _trial(sample: Sample, class_id: int, find: Callable[[U8], tuple[F32, F32]])
         crowd=nothing,
         found=found,
         scores=scores,
+        counted=found,
         bare=nothing,
         bare_head=nothing,
         over_mask=0.0,

@@ -229,6 +229,7 @@ def _detector(arguments: argparse.Namespace) -> CompositeDetector | AttentiveDet
     return make_detector(
         Settings().detect.model_copy(update=update),
         frozenset(TargetName(name) for name in arguments.target or CLASSES),
+        is_flat=True,
         clock=SystemClock(),
         meter=PrometheusMeter(version=__version__, runtime=""),
     )

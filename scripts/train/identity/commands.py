@@ -77,6 +77,6 @@ def _identity(arguments: argparse.Namespace) -> int:
 def read_known(folder: Path) -> tuple[Face, ...]:
     """As the attack on masks reads them: the largest face of each picture."""
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
-    meter = PrometheusMeter(version=__version__, runtime="")
-    with make_detector(detect, frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter) as detector:
+    clock, meter = SystemClock(), PrometheusMeter(version=__version__, runtime="")
+    with make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter) as detector:
         return read_people(folder, detector.detect)

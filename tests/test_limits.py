@@ -1,0 +1,89 @@
+"""How sure a model must be of somebody, by height, colour and mode."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anonymizer.detect.families import Candidates
+from anonymizer.detect.limits import FULL_PX, GREY_SHARE, KEEN_SHARE, LEAST_SHARE, Limits
+from anonymizer.types import Target
+
+LIMITS = Limits(threshold=0.3, nms_iou=0.4, max_detections=100)
+FLAT = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, is_flat=True)
+
+
+def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
+    """Boxes of these heights and scores, side by side."""
+    boxes = np.array([(9.0 * at, 5.0, 9.0 * at + 8, 5 + height) for at, (height, _) in enumerate(rows)], np.float32)
+    scores = np.array([score for _, score in rows], np.float32)
+    return Candidates(boxes.reshape(-1, 4), scores, np.full(len(rows), target, np.int32))
+
+
+def needed(limits: Limits, target: Target, height: float, *, is_grey: bool = False, is_keen: bool = False) -> float:
+    """The least of a thousand scores that counts."""
+    rows = [(height, score) for score in np.arange(1, 1001) / 1000]
+    return float(limits.counted(seen(target, *rows), is_grey=is_grey, is_keen=is_keen).scores.min())
+
+
+def test_nobody_seen_is_nobody_counted() -> None:
+    assert len(LIMITS.counted(seen(Target.FACE), is_grey=False, is_keen=False).boxes) == 0
+
+
+@pytest.mark.parametrize("target", Target)
+def test_who_is_small_needs_less_and_who_is_large_needs_the_threshold(target: Target) -> None:
+    full, least = FULL_PX[target], LEAST_SHARE[target]
+    heights = (1.0, least * full, (least + 1) / 2 * full, full, 10 * full)
+    assert [needed(LIMITS, target, height) for height in heights] == pytest.approx(
+        [0.3 * least, 0.3 * least, 0.3 * (least + 1) / 2, 0.3, 0.3], abs=0.002
+    )
+
+
+def test_flat_limits_need_the_threshold_of_everybody() -> None:
+    assert [needed(FLAT, target, height) for target in Target for height in (1.0, 500.0)] == pytest.approx([0.3] * 4)
+
+
+def test_a_box_inside_out_needs_the_least() -> None:
+    assert needed(LIMITS, Target.FACE, -7.0) == needed(LIMITS, Target.FACE, 1.0)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_in_mode_strict_half_is_enough_for_everybody_and_no_more_is_needed_of_small_ones(target: Target) -> None:
+    assert needed(LIMITS, target, 500.0, is_keen=True) == pytest.approx(0.3 * KEEN_SHARE, abs=0.002)
+    assert needed(LIMITS, target, 1.0, is_keen=True) == pytest.approx(
+        0.3 * min(KEEN_SHARE, LEAST_SHARE[target]), abs=0.002
+    )
+
+
+def test_without_colour_less_is_enough_at_every_height() -> None:
+    for target, height, is_keen in itertools.product(Target, (1.0, 500.0), (True, False)):
+        coloured = needed(LIMITS, target, height, is_keen=is_keen)
+        assert needed(LIMITS, target, height, is_grey=True, is_keen=is_keen) == pytest.approx(
+            GREY_SHARE * coloured, abs=0.002
+        )
+
+
+@given(
+    st.sampled_from(Target), st.floats(-50, 500), st.floats(0, 1, width=32), st.booleans(), st.booleans(),
+    st.sampled_from((LIMITS, FLAT)),
+)  # fmt: skip
+def test_nothing_counts_that_a_decoder_would_not_report(
+    target: Target, height: float, score: float, is_grey: bool, is_keen: bool, limits: Limits
+) -> None:
+    counted = limits.counted(seen(target, (height, score)), is_grey=is_grey, is_keen=is_keen)
+    assert (counted.scores >= np.float32(limits.floor(is_grey=is_grey, is_keen=is_keen)) - 1e-6).all()
+
+
+def test_boxes_scores_and_classes_stay_together() -> None:
+    both = Candidates(
+        np.array([(0, 0, 9, 10), (0, 0, 9, 10), (0, 0, 40, 100)], np.float32), np.array([0.21, 0.13, 0.29], np.float32),
+        np.array([Target.FACE, Target.PERSON, Target.PERSON], np.int32),
+    )  # fmt: skip
+    counted = LIMITS.counted(both, is_grey=False, is_keen=False)
+    assert counted.class_ids.tolist() == [Target.FACE, Target.PERSON]
+    assert counted.scores.tolist() == pytest.approx([0.21, 0.13])
+    assert counted.boxes.tolist() == [[0, 0, 9, 10], [0, 0, 9, 10]]
