@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from anonymizer.errors import DatasetError
+from anonymizer.geometry import iou_matrix
 from anonymizer.types import F32, I32, Target
 from scripts.train.picture import Sample
+
+_SAME_IOU = 0.9  # of two boxes that mean one thing, one of them in whole pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,20 +41,36 @@ class TrainingSet:
 def _renumbered(sample: Sample, renumbered: np.ndarray) -> Sample:
     class_ids = renumbered[sample.class_ids]
     kept = class_ids >= 0
-    return Sample(sample.path, sample.boxes[kept], class_ids[kept], sample.ignore[kept])
+    return replace(sample, boxes=sample.boxes[kept], class_ids=class_ids[kept], ignore=sample.ignore[kept])
 
 
 def joined(parts: Sequence[TrainingSet]) -> TrainingSet:
-    """One set of all pictures; classes of one name are one class."""
+    """One set of all pictures; classes of one name are one class.
+
+    A picture that is named several times is one picture with all its labels: what one file labels would be background
+    by the other. A box that is there already, but for rounding, is taken once.
+    """
     classes = tuple(dict.fromkeys(name for part in parts for name in part.classes))
-    samples: list[Sample] = []
+    samples: dict[Path, Sample] = {}
     for part in parts:
         renumbered = np.array([classes.index(name) for name in part.classes], np.int32)
-        samples += [
-            Sample(each.path, each.boxes, renumbered[each.class_ids], each.ignore) if len(each.class_ids) else each
-            for each in part.samples
-        ]
-    return TrainingSet(classes, tuple(samples))
+        for each in part.samples:
+            if len(each.class_ids):
+                each = replace(each, class_ids=renumbered[each.class_ids])
+            place = each.path.resolve()
+            samples[place] = _united(samples[place], each) if place in samples else each
+    return TrainingSet(classes, tuple(samples.values()))
+
+
+def _united(first: Sample, second: Sample) -> Sample:
+    same = (iou_matrix(second.boxes, first.boxes) > _SAME_IOU) & (second.class_ids[:, None] == first.class_ids)
+    new = ~same.any(axis=1)
+    return replace(
+        first,
+        boxes=np.concatenate([first.boxes, second.boxes[new]]),
+        class_ids=np.concatenate([first.class_ids, second.class_ids[new]]),
+        ignore=np.concatenate([first.ignore, second.ignore[new]]),
+    )
 
 
 def class_of(target: Target) -> str:
