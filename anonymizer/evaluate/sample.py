@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.errors import DatasetError
-from anonymizer.types import F32, I32, U8, Target
+from anonymizer.types import F32, I32, U8, Size, Target
 
 Flags = NDArray[np.bool_]
 XYWH = tuple[float, float, float, float]  # left, top, width, height in pixels
@@ -68,10 +68,26 @@ class PictureFile:
     """A picture on disk that a sample loads when it is called."""
 
     path: Path
+    labelled: Size | None = None  # its size by the labels, where they say so
 
     def __call__(self) -> U8:
-        """(H, W, 3) BGR; raises DatasetError."""
-        return load_picture(self.path)
+        """(H, W, 3) BGR; raises DatasetError, also if the labels are of a picture of another size."""
+        picture = load_picture(self.path)
+        check_size(self.path, Size(picture.shape[1], picture.shape[0]), self.labelled)
+        return picture
+
+
+def check_size(path: Path, stored: Size, labelled: Size | None) -> None:
+    """Raises DatasetError if labels that state another size were made on another picture than the one that is stored.
+
+    A pixel may be lost to rounding.
+    """
+    if labelled is None or max(abs(labelled.width - stored.width), abs(labelled.height - stored.height)) <= 1:
+        return
+    remedy = "label it again, or restore the picture that was labelled"
+    if labelled == Size(stored.height, stored.width):
+        remedy = "its EXIF tag turns it where it was labelled: turn it for good, for example by mogrify -auto-orient"
+    raise DatasetError(f"{path}: is {stored} as stored, but its boxes are of {labelled}: {remedy}")
 
 
 def load_picture(path: Path) -> U8:
@@ -83,6 +99,11 @@ def load_picture(path: Path) -> U8:
     if picture is None:
         raise DatasetError(f"{path} is missing or is no picture: check the data set, or name its folder by --pictures")
     return cast(U8, picture)
+
+
+def stated_size(width: float | None, height: float | None) -> Size | None:
+    """The size of a picture by its labels, if they state one."""
+    return Size(round(width), round(height)) if width and height else None
 
 
 def find_pictures(places: Iterable[Path], first: str, labels: Path) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.errors import DatasetError
-from anonymizer.types import F32, I32, U8
+from anonymizer.evaluate.sample import check_size
+from anonymizer.types import F32, I32, U8, Size
 
 Flags = NDArray[np.bool_]
 
@@ -39,10 +40,16 @@ class Sample:
     boxes: F32  # (N, 4) as of Picture, as labelled: may reach over the picture's edge
     class_ids: I32  # (N,) indices into the names of the data set's classes
     ignore: Flags  # (N,)
+    labelled: Size | None = None  # the picture's size by the labels, where they say so
 
     def load(self) -> Picture:
-        """The picture as stored, not turned by its EXIF tag; raises DatasetError if it cannot be read."""
-        return Picture(read_rgb(self.path), self.boxes, self.class_ids, self.ignore)
+        """The picture as stored, not turned by its EXIF tag.
+
+        Raises DatasetError if it cannot be read, or the boxes are of a picture of another size.
+        """
+        image = read_rgb(self.path)
+        check_size(self.path, Size(image.shape[1], image.shape[0]), self.labelled)
+        return Picture(image, self.boxes, self.class_ids, self.ignore)
 
 
 def read_rgb(path: Path) -> U8:

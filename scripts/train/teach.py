@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from anonymizer.types import F32, Target
 from scripts.train.arguments import share, zoom
 from scripts.train.datasets.forms import WRITERS, Form, check_target, read_sets, write_set
 from scripts.train.datasets.training_set import TrainingSet, class_of, joined, used_classes
+from scripts.train.datasets.upright import check_upright
 from scripts.train.picture import Sample
 from scripts.train.teacher import Seen, View, look, look_both_ways, open_teacher
 
@@ -72,11 +73,11 @@ def taught(sample: Sample, fused: Fused, class_id: int, trust: Trust) -> Sample:
     fresh = ~(iou_matrix(fused.boxes, labelled) > LABELLED_IOU).any(axis=1) & (fused.scores >= trust.doubtful)
     sure = (fused.scores >= trust.alone) | ((fused.scores >= trust.together) & (fused.views >= 2))
     count = int(fresh.sum())
-    return Sample(
-        sample.path,
-        np.concatenate([sample.boxes, fused.boxes[fresh]]),
-        np.concatenate([sample.class_ids, np.full(count, class_id, np.int32)]),
-        np.concatenate([sample.ignore, ~sure[fresh]]),
+    return replace(
+        sample,
+        boxes=np.concatenate([sample.boxes, fused.boxes[fresh]]),
+        class_ids=np.concatenate([sample.class_ids, np.full(count, class_id, np.int32)]),
+        ignore=np.concatenate([sample.ignore, ~sure[fresh]]),
     )
 
 
@@ -105,6 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
     target = Target[arguments.target.upper()]
     data = joined([read_sets(arguments.labels), TrainingSet((arguments.target,), ())])
     check_target(arguments.out, arguments.to, [*used_classes(data), arguments.target])
+    check_upright(data.samples)
     for name, teacher in teachers.items():
         if target not in teacher.targets:
             found = " and ".join(sorted(class_of(each) for each in teacher.targets))

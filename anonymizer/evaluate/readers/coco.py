@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample
+from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample, stated_size
 from anonymizer.types import Target
 
 TARGETS = {"person": Target.PERSON, "face": Target.FACE}
@@ -16,6 +16,8 @@ TARGETS = {"person": Target.PERSON, "face": Target.FACE}
 class _Image(BaseModel):
     id: int
     file_name: str
+    width: float | None = None
+    height: float | None = None
 
 
 class _Annotation(BaseModel):
@@ -52,6 +54,10 @@ def read_coco(content: CocoFile, path: Path, pictures: Path | None = None) -> tu
     places = [pictures] if pictures else [place / name for place in beside for name in ("images", split, ".")]
     folder = find_pictures(places, content.images[0].file_name, path)
     return tuple(
-        make_sample(image.file_name, PictureFile(folder / image.file_name), labels[image.id])
+        make_sample(
+            image.file_name,
+            PictureFile(folder / image.file_name, stated_size(image.width, image.height)),
+            labels[image.id],
+        )
         for image in content.images
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample
+from anonymizer.evaluate.sample import XYWH, Label, PictureFile, Sample, find_pictures, make_sample, stated_size
 from anonymizer.types import Target
 
 
@@ -19,6 +19,8 @@ class XywhEntry(BaseModel):
     """One picture of the JSON form; other keys are left alone."""
 
     file: str
+    width: float | None = None
+    height: float | None = None
     boxes: tuple[_Box, ...] = ()
 
 
@@ -33,7 +35,7 @@ def read_xywh_json(
     return tuple(
         make_sample(
             entry.file,
-            PictureFile(folder / entry.file),
+            PictureFile(folder / entry.file, stated_size(entry.width, entry.height)),
             [Label(box.xywh, target, ignored=box.ignore) for box in entry.boxes],
         )
         for entry in entries

@@ -180,7 +180,7 @@ def write(data: TrainingSet, folder: Path) -> None:
         if f"{video}_{timestamp}" in taken:
             raise DatasetError(f"{sample.path}: another picture is the frame {video}_{timestamp} too: rename one")
         taken.add(f"{video}_{timestamp}")
-        width, height = size_of(sample.path)
+        width, height = size_of(sample.path, sample.labelled)
         shares = np.clip(sample.boxes / np.array([width, height, width, height], np.float64), 0, 1).round(6)
         kept = ~sample.ignore & (shares[:, 2:] > shares[:, :2]).all(axis=1)
         people = zip(shares[kept].tolist(), sample.class_ids[kept].tolist(), strict=True)

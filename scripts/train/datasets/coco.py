@@ -34,7 +34,7 @@ def write(data: TrainingSet, folder: Path) -> None:
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for number, (name, sample) in enumerate(copy_pictures(data, folder / "images"), 1):
-        width, height = size_of(sample.path)
+        width, height = size_of(sample.path, sample.labelled)
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         labels = zip(as_xywh(sample.boxes), sample.class_ids.tolist(), sample.ignore.tolist(), strict=True)
         for xywh, class_id, ignored in labels:

@@ -30,6 +30,7 @@ from scripts.train.datasets.split import split_set
 from scripts.train.datasets.stats import as_table, measure, plot
 from scripts.train.datasets.store import fresh_folder, save_rgb
 from scripts.train.datasets.training_set import TrainingSet, used_classes
+from scripts.train.datasets.upright import check_upright
 from scripts.train.picture import Picture
 
 Run = Callable[[argparse.Namespace], int]
@@ -200,6 +201,7 @@ def _from_ava(arguments: argparse.Namespace) -> int:
 def _label(arguments: argparse.Namespace) -> int:
     labelled = _read(arguments)
     check_target(arguments.out, arguments.to, [*used_classes(labelled), *(arguments.target or CLASSES)])
+    check_upright(labelled.samples)
     with _detector(arguments) as detector:
         data = label_pictures(labelled, detector, sure=arguments.sure)
     _write(data, arguments.out, arguments.to)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from anonymizer.geometry import iou_matrix
 from anonymizer.ports import Detector
 from scripts.train.datasets.from_clip import CLASSES, as_frame
 from scripts.train.datasets.training_set import TrainingSet, joined
-from scripts.train.picture import Sample
 
 _SAME_IOU = 0.5
 
@@ -28,11 +29,11 @@ def label_pictures(data: TrainingSet, detector: Detector, *, sure: float = 0.5) 
         same = iou_matrix(found.boxes, sample.boxes) > _SAME_IOU
         fresh = ~(same & (class_ids[:, None] == sample.class_ids)).any(axis=1)
         samples.append(
-            Sample(
-                sample.path,
-                np.concatenate([sample.boxes, found.boxes[fresh]]),
-                np.concatenate([sample.class_ids, class_ids[fresh]]),
-                np.concatenate([sample.ignore, found.scores[fresh] < sure]),
+            replace(
+                sample,
+                boxes=np.concatenate([sample.boxes, found.boxes[fresh]]),
+                class_ids=np.concatenate([sample.class_ids, class_ids[fresh]]),
+                ignore=np.concatenate([sample.ignore, found.scores[fresh] < sure]),
             )
         )
     return TrainingSet(known.classes, tuple(samples))

@@ -32,5 +32,5 @@ def from_product(pictures: Iterable[Labelled], labels: Path, *, only: Target | N
                 f"{labels}: labels frames of a clip: cut them out first, for example by "
                 "ffmpeg -i CLIP -q:v 2 -start_number 1 img1/%06d.jpg"
             )
-        samples.append(Sample(each.load.path, each.boxes, number[each.targets], each.ignored))
+        samples.append(Sample(each.load.path, each.boxes, number[each.targets], each.ignored, each.load.labelled))
     return TrainingSet(tuple(class_of(target) for target in classes), tuple(samples))

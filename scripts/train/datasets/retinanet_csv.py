@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from anonymizer.errors import DatasetError
-from scripts.train.datasets.store import copy_pictures
+from scripts.train.datasets.store import copy_pictures, size_of
 from scripts.train.datasets.training_set import TrainingSet, whole_pixels
 from scripts.train.picture import Sample
 
@@ -78,6 +78,7 @@ def write(data: TrainingSet, folder: Path) -> None:
     """Corners in whole pixels; ignored boxes are left out, for the form has no mark for them. Raises DatasetError."""
     rows: list[list[object]] = []
     for name, sample in copy_pictures(data, folder / "images"):
+        size_of(sample.path, sample.labelled)  # the form could not say that it is another
         kept = ~sample.ignore
         labels = zip(whole_pixels(sample.boxes[kept]).tolist(), sample.class_ids[kept].tolist(), strict=True)
         labelled: list[list[object]] = [[f"images/{name}", *box, data.classes[class_id]] for box, class_id in labels]

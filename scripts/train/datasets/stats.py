@@ -48,7 +48,7 @@ class Stats:
 
 def measure(data: TrainingSet) -> Stats:
     """Ignored boxes are counted and otherwise left out; raises DatasetError for a missing picture."""
-    sizes = np.array([size_of(sample.path) for sample in data.samples], np.float64).reshape(-1, 2)
+    sizes = np.array([size_of(sample.path, sample.labelled) for sample in data.samples], np.float64).reshape(-1, 2)
     empty = sum(not (~sample.ignore).any() for sample in data.samples)
     return Stats(len(data.samples), empty, tuple(_of_class(data, sizes, at) for at in range(len(data.classes))))
 

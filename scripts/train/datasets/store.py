@@ -11,7 +11,8 @@ from pathlib import Path
 import cv2
 
 from anonymizer.errors import DatasetError
-from anonymizer.types import U8
+from anonymizer.evaluate.sample import check_size
+from anonymizer.types import U8, Size
 from scripts.train.datasets.training_set import TrainingSet, names_of
 from scripts.train.picture import Sample
 
@@ -83,9 +84,10 @@ def check_fresh(folder: Path) -> None:
         raise DatasetError(f"{folder}: cannot be made a folder: {above} {reason}: name another place")
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a stored picture, in pixels; raises DatasetError."""
+def size_of(path: Path, labelled: Size | None = None) -> tuple[int, int]:
+    """Width and height of a stored picture, in pixels; raises DatasetError, also if its labels say another size."""
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DatasetError(f"{path} is missing or is no picture: check the data set")
+    check_size(path, Size(image.shape[1], image.shape[0]), labelled)
     return image.shape[1], image.shape[0]

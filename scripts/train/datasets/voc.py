@@ -40,7 +40,7 @@ def _annotation(name: str, sample: Sample, classes: tuple[str, ...]) -> ElementT
     _add(root, "folder", "JPEGImages")
     _add(root, "filename", name)
     size = _add(root, "size")
-    for key, value in zip(("width", "height", "depth"), (*size_of(sample.path), 3), strict=True):
+    for key, value in zip(("width", "height", "depth"), (*size_of(sample.path, sample.labelled), 3), strict=True):
         _add(size, key, str(value))
     labels = zip(whole_pixels(sample.boxes).tolist(), sample.class_ids.tolist(), sample.ignore.tolist(), strict=True)
     for (x1, y1, x2, y2), class_id, ignored in labels:

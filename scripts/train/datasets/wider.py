@@ -7,7 +7,7 @@ from pathlib import Path
 from anonymizer.evaluate.readers.wider import read_wider
 from anonymizer.types import Target
 from scripts.train.datasets.product import from_product
-from scripts.train.datasets.store import copy_pictures
+from scripts.train.datasets.store import copy_pictures, size_of
 from scripts.train.datasets.training_set import TrainingSet, one_class, whole_pixels
 
 LABELS = "wider_bbx_gt.txt"
@@ -24,6 +24,7 @@ def write(data: TrainingSet, folder: Path) -> None:
     one_class(data, TITLE, *CARRIED)
     lines: list[str] = []
     for name, sample in copy_pictures(data, folder / "images"):
+        size_of(sample.path, sample.labelled)  # the form could not say that it is another
         lines += [name, str(len(sample.boxes))]
         for (x1, y1, x2, y2), ignored in zip(whole_pixels(sample.boxes).tolist(), sample.ignore.tolist(), strict=True):
             lines.append(f"{x1} {y1} {x2 - x1} {y2 - y1} 0 0 0 {int(ignored)} 0 0")

@@ -39,7 +39,7 @@ def write(data: TrainingSet, folder: Path) -> None:
     name = one_class(data, TITLE, *CARRIED)
     entries = []
     for file, sample in copy_pictures(data, folder / "images"):
-        width, height = size_of(sample.path)
+        width, height = size_of(sample.path, sample.labelled)
         boxes = [
             {"xywh": xywh, "ignore": ignored}
             for xywh, ignored in zip(as_xywh(sample.boxes), sample.ignore.tolist(), strict=True)

@@ -64,7 +64,7 @@ def balanced(data: TrainingSet, rng: np.random.Generator, *, per_picture: int) -
     nobody: list[Example] = []
     for sample in data.samples:
         sure, all_boxes = bodies(sample, data.classes)
-        height, width = read_rgb(sample.path).shape[:2]
+        height, width = sample.load().image.shape[:2]
         size = np.array([width, height], np.float64)
         cut = [_around(sample.path, sure, size, rng) for _ in range(per_picture if len(sure) else 0)]
         somebody += [each for each in cut if each is not None]
