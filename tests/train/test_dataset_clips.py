@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -223,3 +224,17 @@ def test_pictures_keep_their_labels_and_get_what_a_detector_finds_besides(tmp_pa
     assert data.samples[0].class_ids.tolist() == [0, 1]
     assert data.samples[0].boxes[0].tolist() == moved.boxes[0].tolist()
     assert data.samples[0].ignore.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_what_a_phone_stored_lying_is_cut_out_upright(
+    tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
+) -> None:
+    write_clip(tmp_path / "clip.mp4", seconds=1)
+    content = bytearray((tmp_path / "clip.mp4").read_bytes())
+    at = content.index(b"tkhd") + 44  # of the matrix in a track's header of version 0
+    a, b, c, d = (number << 16 for number in matrix)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "phone.mp4").write_bytes(content)
+    (stored,), (upright,) = (list(sampled_stills(tmp_path / name, every_s=9)) for name in ("clip.mp4", "phone.mp4"))
+    assert np.array_equal(upright.image, np.rot90(stored.image, turns))

@@ -93,4 +93,6 @@ def sampled_stills(path: Path, *, every_s: float, scene_change: float | None = N
 
 
 def _rgb(frame: av.VideoFrame) -> U8:
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    """The picture as players show it: phones store it lying, with a note of how to turn it."""
+    stored = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    return np.ascontiguousarray(np.rot90(stored, round(frame.rotation / 90)))
