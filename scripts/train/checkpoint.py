@@ -21,7 +21,16 @@ BEST = "best.pt"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """A kill at any moment leaves the old file or the new one; makes the folder. Raises DatasetError."""
+    """A kill at any moment leaves the old file or the new one; makes the folder.
+
+    Raises DatasetError, also for weights that are no numbers, which nothing could be learned from any more.
+    """
+    weights = [value for each in (state, state.get("network", {}), state.get("average", {})) for value in each.values()]
+    if not all(value.isfinite().all() for value in weights if isinstance(value, torch.Tensor)):
+        raise DatasetError(
+            f"{path}: is not written, for weights are no numbers any more; what was saved before is kept: begin again "
+            "in another folder with a lower --rate"
+        )
     make_folder(path.parent)
     part = path.with_name(f"{path.name}.part")
     try:
@@ -30,8 +39,10 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # of a full disk PyTorch only says that a position is not what it expects
+        part.unlink(missing_ok=True)
+        reason = (error.strerror if isinstance(error, OSError) else None) or "the disk may be full"
+        raise DatasetError(f"{path}: cannot be written: {reason}; what was saved before is kept") from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

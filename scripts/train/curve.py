@@ -31,21 +31,31 @@ class Curve:
         self._best = max((mean for _, mean in self._means()), default=-1.0)
         self.since_best = sum(at > self._best_step() for at, _ in self._means())
 
-    def add(self, step: int, found: Mapping[str, Precision], mean: float) -> bool:
-        """Write one validation; whether it is the best so far."""
+    @property
+    def last_step(self) -> int:
+        """Of the last validation, -1 without one."""
+        return int(self._rows[-1][0]) if self._rows else -1
+
+    def add(self, step: int, found: Mapping[str, Precision], mean: float) -> None:
+        """Write one validation; raises DatasetError."""
         for name, each in found.items():
             values = (each.overall, *each.by_height)
             self._rows.append([str(step), name, *("" if value is None else f"{value:.4f}" for value in values)])
         part = self._path.with_name(f"{self._path.name}.part")  # a kill leaves the old file or the new one
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(self._rows)
-        part.replace(self._path)
-        is_best = mean > self._best
+        try:
+            with part.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(COLUMNS)
+                writer.writerows(self._rows)
+            part.replace(self._path)
+        except OSError as error:
+            raise DatasetError(f"{self._path}: cannot be written: {error.strerror}") from None
+        self.since_best = 0 if self.is_best(mean) else self.since_best + 1
         self._best = max(self._best, mean)
-        self.since_best = 0 if is_best else self.since_best + 1
-        return is_best
+
+    def is_best(self, mean: float) -> bool:
+        """Whether a validation is the best so far."""
+        return mean > self._best
 
     def draw(self, path: Path) -> None:
         """AP50 over steps, all labels and by height, of every class."""
@@ -59,8 +69,12 @@ class Curve:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, loc="lower right")
         figure.tight_layout()
-        figure.savefig(path)
-        plt.close(figure)
+        try:
+            figure.savefig(path)
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+        finally:
+            plt.close(figure)
 
     def _means(self) -> list[tuple[int, float]]:
         steps = dict.fromkeys(int(row[0]) for row in self._rows)

@@ -186,6 +186,22 @@ def fit(
     """
     make_folder(folder)
     curve = Curve(folder / "curve.csv", trainer.step)
+
+    def is_due() -> bool:
+        return bool(held_back) and (trainer.step % validate_every == 0 or trainer.step == trainer.recipe.steps)
+
+    def measure() -> float:
+        found = _measure(trainer, held_back, validation_px)
+        say(f"step {trainer.step}: AP50 {', '.join(f'{name} {each}' for name, each in found.items())}")
+        mean = float(np.mean([each.overall or 0.0 for each in found.values()]))
+        if curve.is_best(mean):
+            trainer.save(BEST)  # before the curve says so: a kill in between leaves no curve without its file
+        curve.add(trainer.step, found, mean)
+        curve.draw(folder / "curve.png")
+        return mean
+
+    if trainer.step and is_due() and curve.last_step < trainer.step:  # a kill came between the step and its validation
+        measure()
     if trainer.step >= trainer.recipe.steps:
         say(f"{folder} is finished: it has done {trainer.step} steps; more by a greater --steps")
         return False
@@ -204,14 +220,8 @@ def fit(
                 reports, began = [], time.monotonic()
             if trainer.step % save_every == 0 or is_last:
                 trainer.save()
-            if held_back and (trainer.step % validate_every == 0 or is_last):
-                found = _measure(trainer, held_back, validation_px)
-                say(f"step {trainer.step}: AP50 {', '.join(f'{name} {each}' for name, each in found.items())}")
-                mean = float(np.mean([each.overall or 0.0 for each in found.values()]))
-                board.add_scalar("AP50", mean, trainer.step)
-                if curve.add(trainer.step, found, mean):
-                    trainer.save(BEST)
-                curve.draw(folder / "curve.png")
+            if is_due():
+                board.add_scalar("AP50", measure(), trainer.step)
                 if patience and curve.since_best >= patience:
                     trainer.save()
                     say(f"stopped: {patience} validations without gain")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from anonymizer.errors import DatasetError
 
 
 def focal(logits: Tensor, targets: Tensor, *, gamma: float) -> Tensor:
@@ -29,3 +34,12 @@ def iou_and_giou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     hull = around.prod(1).clamp(min=1e-6)
     iou = both / union
     return iou, iou - (hull - union) / hull
+
+
+def check_finite(gradient: Tensor, step: int, folder: Path) -> None:
+    """Raises DatasetError if the gradient's norm is no number, before it makes all weights none."""
+    if not math.isfinite(gradient.item()):
+        raise DatasetError(
+            f"{folder}: at step {step} the losses are no numbers any more; what was saved before is kept: begin again "
+            "in another folder with a lower --rate"
+        )

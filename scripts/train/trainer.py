@@ -18,6 +18,7 @@ from scripts.train.backbones import PublishedBackbone
 from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import CHECKPOINT, find_checkpoint, load_checkpoint, recipe_of, save_checkpoint
 from scripts.train.distil import Tutor, distillation
+from scripts.train.losses import check_finite
 from scripts.train.network import Detector
 from scripts.train.networks import make_network
 from scripts.train.objective import Batch, collate, losses_of
@@ -149,7 +150,7 @@ class Trainer:
         return iter(loader)
 
     def learn(self, batch: Batch) -> StepReport:
-        """One step."""
+        """One step; raises DatasetError, with the weights as they were, once there are no numbers to learn by."""
         recipe, rate = self.recipe, self.recipe.rate_at(self.step)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -160,6 +161,7 @@ class Trainer:
         self._optimiser.zero_grad(set_to_none=True)
         (score_loss + recipe.box_weight * box_loss).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), recipe.most_gradient)
+        check_finite(norm, self.step, self._folder)
         self._optimiser.step()
         self._follow(recipe.kept_at(self.step + 1))
         self.step += 1

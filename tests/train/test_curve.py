@@ -27,7 +27,10 @@ def test_validations_of_an_abandoned_try_go_and_patience_counts_from_the_best(tm
     folder = write(tmp_path / "run", 0.2, 0.4, 0.3, 0.9)
     curve = Curve(folder / "curve.csv", 300)
     assert curve.since_best == 1
-    assert curve.add(400, {"face": Precision(0.5, (None, None, 0.5, None))}, 0.5)
+    assert curve.last_step == 300
+    assert curve.is_best(0.5)
+    curve.add(400, {"face": Precision(0.5, (None, None, 0.5, None))}, 0.5)
+    assert not curve.is_best(0.5)
     assert (folder / "curve.csv").read_text().splitlines()[-1] == "400,face,0.5000,,,0.5000,"
 
 

@@ -10,17 +10,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
 
-from scripts.train.checkpoint import CHECKPOINT, load_checkpoint
+from scripts.train.checkpoint import BEST, CHECKPOINT, load_checkpoint
 from scripts.train.cli import main
+from scripts.train.recipe import Recipe
 from scripts.train.slim.fit import SlimRecipe, SlimRun
 from scripts.train.slim.fit import run as run_slim
 from scripts.train.slim.lesson import Losses
-from scripts.train.stop import StopRequest
+from scripts.train.stop import INTERRUPTED, StopRequest
 from tests.train import shapes
 from tests.train.conftest import fit
 from tests.train.test_learning import ROOT
@@ -151,3 +153,48 @@ def test_a_blend_goes_into_a_folder_that_is_not_there_yet(
     assert load_checkpoint(out)["step"] == 2
     assert main(["blend", str(run), str(run), "--out", str(out / "y.pt")]) == 1
     assert "cannot be made a folder: it is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("save_every", ["1", "50"])  # weights are found out when they are saved, losses at each step
+def test_a_run_whose_losses_are_no_numbers_ends_and_keeps_what_was_saved(
+    save_every: str, data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Recipe, "rate_at", lambda *_: 1e6)
+    assert main(fit(data, run, "--steps", "30", "--save-every", save_every, "--workers", "0")) == 1
+    assert "are no numbers any more; what was saved before is kept" in capsys.readouterr().err
+    saved = load_checkpoint(run / CHECKPOINT)
+    assert saved["step"] < 30
+    assert all(value.isfinite().all() for value in (*saved["network"].values(), *saved["average"].values()))
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_half_of_none(
+    data: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save(_: object, file: BinaryIO) -> None:
+        file.write(b"half")
+        raise RuntimeError("unexpected pos 347008 vs 346896")  # all that PyTorch says of it
+
+    monkeypatch.setattr(torch, "save", save)
+    assert main(fit(data, run, "--steps", "3", "--workers", "0")) == 1
+    assert "checkpoint.pt: cannot be written: the disk may be full" in capsys.readouterr().err
+    assert load_checkpoint(run / CHECKPOINT)["step"] == 2
+    assert not list(run.glob("*.part"))
+
+
+def test_a_validation_that_a_kill_prevented_is_made_when_the_run_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = fit(data, tmp_path / "run", "--steps", "2", "--workers", "0", "--validation", str(data))
+    with monkeypatch.context() as patched:
+        patched.setattr("scripts.train.fit.validate", killed)
+        assert main(command) == INTERRUPTED
+    assert not (tmp_path / "run" / BEST).exists()
+    assert main(command) == 0
+    assert load_checkpoint(tmp_path / "run" / BEST)["step"] == 2
+    rows = (tmp_path / "run" / "curve.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "2"]
+    assert main(command) == 0
+    assert len((tmp_path / "run" / "curve.csv").read_text(encoding="utf-8").splitlines()) == 2

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from anonymizer.errors import DatasetError
 from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from scripts.train.losses import check_finite
 from scripts.train.slim.lesson import Losses, compare, landmarks
 from scripts.train.slim.network import SlimNetwork, open_network
 from scripts.train.slim.surgery import merge, prune
@@ -95,14 +96,15 @@ class SlimRun:
         self._sizes = [float(each.detach().square().mean().sqrt()) + SMALL for each in network.parameters()]
 
     def learn(self) -> Losses:
-        """One step."""
+        """One step; raises DatasetError, with the weights as they were, once there are no numbers to learn by."""
         pictures = self._pictures(self.step * self.recipe.batch)
         with torch.no_grad():
             expected = self._teacher(pictures, self._marks)
         losses = compare(self._network.plan, self._network(pictures, self._marks), expected, self._marks)
         self._optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), MOST_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), MOST_GRADIENT)
+        check_finite(norm, self.step, self._folder)
         rate = self.recipe.rate_at(self.step)
         for group, size in zip(self._optimiser.param_groups, self._sizes, strict=True):
             group["lr"] = rate * size
