@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from anonymizer.errors import DatasetError
 from anonymizer.evaluate.dataset import open_dataset
 from scripts.train.cli import main
-from scripts.train.datasets.forms import WRITERS, read_sets
+from scripts.train.datasets.forms import WRITERS, Form, read_sets
 from scripts.train.datasets.upright import orientation
 
 Box = Sequence[float]
@@ -131,3 +132,55 @@ def test_a_damaged_exif_tag_says_nothing(damage: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8Exif\0\0" + damage)
     assert orientation(tmp_path / "a.jpg") == 1
     assert orientation(tmp_path / "missing.jpg") == 1
+
+
+def test_classes_of_a_csv_are_the_products_however_they_are_written(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        _picture(tmp_path / name)
+    text = "a.png,1,2,30,40,face\na.png, 5, 6, 20, 40, Face \nb.png,1,2,30,40,FACE\nb.png,1,2,30,40,Helmet\n"
+    (tmp_path / "annotations.csv").write_text(text, encoding="utf-8")
+    found = read_sets([tmp_path / "annotations.csv"])
+    assert found.classes == ("Helmet", "face")
+    assert [len(sample.boxes) for sample in found.select(["face"]).samples] == [2, 1]
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_byte_order_mark_and_windows_line_endings_change_nothing(form: Form, tmp_path: Path) -> None:
+    _picture(tmp_path / "images" / "a.png")
+    labels = _labels(tmp_path / "faces.json", [_entry("a.png", (10, 10, 8, 10))])
+    assert main(["dataset", "convert", str(labels), "--to", form, "--out", str(tmp_path / "new")]) == 0
+    written = [each for each in (tmp_path / "new").rglob("*") if each.suffix in (".txt", ".csv", ".json", ".xml")]
+    for each in written:
+        content = each.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        each.write_bytes(BOM_UTF8 + content)
+    named = [each for each in written if each.name != "classes.csv"]
+    (sample,) = read_sets([tmp_path / "new"] if form is Form.VOC else named).samples
+    assert np.abs(sample.boxes - np.array([[10, 10, 18, 20]])).max() < 0.01
+    assert sample.path.is_file()
+
+
+@pytest.mark.parametrize("name", ["wider_bbx_gt.txt", "gt.txt", "annotations.csv", "faces.json"])
+def test_labels_that_are_missing_or_no_text_are_named(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dataset", "stats", str(tmp_path / name)]) == 1
+    (tmp_path / name).write_bytes("a.png,1".encode("utf-16"))
+    assert main(["dataset", "stats", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert all(line.startswith(f"error: {tmp_path}") for line in said)
+
+
+@pytest.mark.parametrize("more", [(), ("--single",)])
+def test_augmented_copies_go_where_their_picture_goes(more: tuple[str, ...], tmp_path: Path) -> None:
+    names = [f"{letter}{number}.png" for letter in "abcdef" for number in (1, 2)]
+    for name in names:
+        _picture(tmp_path / "images" / name)
+    labels = _labels(tmp_path / "faces.json", [_entry(name, (10, 10, 30, 40)) for name in names])
+    assert main(["dataset", "expand", str(labels), "--factor", "3", "--out", str(tmp_path / "more")]) == 0
+    command = ["dataset", "split", str(tmp_path / "more" / "annotations.json"), "--out", str(tmp_path / "parts"), *more]
+    assert main([*command, "--part", "a=0.5", "--part", "b=0.5"]) == 0
+    stems = [{each.stem for each in (tmp_path / "parts" / part).glob("images/*")} for part in "ab"]
+    pictures = [{stem.partition("_augmented")[0] for stem in part} for part in stems]
+    assert all(pictures)
+    assert not pictures[0] & pictures[1]

@@ -69,7 +69,7 @@ class Row:
 def read_rows(path: Path) -> dict[int, list[Row]]:
     """The rows of a ground truth file that name a person or a face, by number of the frame; raises DatasetError."""
     rows: dict[int, list[Row]] = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         for line, columns in enumerate(csv.reader(stream), 1):
             try:
                 number, label = int(columns[0]), _label(columns)

@@ -29,7 +29,7 @@ def read_wider(path: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, list[Label]]]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     at = 0
     while at < len(lines):
         if not lines[at]:

@@ -48,7 +48,7 @@ class Someone:
 def is_ava(path: Path) -> bool:
     """Whether the first row is one of AVA's; raises DatasetError if there is none to read."""
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             first = next(csv.reader(stream), [])
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from None
@@ -59,7 +59,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     """All rows in order; raises DatasetError naming the line that is wrong."""
     rows = []
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             for line, values in enumerate(csv.reader(stream), 1):
                 if values:
                     rows.append(_row([value.strip() for value in values], f"{path}:{line}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ LABELS = "annotations.json"
 def read(path: Path, pictures: Path | None = None) -> TrainingSet:
     """Pictures in the file's order; categories other than persons and faces are left out. Raises DatasetError."""
     try:
-        content = CocoFile.model_validate_json(path.read_bytes())
+        content = CocoFile.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:

@@ -95,7 +95,12 @@ def _json(path: Path) -> object:
 
 def read_set(path: Path, form: Form | None = None, pictures: Path | None = None) -> TrainingSet:
     """The labelled pictures; `pictures` is their folder where it is not beside the labels. Raises DatasetError."""
-    return READERS[form or form_of(path)](path, pictures)
+    try:
+        return READERS[form or form_of(path)](path, pictures)
+    except OSError as error:
+        raise DatasetError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: is not text in UTF-8: store the labels as that") from None
 
 
 def read_sets(paths: Sequence[Path], form: Form | None = None, pictures: Path | None = None) -> TrainingSet:

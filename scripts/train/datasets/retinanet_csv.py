@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from anonymizer.errors import DatasetError
+from anonymizer.types import Target
 from scripts.train.datasets.store import copy_pictures, size_of
-from scripts.train.datasets.training_set import TrainingSet, whole_pixels
+from scripts.train.datasets.training_set import TrainingSet, class_of, whole_pixels
 from scripts.train.picture import Sample
 
 LABELS, CLASSES = "annotations.csv", "classes.csv"
 _BOX_COLUMNS = 6
+_OWN = frozenset(class_of(target) for target in Target)
 
 
 def read(path: Path, pictures: Path | None = None) -> TrainingSet:
@@ -36,7 +38,7 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
             raise DatasetError(f"{path}:{line}: x1,y1,x2,y2 must be numbers: mend the labels") from None
         if not (np.isfinite(corners).all() and corners[0] < corners[2] and corners[1] < corners[3] and row[5]):
             raise DatasetError(f"{path}:{line}: needs x1 < x2, y1 < y2 and a class: mend the labels")
-        found.append((corners, row[5]))
+        found.append((corners, _class_name(row[5])))
     classes = _classes(path.parent / CLASSES) or sorted({name for each in boxes.values() for _, name in each})
     numbers = {name: at for at, name in enumerate(classes)}
     unknown = {name for each in boxes.values() for _, name in each} - numbers.keys()
@@ -56,17 +58,22 @@ def _sample(path: Path, found: list[tuple[list[float], str]], numbers: dict[str,
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [(line, row) for line, row in enumerate(csv.reader(stream), 1) if row]
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return [(line, [cell.strip() for cell in row]) for line, row in enumerate(csv.reader(stream), 1) if row]
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read: {error}") from None
+
+
+def _class_name(written: str) -> str:
+    """The product's classes in small letters: `Face` would be another one, and background where faces are learned."""
+    return written.lower() if written.lower() in _OWN else written
 
 
 def _classes(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        numbered = sorted((int(row[1]), row[0]) for _, row in _rows(path))
+        numbered = sorted((int(row[1]), _class_name(row[0])) for _, row in _rows(path))
     except (ValueError, IndexError):
         raise DatasetError(f"{path}: not rows of name,number: mend it") from None
     if [number for number, _ in numbered] != list(range(len(numbered))):

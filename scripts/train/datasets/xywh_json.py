@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +25,7 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
     if target is None:
         raise DatasetError(f"{path}: the name does not say what the boxes are: call it faces.json or persons.json")
     try:
-        entries = _ENTRIES.validate_json(path.read_bytes())
+        entries = _ENTRIES.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
