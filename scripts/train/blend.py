@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from anonymizer.errors import DatasetError
-from scripts.train.checkpoint import find_checkpoint, load_checkpoint, load_network, save_checkpoint
+from scripts.train.checkpoint import find_checkpoint, load_checkpoint, load_network, recipe_of, save_checkpoint
 from scripts.train.fit import CACHE
 from scripts.train.libfacedetection import NAME, fetch
 from scripts.train.networks import make_network
@@ -55,10 +55,10 @@ def blend(first: dict[str, Tensor], second: dict[str, Tensor], share: float) -> 
 
 def _began(state: dict[str, Any]) -> dict[str, Tensor]:
     """What a run that started from libfacedetection began with."""
-    recipe = state["recipe"]
-    torch.manual_seed(recipe["seed"])
-    network = make_network(recipe["architecture"], len(recipe["classes"]))
+    recipe = recipe_of(state)
+    torch.manual_seed(recipe.seed)
+    network = make_network(recipe.architecture, len(recipe.classes))
     if not isinstance(network, PooledDetector):
-        raise DatasetError(f"a run of the network {recipe['architecture']} did not begin with {NAME}")
+        raise DatasetError(f"a run of the network {recipe.architecture} did not begin with {NAME}")
     adopt(network, fetch(CACHE))
     return network.state_dict()

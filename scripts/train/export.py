@@ -20,9 +20,9 @@ from anonymizer.models import SUGGESTED_THRESHOLD
 from anonymizer.types import U8, Size
 from scripts.train.arguments import count, natural, share
 from scripts.train.canvas import CanvasMaker
-from scripts.train.checkpoint import load_network
+from scripts.train.checkpoint import find_checkpoint, load_checkpoint, load_network
 from scripts.train.datasets.forms import read_sets
-from scripts.train.datasets.store import make_folder
+from scripts.train.datasets.store import make_folder, write_whole
 from scripts.train.datasets.training_set import TrainingSet
 from scripts.train.emit import emit
 from scripts.train.fakequant import fine_tune
@@ -58,10 +58,13 @@ class Report:
     cpu_ms: float  # median of one picture, one thread
 
     def __str__(self) -> str:
-        return (
-            f"{self.name}: {self.size_bytes / 1000:.0f} kB, {self.cpu_ms:.1f} ms; scores of {self.cells} cells differ "
-            f"by {self.mean_error:.4f} on average, {self.score_error:.4f} at most"
-        )
+        errors = f"by {self.mean_error:.4f} on average, {self.score_error:.4f} at most"
+        compared = f"scores of {self.cells} cells differ {errors}"
+        if not self.cells:
+            compared = (
+                f"not compared, for no cell of {COMPARED} canvases scores {CELLS_FROM}: the network finds nothing"
+            )
+        return f"{self.name}: {self.size_bytes / 1000:.0f} kB, {self.cpu_ms:.1f} ms; {compared}"
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,19 +91,22 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    check_name(arguments.name)
     size = Size(arguments.width, arguments.height)
     if size.width % 32 or size.height % 32:
         raise DatasetError(f"the input {size} must be a multiple of 32 both ways")
     torch.set_num_threads(1)
     network, recipe = load_network(arguments.folder)
+    place = find_checkpoint(arguments.folder)
+    print(f"{place}: step {load_checkpoint(place).get('step', '?')}")
     data = read_sets(arguments.labels).select(recipe.classes)
     canvases = make_canvases(data, recipe)
     views = list(_views(data, recipe, size))
     make_folder(arguments.out)
     model = emit(network, size, description=f"{arguments.name} of anonymizer's scripts/train")
     paths = {dtype: arguments.out / f"{arguments.name}-{dtype}.tflite" for dtype in ("float32", "int8")}
-    paths["float32"].write_bytes(model)
-    paths["int8"].write_bytes(to_int8(model, views))
+    write_whole(paths["float32"], model)
+    write_whole(paths["int8"], to_int8(model, views))
     if arguments.validation:
         held_back = spread(read_sets(arguments.validation).select(recipe.classes).samples, arguments.validation_limit)
         judge = Judge(size, held_back, len(recipe.classes))
@@ -114,10 +120,16 @@ def _run(arguments: argparse.Namespace) -> int:
         print(compare(path, network, views[:COMPARED]))
         entries.append(entry(path, dtype, size, recipe.classes, arguments.threshold))
     manifest = arguments.out / f"{arguments.name}.yaml"
-    manifest.write_text(yaml.safe_dump({"models": entries}, sort_keys=False), encoding="utf-8")
+    write_whole(manifest, yaml.safe_dump({"models": entries}, sort_keys=False).encode())
     added = f"anonymizer models add {path} --threshold {arguments.threshold:g}"
     print(f"{manifest}: entries for models/manifest.yaml; or `{added}`")
     return 0
+
+
+def check_name(name: str) -> None:
+    """Raises DatasetError unless it can be one of models, which are files."""
+    if not name or Path(name).name != name or name == "..":
+        raise DatasetError(f"--name {name!r} is no name of a model: use letters, digits and -, the folder is --out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +155,11 @@ def fresh_batches(canvases: CanvasMaker, recipe: Recipe) -> Iterator[Batch]:
 def keep_better(path: Path, tuned: bytes, judge: Judge, before: float) -> None:
     """Writes the fine-tuned file over the other one, unless it finds less."""
     plain = path.read_bytes()
-    path.write_bytes(tuned)
+    write_whole(path, tuned)
     after = judge(path)
     is_better = after > before
     if not is_better:
-        path.write_bytes(plain)
+        write_whole(path, plain)
     print(f"fine-tuned for int8: {100 * after:.1f}, {'taken' if is_better else 'no better, left'}")
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,8 +17,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
 
+from anonymizer.errors import DatasetError
+from anonymizer.zoo import default_models_dir
 from scripts.train.checkpoint import BEST, CHECKPOINT, load_checkpoint
 from scripts.train.cli import main
+from scripts.train.datasets.store import write_whole
 from scripts.train.recipe import Recipe
 from scripts.train.slim.fit import SlimRecipe, SlimRun
 from scripts.train.slim.fit import run as run_slim
@@ -198,3 +202,54 @@ def test_a_validation_that_a_kill_prevented_is_made_when_the_run_goes_on(
     assert [row.split(",")[0] for row in rows] == ["step", "2"]
     assert main(command) == 0
     assert len((tmp_path / "run" / "curve.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_slim_fit_refuses_the_folder_of_another_command_and_a_file_in_int8(
+    data: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model, message in (
+        ("centerface-float32", "checkpoint.pt is no checkpoint of `slim fit`: name another folder by --run"),
+        ("centerface-int8", "centerface-int8.tflite: computes in whole numbers: name the file in float32"),
+    ):
+        file = default_models_dir() / f"{model}.tflite"
+        assert main(["slim", "fit", str(file), str(data), "--run", str(run), "--canvas-px", "64"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_commands_that_meet_a_checkpoint_of_another_command_say_so(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = {"average": {}, "recipe": {"file": "x", "keep": 0.5}}
+    torch.save(other, tmp_path / "other.pt")
+    assert main(["blend", "libfacedetection", str(tmp_path / "other.pt"), "--out", str(tmp_path / "x.pt")]) == 1
+    assert "is of another command than `fit`" in capsys.readouterr().err
+    assert main(["presence", "export", str(run / CHECKPOINT), str(data), "--out", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("checkpoint.pt: is no checkpoint of a presence classifier: it holds other tensors")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the quantizer keeps all tensors
+def test_an_export_says_of_which_step_it_is_and_that_a_network_that_finds_nothing_was_not_compared(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", str(run), str(data), "--out", str(tmp_path / "out"), "--width", "64", "--height", "64"]
+    assert main([*command, "--name", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert f"{run / CHECKPOINT}: step 2" in said
+    assert "not compared, for no cell of 16 canvases scores 0.3" in said
+    for name in ("a/b", "", ".."):
+        assert main([*command, "--name", name]) == 1
+        assert "is no name of a model" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_half_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, _: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "model.tflite").write_bytes(b"old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DatasetError, match=r"model\.tflite: cannot be written: No space left"):
+        write_whole(tmp_path / "model.tflite", b"new")
+    assert [each.name for each in tmp_path.iterdir()] == ["model.tflite"]
+    assert (tmp_path / "model.tflite").read_bytes() == b"old"

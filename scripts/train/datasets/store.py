@@ -47,6 +47,17 @@ def save_rgb(path: Path, image: U8) -> None:
         raise DatasetError(f"{path}: cannot be written")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """A kill or a full disk leaves the old file or the new one, and half of none; raises DatasetError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+
+
 def make_folder(folder: Path) -> None:
     """Makes it and those above it where they are missing; raises DatasetError."""
     try:

@@ -16,6 +16,7 @@ from anonymizer.models import make_embedder
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import Settings, TargetName
 from anonymizer.zoo import Zoo
+from scripts.train.arguments import count
 from scripts.train.datasets.forms import read_sets
 from scripts.train.identity.views import embedded, strangers
 
@@ -28,13 +29,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_identity)
     parser.add_argument("people", type=Path, help="a folder for each person, at any depth, with pictures of the face")
     parser.add_argument("--strangers", type=Path, nargs="+", required=True, help="labelled pictures of other faces")
-    parser.add_argument("--limit", type=int, default=200, help="strangers, evenly spread over the pictures (200)")
-    parser.add_argument("--photos", type=int, default=4, help="of a person to learn from, one in four kept aside (4)")
+    parser.add_argument("--limit", type=count, default=200, help="strangers, evenly spread over the pictures (200)")
+    parser.add_argument("--photos", type=count, default=4, help="of a person to learn from, one in four kept aside (4)")
     parser.add_argument(
         "--margin", type=float, nargs="+", default=[0.0, 0.15, 0.3], help="around the box, in its sides"
     )
-    parser.add_argument("--expansion", type=int, nargs="+", default=[1, 2, 4, 8], help="versions of each photo")
-    parser.add_argument("--seeds", type=int, default=5, help="splits and first weights, each tried in turn (5)")
+    parser.add_argument("--expansion", type=count, nargs="+", default=[1, 2, 4, 8], help="versions of each photo")
+    parser.add_argument("--seeds", type=count, default=5, help="splits and first weights, each tried in turn (5)")
     parser.add_argument("--out", type=Path, required=True, help="folder for identity.md, identity.csv, identity.png")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from anonymizer.errors import DatasetError
+from scripts.train.arguments import count, natural
 from scripts.train.datasets.forms import read_sets
-from scripts.train.datasets.store import make_folder, save_rgb
+from scripts.train.datasets.store import make_folder, save_rgb, write_whole
 from scripts.train.presence.examples import Example, balanced
 from scripts.train.presence.model import PresenceModel, try_model
 from scripts.train.presence.sheet import sheet
@@ -28,31 +29,31 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     train = commands.add_parser("train", help="train on labelled pictures, then judge on held-back ones")
     train.set_defaults(run=_train)
     _add_learning(train)
-    train.add_argument("--expansion", type=int, help="canvases of each example (4; 2 on a detector)")
-    train.add_argument("--tune-epochs", type=int, help="with what is below the dense layer (15; 1 on a detector)")
+    train.add_argument("--expansion", type=count, help="canvases of each example (4; 2 on a detector)")
+    train.add_argument("--tune-epochs", type=natural, help="with what is below the dense layer (15; 1 on a detector)")
     train.add_argument("--calibrate", type=Path, nargs="+", default=[], help="other pictures to set the score's 0.5 on")
     train.add_argument("--out", type=Path, required=True, help=f"folder for {_CHECKPOINT}")
 
     compare = commands.add_parser("compare", help="what augmented copies bring: one training for each expansion")
     compare.set_defaults(run=_compare)
     _add_learning(compare)
-    compare.add_argument("--expansion", type=int, nargs="+", default=[1, 2, 4, 8])
+    compare.add_argument("--expansion", type=count, nargs="+", default=[1, 2, 4, 8])
 
     export = commands.add_parser("export", help="write float32 and int8 TFLite files")
     export.set_defaults(run=_export)
     export.add_argument("checkpoint", type=Path)
     export.add_argument("labels", type=Path, nargs="+", help="labelled pictures to take int8's ranges from")
-    export.add_argument("--width", type=int, default=320)
-    export.add_argument("--height", type=int, default=192)
+    export.add_argument("--width", type=count, default=320)
+    export.add_argument("--height", type=count, default=192)
     export.add_argument("--out", type=Path, required=True, help="folder to write to")
 
     evaluate = commands.add_parser("evaluate", help="accuracy and pointing game of a TFLite file")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("model", type=Path)
     evaluate.add_argument("labels", type=Path, nargs="+")
-    evaluate.add_argument("--per-picture", type=int, default=8, help="examples of each kind from a picture (8)")
+    evaluate.add_argument("--per-picture", type=count, default=8, help="examples of each kind from a picture (8)")
     evaluate.add_argument("--mean", type=float, default=0.0, help="taken off the pixels, as export says (0)")
-    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--seed", type=natural, default=0)
     evaluate.add_argument("--sheet", type=Path, help="write pictures with their maps as PNG")
 
 
@@ -61,8 +62,8 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--held-back", type=Path, nargs="+", required=True, help="other pictures to judge on")
     weights = "MobileNetV2's of ImageNet (.pth), or the zoo's NanoDet-g in float32 (.tflite)"
     parser.add_argument("--weights", type=Path, required=True, help=weights)
-    parser.add_argument("--per-picture", type=int, default=4, help="examples of each kind from a picture (4)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--per-picture", type=count, default=4, help="examples of each kind from a picture (4)")
+    parser.add_argument("--seed", type=natural, default=0)
 
 
 def _examples(paths: list[Path], per_picture: int, seed: int) -> list[Example]:
@@ -134,7 +135,7 @@ def _export(arguments: argparse.Namespace) -> int:
     expected = np.array([answer.score for answer in answers_of(net, views)])
     for name, model in (("float32", floating), ("int8", to_int8(floating, views, mean=net.mean))):
         path = arguments.out / f"presence-{name}.tflite"
-        path.write_bytes(model)
+        write_whole(path, model)
         with PresenceModel(path, mean=net.mean) as written:
             errors = np.abs(expected - [written.answer(view).score for view in views])
         print(f"{path}: {len(model)} bytes; scores differ by {errors.mean():.4f} (mean), {errors.max():.4f} (greatest)")

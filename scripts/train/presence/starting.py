@@ -34,6 +34,8 @@ def load_net(checkpoint: Path) -> Net:
     try:
         net = PyramidNet(state["file"].numpy().tobytes()) if "file" in state else PresenceNet()
         net.load_state_dict(state)
-    except (RuntimeError, AttributeError, DatasetError) as error:
+    except (RuntimeError, AttributeError):  # PyTorch names hundreds of tensors
+        raise DatasetError(f"{checkpoint}: is no checkpoint of a presence classifier: it holds other tensors") from None
+    except DatasetError as error:
         raise DatasetError(f"{checkpoint}: is no checkpoint of a presence classifier: {error}") from None
     return net.eval()

@@ -19,6 +19,7 @@ from anonymizer.identify.calibration import MODEL
 from anonymizer.models import make_embedder
 from anonymizer.types import F32, U8
 from anonymizer.zoo import Zoo
+from scripts.train.arguments import count
 from scripts.train.datasets.forms import read_sets
 from scripts.train.identity.commands import read_known
 from scripts.train.identity.views import strangers
@@ -36,9 +37,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.set_defaults(run=_restore)
     parser.add_argument("people", type=Path, help="a folder for each person, as for `anonymizer evaluate attack`")
     parser.add_argument("--strangers", type=Path, nargs="+", required=True, help="labelled pictures of other faces")
-    parser.add_argument("--limit", type=int, default=600, help="strangers, evenly spread over the pictures (600)")
+    parser.add_argument("--limit", type=count, default=600, help="strangers, evenly spread over the pictures (600)")
     parser.add_argument("--look", nargs="+", default=["blur", "fill"], help="as the table of attacks names them")
-    parser.add_argument("--height", type=int, default=96, help="of the faces in pixels (96)")
+    parser.add_argument("--height", type=count, default=96, help="of the faces in pixels (96)")
 
 
 def _restore(arguments: argparse.Namespace) -> int:

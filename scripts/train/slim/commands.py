@@ -14,7 +14,8 @@ from anonymizer.types import Size
 from scripts.train.arguments import amount, count, natural, share
 from scripts.train.canvas import CanvasMaker
 from scripts.train.datasets.forms import read_sets
-from scripts.train.datasets.store import make_folder
+from scripts.train.datasets.store import make_folder, write_whole
+from scripts.train.export import check_name
 from scripts.train.fit import make_canvases
 from scripts.train.integer import to_int8
 from scripts.train.recipe import Recipe
@@ -95,6 +96,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    check_name(arguments.name)
     size = Size(arguments.width, arguments.height)
     if size.width % 32 or size.height % 32:
         raise DatasetError(f"the input {size} must be a multiple of 32 both ways")
@@ -109,6 +111,6 @@ def _export(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     for dtype, model in (("float32", plain), ("int8", to_int8(fair, views, limits=SURE))):
         path = arguments.out / f"{arguments.name}-{dtype}.tflite"
-        path.write_bytes(model)
+        write_whole(path, model)
         print(f"{path}: {len(model) / 1000:.0f} kB; `anonymizer models add {path}` tries it")
     return 0

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,8 +69,8 @@ class SlimRun:
         """Goes on from this folder's checkpoint, or narrows the file; raises DatasetError if the run is another."""
         path = self._folder / CHECKPOINT
         state = load_checkpoint(path) if path.exists() else None
-        if state is not None and SlimRecipe(**state["recipe"]) != self.recipe:
-            raise DatasetError(f"{path} holds a run with {state['recipe']}: name another folder by --run")
+        if state is not None:
+            self._check(path, state["recipe"])
         network = open_network(self._file)
         if state is None:
             batches = (self._pictures(FAR + at) for at in range(0, MEASURED, self.recipe.batch))
@@ -84,6 +84,15 @@ class SlimRun:
             self._optimiser.load_state_dict(state["optimiser"])
             self._sizes = state["sizes"]
             self.step = state["step"]
+
+    def _check(self, path: Path, found: Mapping[str, object]) -> None:
+        """Raises DatasetError if a checkpoint is of another run."""
+        own = asdict(self.recipe)
+        if found.keys() != own.keys():
+            raise DatasetError(f"{path} is no checkpoint of `slim fit`: name another folder by --run")
+        other = [f"{name} {found[name]}, not {own[name]}" for name in own if found[name] != own[name]]
+        if other:
+            raise DatasetError(f"{path} holds a run with {' and '.join(other)}: name another folder by --run")
 
     def _take(self, network: SlimNetwork) -> None:
         self._network = network

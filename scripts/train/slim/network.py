@@ -123,6 +123,8 @@ class _Reader:
         self._makers = {int(op.outputs[0]): op for op in self._graph.operators}
 
     def network(self) -> SlimNetwork:
+        if self._graph.tensors[int(self._graph.inputs[0])].type != tfl.TensorType.FLOAT32 or self._is_rounded():
+            raise DatasetError("computes in whole numbers: name the file in float32")
         weights: dict[int, tuple[F32, F32]] = {}
         steps = tuple(self._steps(weights))
         known = {int(self._graph.inputs[0]), *(step.result for step in steps)}
@@ -139,6 +141,9 @@ class _Reader:
                 at = int(maker.inputs[0])
             outputs[name] = at
         return SlimNetwork(Plan(steps, int(self._graph.inputs[0]), outputs, frozenset(scores)), weights)
+
+    def _is_rounded(self) -> bool:
+        return any(self._code(op) == _OP.QUANTIZE for op in self._graph.operators)
 
     def _steps(self, weights: dict[int, tuple[F32, F32]]) -> Iterator[Step]:
         for op in self._graph.operators:
