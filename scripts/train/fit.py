@@ -22,7 +22,7 @@ from scripts.train.checkpoint import BEST
 from scripts.train.curve import Curve
 from scripts.train.datasets.forms import read_sets
 from scripts.train.datasets.store import make_folder
-from scripts.train.datasets.training_set import TrainingSet
+from scripts.train.datasets.training_set import TrainingSet, known_pictures
 from scripts.train.distil import Tutor, open_dense
 from scripts.train.libfacedetection import NAME, fetch
 from scripts.train.networks import NAMES
@@ -91,6 +91,8 @@ def _run(arguments: argparse.Namespace) -> int:
     data = read_sets(arguments.labels).select(classes)
     held_back = read_sets(arguments.validation).select(classes).samples if arguments.validation else ()
     teacher, teacher_name = open_dense(arguments.teacher) if arguments.teacher else (None, "")
+    if seen := known_pictures(held_back, data.samples):
+        print(f"{seen} of the pictures to measure by are learned from too: AP50 will say more than is true of others")
     recipe = Recipe(
         architecture=arguments.network,
         backbone=arguments.backbone,
@@ -125,7 +127,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _begin(trainer: Trainer, weights: Path | None, start_from: Path | None) -> None:
-    """What a new run begins with."""
+    """What a new run begins with; raises DatasetError if that is nothing, and is to rest."""
+    recipe = trainer.recipe
+    if not weights and not start_from:
+        if recipe.frozen_share or recipe.half_frozen_share:
+            raise DatasetError(
+                "--frozen and --half-frozen keep what the backbone knows, but it begins with random weights: name by "
+                "--weights or --start-from what it is to begin with"
+            )
+        if recipe.backbone != Recipe().backbone:
+            print(f"{recipe.backbone} begins with random weights; those of ImageNet are named by --weights")
     if weights:
         trainer.load_backbone(weights)
     if start_from == Path(NAME):

@@ -16,7 +16,7 @@ from anonymizer.detect.engine import Engine
 from anonymizer.errors import DatasetError
 from anonymizer.types import Size
 from scripts.train.backbones import PUBLISHED, Published, PublishedBackbone
-from scripts.train.checkpoint import load_checkpoint
+from scripts.train.checkpoint import load_checkpoint, save_checkpoint
 from scripts.train.cli import main
 from scripts.train.emit import emit
 from scripts.train.network import Detector
@@ -105,9 +105,12 @@ def test_a_frozen_backbone_keeps_its_weights_while_the_pyramid_learns(
     data = str(shapes.write(tmp_path / "set", 4, seed=5))
     more = ["--network", "tiny", "--canvas-px", "64", "--batch", "2", "--frozen", "0.9", "--workers", "0"]
     run = ["fit", data, "--run", str(tmp_path / "run"), "--steps", "2", *more]
-    assert main([*run, "--backbone", "mobilenetv2"]) == 0
+    assert main([*run, "--backbone", "mobilenetv2"]) == 1
+    assert "but it begins with random weights: name by --weights or --start-from" in capsys.readouterr().err
     torch.manual_seed(1)
     fresh = make_network("tiny", 1, "mobilenetv2").state_dict()
+    save_checkpoint(tmp_path / "fresh.pt", {"average": fresh, "recipe": {}})
+    assert main([*run, "--backbone", "mobilenetv2", "--start-from", str(tmp_path / "fresh.pt")]) == 0
     state = load_checkpoint(tmp_path / "run/checkpoint.pt")
     assert state["recipe"]["backbone"] == "mobilenetv2"
     for key, value in state["network"].items():

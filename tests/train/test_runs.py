@@ -253,3 +253,16 @@ def test_a_full_disk_leaves_no_half_of_a_model(tmp_path: Path, monkeypatch: pyte
         write_whole(tmp_path / "model.tflite", b"new")
     assert [each.name for each in tmp_path.iterdir()] == ["model.tflite"]
     assert (tmp_path / "model.tflite").read_bytes() == b"old"
+
+
+def test_pictures_that_are_learned_from_and_measured_by_are_counted(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copies = tmp_path / "copies"
+    assert main(["dataset", "convert", str(data), "--out", str(copies)]) == 0
+    others = shapes.write(tmp_path / "others", 3, seed=9)
+    command = fit(data, tmp_path / "run", "--steps", "1", "--workers", "0", "--validation")
+    assert main([*command, str(copies / "annotations.json"), str(others)]) == 0
+    assert "6 of the pictures to measure by are learned from too" in capsys.readouterr().out
+    assert main([*command, str(others)]) == 0
+    assert "learned from too" not in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,19 @@ def joined(parts: Sequence[TrainingSet]) -> TrainingSet:
             place = each.path.resolve()
             samples[place] = _united(samples[place], each) if place in samples else each
     return TrainingSet(classes, tuple(samples.values()))
+
+
+def known_pictures(held_back: Sequence[Sample], learned: Sequence[Sample]) -> int:
+    """How many of the pictures that were held back were not: the same file, or one with the same content."""
+    known = {_content(each.path) for each in learned} if held_back else set()
+    return sum(_content(each.path) in known for each in held_back)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return str(path).encode()  # whoever loads it will say so
 
 
 def _united(first: Sample, second: Sample) -> Sample:
