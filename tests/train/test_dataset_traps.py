@@ -184,3 +184,16 @@ def test_augmented_copies_go_where_their_picture_goes(more: tuple[str, ...], tmp
     pictures = [{stem.partition("_augmented")[0] for stem in part} for part in stems]
     assert all(pictures)
     assert not pictures[0] & pictures[1]
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("name", ["Bild mit Ümläut 1.JPG", "a.PNG"])
+def test_names_as_cameras_and_people_give_them_come_back_in_every_form(name: str, form: Form, tmp_path: Path) -> None:
+    _picture(tmp_path / "images" / name)
+    labels = _labels(tmp_path / "faces.json", [_entry(name, (10, 10, 8, 10))])
+    assert main(["dataset", "convert", str(labels), "--to", form, "--out", str(tmp_path / "new")]) == 0
+    files = [tmp_path / "new" / each for each in ("wider_bbx_gt.txt", "annotations.json", "annotations.csv", "ava.csv")]
+    named = [each for each in (*files, tmp_path / "new" / "faces.json", tmp_path / "new") if each.exists()]
+    (sample,) = read_sets(named[:1]).samples
+    assert sample.load().image.shape == (60, 80, 3)
+    assert np.abs(sample.boxes - np.array([[10, 10, 18, 20]])).max() < 0.01

@@ -157,9 +157,10 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
 
 def _frame_file(folder: Path, video: str, timestamp: str) -> Path:
     for suffix in _SUFFIXES:
-        file = folder / f"{video}_{timestamp}{suffix}"
-        if file.is_file():
-            return file
+        for written in (suffix, suffix.upper()):
+            file = folder / f"{video}_{timestamp}{written}"
+            if file.is_file():
+                return file
     raise DatasetError(f"{folder}: has no {video}_{timestamp}.jpg: cut the frames out first by dataset from-ava")
 
 

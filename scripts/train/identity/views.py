@@ -14,7 +14,7 @@ from anonymizer.identify.chip import cut_chip
 from anonymizer.types import F32, U8
 from scripts.train.augment import Augmentation, Augmenter
 from scripts.train.datasets.training_set import TrainingSet
-from scripts.train.picture import Picture, read_rgb
+from scripts.train.picture import Picture
 
 CHIP_PX = 150  # side of what the embedder takes
 LEAST_STRANGER_PX = 64  # height of a stranger's face that is clear
@@ -47,10 +47,10 @@ class Gallery:
 
 def strangers(data: TrainingSet, limit: int) -> Iterator[Face]:
     """The largest clear face of each picture, at most so many, evenly spread; nobody is met twice."""
-    chosen = [(sample.path, box) for sample in data.samples if (box := _largest(sample.boxes[~sample.ignore]))]
+    chosen = [(sample, box) for sample in data.samples if (box := _largest(sample.boxes[~sample.ignore]))]
     for at in np.unique(np.linspace(0, len(chosen) - 1, min(limit, len(chosen))).round().astype(int)).tolist():
-        path, (x1, y1, x2, y2) = chosen[at]
-        picture = cv2.cvtColor(read_rgb(path), cv2.COLOR_RGB2BGR)
+        sample, (x1, y1, x2, y2) = chosen[at]
+        path, picture = sample.path, cv2.cvtColor(sample.load().image, cv2.COLOR_RGB2BGR)
         rows, columns = (round(PAD * side) for side in picture.shape[:2])
         padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
         yield cut_face(padded, (x1 + columns, y1 + rows, x2 + columns, y2 + rows), _stranger(path), str(path))
