@@ -151,7 +151,13 @@ def add(file: Path, models_dir: Path, name: str | None, target: Target | None, t
     name = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "model"
     with Quarantine() as quarantine:
         reading = quarantine.recognise(file, PORTRAITS, target=target)
-        entry = _entry(file, reading, name, threshold or SUGGESTED_THRESHOLD)
+        least = threshold or SUGGESTED_THRESHOLD
+        if least > reading.score:
+            raise ModelError(
+                f"{file} scores the {reading.target.name.lower()} in the test pictures {reading.score:.2f}, below the "
+                f"threshold {least:g}: even clear ones would be missed; choose a lower --threshold"
+            )
+        entry = _entry(file, reading, name, least)
         enrol(models_dir, entry, file)
         verify(Zoo(models_dir), name, quarantine)
     found = reading.target.name.lower()

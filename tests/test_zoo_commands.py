@@ -72,6 +72,14 @@ def test_a_threshold_that_is_no_share_is_refused(mine: Path, threshold: str, cap
     assert f"{threshold} is no number between 0 and 1" in capsys.readouterr().err
 
 
+def test_a_threshold_at_which_the_portraits_are_missed_is_refused(mine: Path, capsys: Capture) -> None:
+    assert run("add", MODEL, "--models-dir", mine, "--name", "door", "--threshold", "0.999") == 1
+    said = capsys.readouterr().err
+    assert "scores the face in the test pictures 0." in said
+    assert "below the threshold 0.999: even clear ones would be missed; choose a lower --threshold" in said
+    assert not mine.exists()
+
+
 def test_a_second_model_leaves_the_first(mine: Path) -> None:
     for name in ("one", "two"):
         models.add(MODEL, mine, name, None, None)
