@@ -26,7 +26,7 @@ def load_stored(path: Path, kind: str) -> dict[str, Any]:
     except pickle.UnpicklingError:  # its text advises to run whatever code the file holds
         raise DatasetError(f"{path}: is no {kind}: it is not a file of PyTorch, or holds more than tensors") from None
     except _BROKEN as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].partition(". ")[0] or "it is empty"  # PyTorch goes on at length
         raise DatasetError(f"{path}: is no {kind}: {reason}") from None
     if not isinstance(stored, dict):
         raise DatasetError(f"{path}: is no {kind}: it holds no tensors by name")

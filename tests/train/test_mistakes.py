@@ -61,6 +61,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_without_advice_to_run_its_code(
             load(path)
         assert "weights_only" not in str(caught.value)
         assert "\n" not in str(caught.value)
+        assert not str(caught.value).endswith(": ")
 
 
 def test_commands_refuse_a_file_that_is_no_checkpoint(
