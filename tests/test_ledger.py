@@ -151,7 +151,7 @@ def test_near_votes_keep_somebody_visible_for_a_while_and_never_begin() -> None:
 def test_a_face_that_is_like_two_people_is_sure_of_neither() -> None:
     scene = Scene()
     for _ in range(20):
-        scene.see({"ana": 0.2, "bob": 0.22})
+        scene.see({"ana": 0.2, "bob": 0.22, "cem": 0.9})
     assert scene.visible() == []
 
 

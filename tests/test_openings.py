@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,18 @@ def mask(
 
 
 def is_masked(regions: list[Region], x: float, y: float) -> bool:
-    return any(r.box[0] <= x <= r.box[2] and r.box[1] <= y <= r.box[3] for r in regions)
+    return bool(masked(regions, np.array(x), np.array(y)))
+
+
+def masked(regions: list[Region], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which points lie in a region."""
+    inside = np.zeros(x.shape, np.bool_)
+    for region in regions:
+        x1, y1, x2, y2 = region.box
+        across, down = (2 * x - x1 - x2) / (x2 - x1), (2 * y - y1 - y2) / (y2 - y1)
+        is_round = region.shape is Shape.ELLIPSE
+        inside |= across**2 + down**2 <= 1 if is_round else np.maximum(abs(across), abs(down)) <= 1
+    return inside
 
 
 def test_a_guess_about_a_far_face_is_open_where_somebody_is_and_masked_all_around() -> None:
@@ -50,6 +62,19 @@ def test_where_a_guess_begins_stays_masked_over_the_opening() -> None:
     regions = list(opened([mask()], [FACE], [begins], [guess(begins)]))
     assert is_masked(regions, 175, 195)
     assert not is_masked(regions, 120, 120)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])
+def test_where_a_guess_begins_stays_masked_with_its_margin_and_no_more_of_the_opening(margin: float) -> None:
+    x1, y1, x2, y2 = begins = (130.0, 150.0, 160.0, 190.0)
+    (dx, dy), (width, height) = ((80.0, 60.0), (190.0, 160.0))  # two sigmas of a guess, and the sides with them
+    reach = x1 - dx - margin * width, y1 - dy - margin * height, x2 + dx + margin * width, y2 + dy + margin * height
+    regions = list(opened([replace(mask(reach), shape=Shape.BOX)], [FACE], [begins], [guess(begins)]))
+    left, top, right, bottom = x1 - margin * 30, y1 - margin * 40, x2 + margin * 30, y2 + margin * 40
+    for x, y in itertools.product((left + 0.01, right - 0.01), (top + 0.01, bottom - 0.01)):
+        assert is_masked(regions, x, y)
+    assert not is_masked(regions, left - 0.01, 170)
+    assert not is_masked(regions, 145, top - 0.01)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +133,7 @@ def test_a_body_that_was_only_found_is_open_if_its_own_face_is_known() -> None:
     [
         ((90, 90, 200, 470), (), False),
         ((90, 90, 500, 470), (FAR,), True),
+        ((90, 90, 200, 470), (FAR,), False),  # that is beside it
         ((90, 90, 500, 470), ((400.0, 100.0, 420.0, 125.0),), False),  # that one is far away
         ((90, 90, 500, 470), ((400.0, 400.0, 480.0, 470.0),), False),  # no body has its face there
         ((90, -600, 200, 300), (), True),
@@ -123,15 +149,14 @@ def test_a_head_is_elsewhere_if_a_face_is_or_the_body_reaches_far_up(
 
 
 @settings(max_examples=100, deadline=None)
-@given(BOXES, st.lists(BOXES, max_size=3), BOXES)
-def test_nothing_but_spared_faces_is_opened(reach: Box, spared: list[Box], begins: Box) -> None:
-    regions = list(opened([mask(reach)], spared, [], [guess(begins)]))
+@given(BOXES, st.sampled_from(Shape), st.lists(BOXES, max_size=3), BOXES)
+def test_nothing_but_spared_faces_is_opened(reach: Box, shape: Shape, spared: list[Box], begins: Box) -> None:
+    whole = replace(mask(reach), shape=shape)
+    regions = list(opened([whole], spared, [], [guess(begins)]))
     y, x = np.mgrid[0.5:120.5, 0.5:120.5]
-
-    def inside(boxes: list[Box]) -> np.ndarray:
-        parts = [(x > x1) & (x < x2) & (y > y1) & (y < y2) for x1, y1, x2, y2 in boxes]
-        return np.asarray(np.logical_or.reduce([np.zeros_like(x, np.bool_), *parts]))
-
-    lost = inside([reach]) & ~inside([region.box for region in regions])
-    assert not (lost & ~inside(spared)).any()
-    assert not (lost & inside([begins])).any()
+    faces, beginning = (
+        masked([replace(whole, box=box, shape=Shape.BOX) for box in boxes], x, y) for boxes in (spared, [begins])
+    )
+    lost = masked([whole], x, y) & ~masked(regions, x, y)
+    assert not (lost & ~faces).any()
+    assert shape is Shape.ELLIPSE or not (lost & beginning).any()  # an ellipse has a margin, and is grown with it

@@ -125,8 +125,9 @@ def test_an_impossible_detection_masks_the_whole_frame(box: Box) -> None:
     assert decide(evidence(later=make_detections(box, seq=1))).whole_frame is Reason.INVALID_OUTPUT
 
 
-def test_a_detection_of_an_unknown_class_masks_the_whole_frame() -> None:
-    unknown = replace(FOUND, class_ids=np.array([7], np.int32))
+@pytest.mark.parametrize("class_id", [-1, len(Target), 7])
+def test_a_detection_of_an_unknown_class_masks_the_whole_frame(class_id: int) -> None:
+    unknown = replace(FOUND, class_ids=np.array([class_id], np.int32))
     assert decide(evidence(detections=unknown)).whole_frame is Reason.INVALID_OUTPUT
 
 
@@ -182,11 +183,14 @@ def test_a_tentative_track_masks_as_well() -> None:
     assert len(decide(evidence(tracks=(track((1, 1, 9, 9), state=TrackState.TENTATIVE),))).regions) == 1
 
 
-def test_an_ellipse_contains_the_box_it_stands_for_whatever_the_margin() -> None:
-    redact = RedactSettings(face=MaskSettings(shape=Shape.ELLIPSE, margin=0.0))
+@pytest.mark.parametrize("margin", [0.0, 0.5, 1.0])
+def test_an_ellipse_contains_the_box_it_stands_for_and_what_its_margin_adds_on_each_side(margin: float) -> None:
+    redact = RedactSettings(face=MaskSettings(shape=Shape.ELLIPSE, margin=margin))
     x1, y1, x2, y2 = decide(evidence(detections=FOUND), redact).regions[0].box
     corner = ((10 - (x1 + x2) / 2) / ((x2 - x1) / 2)) ** 2 + ((10 - (y1 + y2) / 2) / ((y2 - y1) / 2)) ** 2
     assert corner <= 1
+    assert max(x1, y1) <= 10 - margin * 10
+    assert min(x2, y2) >= 20 + margin * 10
 
 
 @pytest.mark.parametrize("named", [TargetName.FACE, TargetName.PERSON])
@@ -201,6 +205,11 @@ def test_only_configured_targets_are_masked(named: TargetName) -> None:
 @pytest.mark.parametrize("box", [(-20, 10, -5, 20), (10, -20, 20, -5), (640, 10, 660, 20), (10, 480, 20, 490)])
 def test_a_track_that_has_left_the_frame_needs_no_region(box: Box) -> None:
     assert decide(evidence(tracks=(track(box),))).regions == ()
+
+
+@pytest.mark.parametrize("box", [(-9, 10, 0.5, 20), (10, -9, 20, 0.5), (639.5, 10, 650, 20), (10, 479.5, 20, 490)])
+def test_what_reaches_into_the_frame_by_part_of_a_pixel_is_masked(box: Box) -> None:
+    assert len(decide(evidence(tracks=(track(box),))).regions) == 1
 
 
 def test_equal_regions_are_painted_once() -> None:

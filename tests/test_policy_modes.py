@@ -63,6 +63,8 @@ def test_attention_that_failed_masks_the_whole_frame_in_mode_strict_alone(found:
     known = replace(evidence(), **failed)
     assert decide(known).whole_frame is None
     assert decide(known, mode=Mode.STRICT).whole_frame is Reason.ATTENTION_FAILED
+    both: dict[str, Any] = {"detections": people(), "later": people(), **failed}
+    assert decide(replace(known, **both), mode=Mode.STRICT).whole_frame is Reason.ATTENTION_FAILED
 
 
 def test_what_attention_alone_sees_is_masked_as_a_person_would_be() -> None:
@@ -133,6 +135,7 @@ def test_a_zone_is_always_masked(known: Evidence) -> None:
     assert inside.sum() > 2000
     assert mask(plan)[inside].all()
     assert not mask(plan)[:, 150:].any()
+    assert not mask(plan)[80:, 120:].any()
 
 
 def test_a_zone_looks_as_the_settings_say() -> None:
@@ -253,6 +256,21 @@ def test_boxes_that_were_widened_for_being_old_mask_nobody_less(growth: float) -
                 more = decide(after, targets=(name,), **limits)
                 assert len(less.regions) == (name.target is target)
                 assert not (mask(less) & ~mask(more)).any()
+
+
+@pytest.mark.parametrize("growth", [0.1, 0.5])
+def test_whoever_was_seen_a_while_ago_is_masked_wherever_they_may_have_gone_and_a_head_as_far_as_its_owner(
+    growth: float,
+) -> None:
+    person, head = (60.0, 40.0, 80.0, 100.0), (60.0, 40.0, 80.0, 55.0)
+    across, down = growth * 20, growth * 60
+    for known in (
+        evidence(None, later=people(wide(person, growth)), growth=growth),
+        evidence(people(), track(wide(person, growth), unseen_ns=1), growth=growth),
+    ):
+        for name, (x1, y1, x2, y2) in (("person", person), ("head", head)):
+            gone = np.array([[x1 - across, y1 - down, x2 + across, y2 + down]], np.float32)
+            assert covered_share(mask(decide(known, targets=(name,))), gone) == 1
 
 
 # All of it together

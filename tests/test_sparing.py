@@ -106,6 +106,22 @@ def test_another_face_near_masks(other: Box) -> None:
     assert doubt(decide(face(), later=only_found)) is Doubt.NEAR_FACE
 
 
+@pytest.mark.parametrize("other", [(195, 120, 225, 160), (240, 100, 320, 200), (150, 230, 230, 330)])
+def test_another_face_on_or_near_any_of_the_places_where_somebody_may_be_masks(other: Box) -> None:
+    places = face(), face(box=(150, 120, 230, 220), unseen_ns=1)
+    assert decide(*places).spared
+    assert doubt(decide(*places, face(2, other))) is Doubt.NEAR_FACE
+
+
+@pytest.mark.parametrize("smaller", [(198, 110, 258, 185), (22, 110, 82, 185), (110, 222, 170, 297), (110, 3, 170, 78)])
+def test_of_two_faces_beside_each_other_the_larger_ones_surroundings_count_whichever_may_stay_visible(
+    smaller: Box,
+) -> None:
+    """A quarter of the sides is 20 and 25 px of the larger one, 15 and 19 px of the smaller one."""
+    assert doubt(decide(face(), face(2, smaller))) is Doubt.NEAR_FACE
+    assert doubt(decide(face(box=smaller), face(2, FACE))) is Doubt.NEAR_FACE
+
+
 def test_a_face_that_may_have_come_near_unseen_masks() -> None:
     far = (240.0, 100.0, 320.0, 200.0)
     assert decide(face(), face(2, far)).spared
@@ -126,9 +142,10 @@ def test_no_more_is_open_than_the_face_however_unsure_its_place_is() -> None:
     assert sorted(region.box for region in plan.regions)[0] == (60.0, -300.0, 220.0, 100.0)
 
 
-def test_a_second_body_over_the_face_masks() -> None:
-    assert doubt(decide(face(), person(), person(12, (150, 60, 300, 460)))) is Doubt.COVERED
-    found = joined(make_detections(FACE), make_detections(BODY, (150, 60, 300, 460), target=Target.PERSON))
+@pytest.mark.parametrize("second", [(150, 60, 300, 460), (100, 20, 260, 380)])
+def test_a_second_body_over_the_face_masks(second: Box) -> None:
+    assert doubt(decide(face(), person(), person(12, second))) is Doubt.COVERED
+    found = joined(make_detections(FACE), make_detections(BODY, second, target=Target.PERSON))
     assert doubt(decide(face(), person(), detections=found)) is Doubt.COVERED
 
 
@@ -205,8 +222,9 @@ def test_a_face_before_the_legs_of_somebody_is_open_and_they_are_masked() -> Non
     ]
 
 
-def test_another_face_in_the_body_masks() -> None:
-    assert doubt(decide(face(), person(), face(2, (100, 300, 180, 400)))) is Doubt.COVERED
+@pytest.mark.parametrize("other", [(100, 300, 180, 400), (30, 300, 110, 400), (170, 300, 250, 400)])
+def test_another_face_in_the_body_masks(other: Box) -> None:
+    assert doubt(decide(face(), person(), face(2, other))) is Doubt.COVERED
 
 
 def test_a_much_smaller_face_beside_is_masked_and_nobody_mistakes_it_for_this_one() -> None:

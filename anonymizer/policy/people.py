@@ -46,8 +46,8 @@ class Heights:
     """
 
     frame_px: float  # the frame's own
-    least_px: float = 0.0
-    most_px: float = float("inf")
+    least_px: float
+    most_px: float
 
     def admit(self, boxes: F32, slack_px: _Each = 0.0, excess_px: _Each = 0.0) -> NDArray[np.bool_]:
         """Which boxes (N, 4) count; those as well whose height is unsure by so much (N,) and may be within.
