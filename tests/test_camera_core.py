@@ -10,13 +10,26 @@ from anonymizer.settings.schema import Mode, PrivacySettings
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
     AuditFinding,
+    Detections,
     LinkChange,
     LinkState,
     Reason,
     RedactedFrame,
     Size,
+    Track,
 )
-from tests.camera_rig import FACE, MS, PLANES, BrokenPolicy, BrokenRedactor, BrokenTracker, Rig, masked, untouched
+from tests.camera_rig import (
+    FACE,
+    MS,
+    PLANES,
+    BrokenError,
+    BrokenPolicy,
+    BrokenRedactor,
+    BrokenTracker,
+    Rig,
+    masked,
+    untouched,
+)
 from tests.fakes import make_frame
 
 
@@ -171,6 +184,31 @@ def test_a_late_answer_that_breaks_the_tracker_masks_whole_frames_instead_of_cra
     assert rig.story() == [(0, Reason.POLICY_FAILED), (1, Reason.POLICY_FAILED)]
 
 
+class StumblingTracker(Tracker):
+    """Fails at the second update."""
+
+    updates = 0
+
+    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+        self.updates += 1
+        if self.updates == 2:
+            raise BrokenError
+        return super().update(detections, pts_ns)
+
+
+def test_after_an_error_in_the_tracker_what_it_knew_before_explains_no_frame() -> None:
+    rig = Rig(tracker=StumblingTracker)
+    for seq in range(2):
+        rig.frame(seq)
+        rig.found(seq, FACE)
+    rig.frame(2)
+    rig.wait(0.2)
+    rig.frame(3)
+    rig.found(3)
+    assert rig.story() == [(0, None), (1, Reason.POLICY_FAILED), (2, Reason.STARTING), (3, None)]
+    assert untouched(rig.out[-1], FACE)
+
+
 def test_a_frame_that_cannot_be_redacted_is_not_published() -> None:
     rig = Rig(redactor=BrokenRedactor)
     rig.frame(0)
@@ -314,6 +352,29 @@ def test_a_frame_far_ahead_by_the_cameras_clock_alone_is_masked_whole_until_it_i
     rig.frame(2)
     rig.found(2)
     assert rig.story() == [(0, None), (1, Reason.STARTING), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("captured_ms", "pts_ms"),
+    [
+        ([40, 640], [40, 80]),  # the camera's clock stood still
+        ([640] * 15, [40 * number for number in range(1, 16)]),  # pictures that waited come in at once
+    ],
+)
+def test_a_frame_is_as_far_from_the_newest_look_as_the_clock_tells_that_tells_more(
+    captured_ms: list[int], pts_ms: list[int]
+) -> None:
+    rig = Rig()
+    start_ns = rig.clock.now_ns()
+    for seq, (captured, pts) in enumerate(zip(captured_ms, pts_ms, strict=True)):
+        now_ns = start_ns + captured * MS
+        rig.clock.advance((now_ns - rig.clock.now_ns()) / 1e9)
+        rig.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=start_ns + pts * MS, planes=PLANES))
+        if seq == 0:
+            rig.found(0, FACE)
+    rig.wait(0.2)
+    assert rig.story()[0] == (0, None)
+    assert rig.story()[-1] == (len(pts_ms) - 1, Reason.STALE)
 
 
 def test_an_answer_that_comes_again_makes_nobody_forgotten_whom_a_newer_look_found() -> None:

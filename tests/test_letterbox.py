@@ -47,9 +47,11 @@ def smooth_picture(width: int, height: int) -> np.ndarray:
         (Colour(full_range=False, bt709=True), (63, 102, 240), (255, 0, 0)),  # red of BT.709
         (Colour(full_range=False, bt709=True), (173, 42, 26), (0, 255, 0)),  # green of BT.709
         (Colour(full_range=False, bt709=False), (41, 240, 110), (0, 0, 255)),  # blue of BT.601
+        (Colour(full_range=True, bt709=False), (146, 80, 188), (230, 120, 60)),  # skin in warm light, of JPEG
+        (Colour(full_range=False, bt709=True), (135, 91, 179), (230, 120, 60)),  # skin in warm light, of BT.709
     ],
 )
-def test_primaries_of_the_standards(colour: Colour, yuv: tuple[int, ...], rgb: tuple[int, ...]) -> None:
+def test_primaries_and_skin_of_the_standards(colour: Colour, yuv: tuple[int, ...], rgb: tuple[int, ...]) -> None:
     planes = Planes(
         *(np.full(shape, value, np.uint8) for shape, value in zip([(4, 4), (2, 2), (2, 2)], yuv, strict=True))
     )

@@ -57,13 +57,15 @@ def test_whoever_leaves_between_two_looks_is_masked_until_the_second_however_far
     assert not any(is_masked(frame, FACE) for frame in shown if frame.seq >= 60)
 
 
-def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left() -> None:
+@pytest.mark.parametrize("damaged", [range(20, 34), range(28, 29)], ids=["all of it", "one frame"])
+def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left(damaged: range) -> None:
+    """Without the damage they would show from frame 23 on."""
     rig = Rig()
     for seq in range(60):
-        is_damaged = 20 <= seq < 34
-        rig.play(seq, None if is_damaged else face(seq) if seq <= 5 else nobody(seq), suspect=is_damaged)
+        found = None if seq in damaged else face(seq) if seq <= 5 else nobody(seq)
+        rig.play(seq, found, suspect=seq in damaged)
     rig.finish()
-    assert all(is_masked(frame, FACE) for frame in rig.frames() if 8 <= frame.seq <= 20)
+    assert all(is_masked(frame, FACE) for frame in rig.frames() if frame.seq < damaged.stop)
 
 
 @pytest.mark.parametrize("leap_ms", [0, 200, 600, 2000, 4000])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from anonymizer.detect import nms as nms_module
@@ -95,7 +95,15 @@ def candidates(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return boxes, rows[:, 4] / 100, rows[:, 5].astype(np.int32)
 
 
+def one_kind(*boxes: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each better than the next."""
+    count = len(boxes)
+    return np.array(boxes, np.float32), np.linspace(0.9, 0.5, count, dtype=np.float32), np.zeros(count, np.int32)
+
+
 @given(candidates())
+@example(one_kind((0, 0, 30, 30), (36, 80, 37, 81)))  # apart both ways
+@example(one_kind((0, 0, 10, 10), (0, 0, 24, 10)))  # the same thing, with middles as far apart as they can be
 def test_many_boxes_are_judged_like_few(found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     few = nms(*found, iou=0.4, max_detections=1000)
     with pytest.MonkeyPatch.context() as patch:

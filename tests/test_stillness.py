@@ -112,6 +112,15 @@ def test_what_a_place_used_to_do_is_forgotten_in_time() -> None:
     assert not rests(20 * CALM_STEPS)
 
 
+def test_what_a_place_used_to_do_counts_for_nothing_in_another_view() -> None:
+    watcher = Stillness(REST_NS)
+    looked_at(CALM_STEPS, lambda step: with_patch(60 * (step // 8 % 2)), watcher)
+    watcher.reset()
+    looks = [not watcher.rests(VIEW, (CALM_STEPS + step) * STEP_NS) for step in range(CALM_STEPS + 2)]
+    assert looks[-2:] == [False, True]
+    assert not watcher.rests(with_patch(30), (2 * CALM_STEPS + 2) * STEP_NS)
+
+
 def test_noise_of_a_dark_picture_is_no_movement_and_somebody_in_it_is() -> None:
     rng = np.random.default_rng(4)
 

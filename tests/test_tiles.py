@@ -144,6 +144,7 @@ def test_four_parts_at_a_corner_are_one() -> None:
 
 def test_faces_side_by_side_at_a_border_stay_apart() -> None:
     assert len(merge(see(LEFT, (70, 10, 95, 40), (96, 10, 120, 40)), see(RIGHT, (96, 10, 121, 40)))) == 2
+    assert len(merge(see(LEFT), see(RIGHT, (80, 10, 105, 40), (106, 10, 130, 40)))) == 2
 
 
 def test_a_far_face_before_a_cut_near_one_does_not_swallow_it() -> None:

@@ -76,13 +76,23 @@ def test_a_detection_or_a_track_explains_the_cells_that_it_touches_and_their_nei
     assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track(box),)) == ()
     assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((101, 40, 110, 50), spread_px=(6, 0)),)) == ()
     assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track((101, 40, 110, 50)),)) != ()
+    for above_or_below in ((70.0, 11.0, 80.0, 19.0), (70.0, 61.0, 80.0, 69.0)):
+        assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track(above_or_below, spread_px=(0, 6)),)) == ()
+        assert watch(Vigil(), *[look((4, 7))] * 9, tracks=(track(above_or_below),)) != ()
 
 
-def test_a_face_explains_the_body_below_it_but_nobody_above_it() -> None:
+def test_somebody_half_outside_the_picture_explains_the_heat_at_its_edge() -> None:
+    assert watch(Vigil(), *[look((0, 0), (0, 1))] * 9, tracks=(track((-30, -30, 15, 15)),)) == ()
+    assert watch(Vigil(), *[look((8, 15))] * 9, tracks=(track((150, 80, 190, 120)),)) == ()
+
+
+def test_a_face_explains_the_body_below_it_but_nobody_above_or_beside_it() -> None:
     face = ((70.0, 31.0, 80.0, 41.0),)
     assert watch(Vigil(), *[look((7, 7), boxes=face, target=Target.FACE)] * 9) == ()
     assert watch(Vigil(), *[look((0, 7), boxes=face, target=Target.FACE)] * 9) != ()
     assert watch(Vigil(), *[look((7, 7), boxes=face)] * 9) != ()
+    for column, is_explained in ((4, False), (5, True), (9, True), (10, False)):
+        assert (watch(Vigil(), *[look((7, column), boxes=face, target=Target.FACE)] * 9) == ()) == is_explained
 
 
 def test_two_people_get_two_masks() -> None:
