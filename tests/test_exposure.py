@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,12 @@ def test_masks_count_together_and_where_they_overlap_once() -> None:
     assert len(exposed(boxes((0, 0, 16, 16)), twice)) == 1
 
 
+def test_the_box_around_a_polygon_masks_nothing() -> None:
+    corner = ((0.0, 0.0), (16.0, 0.0), (0.0, 16.0))
+    assert len(exposed(boxes((8, 8, 16, 16)), [replace(region(0, 0, 16, 16), outline=corner)])) == 1
+
+
 def test_faces_that_were_spared_are_bare_on_purpose_and_those_beside_them_are_not() -> None:
     spared = [(100.0, 100.0, 140.0, 150.0)]
-    assert len(exposed(boxes((95, 95, 145, 155)), [], spared)) == 0
+    assert len(exposed(boxes((95, 95, 145, 155), (85, 85, 155, 165)), [], spared)) == 0
     assert len(exposed(boxes((150, 100, 190, 150)), [], spared)) == 1

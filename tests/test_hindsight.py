@@ -117,6 +117,15 @@ def test_the_further_back_the_wider_within_the_limit(count: int, step_px: float,
 # Between two sightings
 
 
+def test_right_beside_a_sighting_a_place_is_as_unsure_as_the_sighting_was() -> None:
+    ends = (seen_at(0, 100), (9.0, 7.0)), (seen_at(10, 140), (5.0, 3.0))
+    before, after = (replace(each, track=replace(each.track, spread_px=spread)) for each, spread in ends)
+    first, last = between(before, after, 1), between(before, after, 10 * FRAME_NS - 2)
+    assert first.spread_px == pytest.approx((9, 7), rel=1e-3)
+    assert last.spread_px == pytest.approx((5, 3), rel=1e-3)
+    assert (first.unseen_ns, last.unseen_ns) == (1, 2)
+
+
 def test_between_two_sightings_lies_the_straight_line() -> None:
     track = between(seen_at(10, 100), seen_at(20, 200, width=60), 15 * FRAME_NS)
     assert track.box == pytest.approx((150, 100, 200, 150))

@@ -65,6 +65,17 @@ def played(pursuit: Pursuit, places: list[int | None], expected: Box, state: Tra
     return tracks
 
 
+@pytest.mark.parametrize(("across", "down"), [(40, 0), (-40, 0), (0, 40), (0, -40)])
+def test_of_somebody_known_both_the_place_found_and_the_one_expected_are_masked(across: int, down: int) -> None:
+    expected = at(100.0 + across, 100.0 + down)
+    for each in played(Pursuit(Hindsight(0), TAIL_NS), [100] * 4, expected, TrackState.CONFIRMED)[1:]:
+        for x1, y1, x2, y2 in (at(100), expected):
+            assert each.box[0] <= x1 + 1
+            assert each.box[1] <= y1 + 1
+            assert each.box[2] >= x2 - 1
+            assert each.box[3] >= y2 - 1
+
+
 def test_whoever_moves_on_undetected_is_found_and_masked_tightly() -> None:
     places: list[int | None] = [60, 66, 74, 84, 94, 100]
     tracks = played(Pursuit(Hindsight(0), TAIL_NS), places, at(60), TrackState.TENTATIVE)
