@@ -74,14 +74,15 @@ class Rig:
         suspect: bool = False,
         planes: Planes = PLANES,
         pts_ahead_ms: int = 0,
+        answer_ms: int | None = None,
     ) -> None:
-        """The next frame, and what the detector will say of it; None: it passes it over."""
+        """The next frame, and what the detector will say of it, perhaps later than usual; None: it passes it over."""
         self._run_until(seq * STEP_MS)
         now_ns = self.clock.now_ns()
         pts_ns = now_ns + pts_ahead_ms * MS
         self.core.on_frame(make_frame(seq, captured_ns=now_ns, pts_ns=pts_ns, planes=planes, suspect=suspect))
         if found is not None:
-            self._answers.append((seq * STEP_MS + self._answer_ms, found))
+            self._answers.append((seq * STEP_MS + (answer_ms or self._answer_ms), found))
 
     def finish(self) -> None:
         """Let time pass until every frame has left."""

@@ -107,6 +107,15 @@ def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held(
     assert rig.meter.counts["masked_backwards", "cam"] == 12
 
 
+def test_somebody_whom_an_answer_tells_that_comes_late_for_once_is_masked_in_the_frames_before_as_well() -> None:
+    rig = Rig()
+    for seq in range(40):
+        is_late = seq >= 25
+        rig.play(seq, face(seq) if is_late else nobody(seq), answer_ms=150 if is_late else None)
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)] == list(range(25 - 500 // STEP_MS))
+
+
 @pytest.mark.parametrize("rig", [Rig(lookahead_ms=0), Rig(mode=Mode.LIVE)], ids=["no look-ahead", "mode live"])
 def test_without_look_ahead_they_show_until_they_are_found(rig: Rig) -> None:
     for seq in range(40):
