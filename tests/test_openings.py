@@ -53,7 +53,7 @@ def masked(regions: list[Region], x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def test_a_guess_about_a_far_face_is_open_where_somebody_is_and_masked_all_around() -> None:
     regions = list(opened([mask()], [FACE], [STRAY], [guess()]))
     assert not is_masked(regions, 140, 150)
-    for x, y in ((80, 150), (140, 90), (140, 210), (200, 150), (200, 210)):
+    for x, y in ((80, 150), (140, 90), (140, 210), (200, 150), (200, 210), (183, 120)):
         assert is_masked(regions, x, y)
 
 
