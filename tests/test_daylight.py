@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anonymizer.detect.daylight import BRIGHT, MOST, lift
+from anonymizer.detect.daylight import BRIGHT, MOST, bring_out, lift
 from anonymizer.detect.letterbox import Fit, Letterbox
-from anonymizer.types import U8, Size
+from anonymizer.types import U8, Size, Target
 
 MODEL = Size(640, 384)
 BOX = Letterbox.of(Size(1280, 720), MODEL, Fit.LETTERBOX)  # leaves 24 rows below
@@ -81,6 +81,18 @@ def test_a_lamp_does_not_keep_its_surroundings_dark() -> None:
 def test_in_clear_air_nothing_gets_darker() -> None:
     for picture in (noise(0, 256), noise(0, 90), noise(0, 50), noise(0, 10)):
         assert (lifted(picture) >= picture).all()
+
+
+@pytest.mark.parametrize(("levels", "is_faint"), [((0, 256), False), ((0, 40), True), ((100, 150), True)])
+def test_a_dark_or_hazy_picture_is_said_to_be_faint(levels: tuple[int, int], is_faint: bool) -> None:
+    assert bring_out(noise(*levels), BOX, [Target.FACE]) is is_faint
+
+
+def test_who_says_whether_anything_was_changed_says_it_of_all_pictures() -> None:
+    for levels in ((0, 256), (0, 90), (0, 50), (0, 10), (100, 150), (128, 130), (195, 246)):
+        picture = noise(*levels)
+        result = picture.copy()
+        assert lift(result, BOX) is not np.array_equal(result, picture)
 
 
 def test_what_the_picture_does_not_cover_stays_black() -> None:

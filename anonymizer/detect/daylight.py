@@ -29,17 +29,17 @@ _UNIT = 24  # of gains as bytes
 def bring_out(picture: U8, box: Letterbox, targets: Sequence[Target | None]) -> bool:
     """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers, for a model of targets.
 
-    Says whether the picture has no colour: models score lower there.
+    Says whether the picture is faint, that is without colour, in haze or dark in parts: models score lower there.
     """
-    lift(picture, box)
+    is_lifted = lift(picture, box)
     grey = is_grey(picture, box)
     if grey and Target.PERSON not in targets:  # persons are found by shape, and rather less with the tint of skin
         tint(picture, box)
-    return grey
+    return grey or is_lifted
 
 
-def lift(picture: U8, box: Letterbox) -> None:
-    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers.
+def lift(picture: U8, box: Letterbox) -> bool:
+    """In place: an RGB model input (H, W, 3), in the part that the camera's picture covers; whether it was changed.
 
     Each part of the picture has a gain by how dark it is, and what lies over all of it as haze is taken off before.
     """
@@ -52,9 +52,10 @@ def lift(picture: U8, box: Letterbox) -> None:
         levels -= np.minimum(levels, haze)
     gains = _gains(levels)
     if gains is None:
-        return
+        return bool(haze)
     field = cast(U8, cv2.resize(gains, (box.inner.width, box.inner.height), interpolation=cv2.INTER_LINEAR))
     cv2.multiply(seen, cv2.merge([field] * 3), seen, 1 / _UNIT)
+    return True
 
 
 def _haze(levels: U8) -> np.uint8:

@@ -97,7 +97,7 @@ class TfliteDetector(Resource):
         test = self._model.self_test
         if test is None:
             black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
-            family.decode(self._engine.run(black), self._limits.floor(is_grey=False, is_keen=False))
+            family.decode(self._engine.run(black), self._limits.floor(is_faint=False, is_keen=False))
             return
         planes, colour = read_picture(test.picture)
         picture, placement = self._letterboxer.apply(planes, colour)
@@ -138,10 +138,10 @@ class TfliteDetector(Resource):
         """Everything that the model sees in a tile, duplicates included."""
         begun_ns = self._clock.now_ns()
         picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
-        is_grey = bring_out(picture, placement, self._model.targets)
+        is_faint = bring_out(picture, placement, self._model.targets)
         is_keen = frame.camera_id in self._keen
-        seen = family.decode(self._engine.run(picture), self._limits.floor(is_grey=is_grey, is_keen=is_keen))
-        found = self._limits.counted(seen, is_grey=is_grey, is_keen=is_keen)
+        seen = family.decode(self._engine.run(picture), self._limits.floor(is_faint=is_faint, is_keen=is_keen))
+        found = self._limits.counted(seen, is_faint=is_faint, is_keen=is_keen)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)
