@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="repeat to compare; @PX also searches tiles for faces from so many pixels on (default: the settings')",
     )
     parser.add_argument(
-        "--threshold", type=_share, help="least score that is masked (default: the settings' or model's)"
+        "--threshold",
+        type=_share,
+        help="least score that is masked, of small ones and in faint pictures less (default: the settings' or model's)",
     )
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
     parser.add_argument("--limit", type=count, help="only so many pictures, evenly spread over all")
