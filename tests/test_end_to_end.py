@@ -30,6 +30,7 @@ pytestmark = pytest.mark.e2e
 FRAMES = 150
 SECONDS = 8
 QUICK = {"face_model": "centerface-int8", "person_model": "nanodet-g-int8"}  # two cores are busy with tests as well
+BELOW = [[0, 0.08], [1, 0.08], [1, 1], [0, 1]]  # the drawn number: models take its blocks for somebody small
 NEAR = 10  # frames: a track may mask for a second after the person was last seen
 
 
@@ -75,7 +76,12 @@ def street(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     """A daemon that is connected to a camera playing the clip."""
     with (
         RtspCamera(clip) as camera,
-        RunningDaemon(tmp_path_factory.mktemp("daemon"), [{"id": "street", "url": camera.url}], detect=QUICK) as daemon,
+        RunningDaemon(
+            tmp_path_factory.mktemp("daemon"),
+            [{"id": "street", "url": camera.url}],
+            detect=QUICK,
+            privacy={"areas": [BELOW]},
+        ) as daemon,
     ):
         eventually("regional masks", lambda: daemon.camera("street")["state"] == "live", 30)
         yield daemon

@@ -276,7 +276,7 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
     assert made == [
         Order(candidate, Target.FACE, threshold, limit, is_flat=is_flat)
         for candidate, own in zip(candidates, (0.3, 0.6), strict=True)
-        for threshold, limit, is_flat in ((own, 500, False), (0.05, 5000, True))
+        for threshold, limit, is_flat in ((own, 1000, False), (0.05, 5000, True))
     ]
     assert all(detector.started and detector.closed for detector in detectors)
     first, second = json.loads((tmp_path / "out.json").read_text())
