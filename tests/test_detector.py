@@ -22,6 +22,7 @@ from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Detections, Frame, Planes, Size, Target
 from tests.fake_runtime import FakeInterpreter, FakeRuntime
 from tests.fakes import RecordingMeter, make_detections, make_frame, make_planes
+from tests.test_families_by_shape import TF1, postprocess
 
 MODEL = DetectorModel(
     name="toy", path=Path("toy.tflite"), family="centerface", targets=(Target.FACE,), size=Size(64, 48),
@@ -164,6 +165,15 @@ def test_a_lower_score_is_enough_for_who_is_small_in_the_picture_of_the_model(
     with detector:
         found = detector.detect(make_frame(planes=make_planes(256, 192, seed=1)))
     assert [box[3] - box[1] for box in found.boxes.tolist()] == [32.0]
+
+
+def test_a_model_that_lists_few_is_not_asked_for_faint_ones_which_would_fill_its_list(
+    runtime: FakeRuntime, meter: RecordingMeter
+) -> None:
+    runtime.outputs = postprocess(dict.fromkeys(range(10), (4, 4, 12, 12)), 0.2, names=TF1)
+    model = replace(MODEL, family="tflite_detection_postprocess")
+    with TfliteDetector(model, LIMITS, threads=1, clock=FakeClock(), meter=meter) as detector:
+        assert len(detector.detect(make_frame(planes=make_planes(64, 48, seed=1)))) == 0
 
 
 def test_a_failing_runtime_is_a_model_error(detector: TfliteDetector, runtime: FakeRuntime) -> None:

@@ -158,14 +158,6 @@ def test_a_track_is_held_exactly_as_long_as_configured() -> None:
     assert tracker.predict(last + HOLD_NS + 1) == ()
 
 
-def test_a_weak_track_that_was_never_confirmed_is_held_half_as_long() -> None:
-    tracker = new_tracker()
-    tracker.update(make_detections(at(100), score=0.3), 0)
-    tracker.update(make_detections(), FRAME_NS)
-    assert len(tracker.predict(HOLD_NS // 2)) == 1
-    assert tracker.predict(HOLD_NS // 2 + 1) == ()
-
-
 def test_a_hold_of_zero_shows_tracks_until_somebody_looks_again() -> None:
     tracker = new_tracker(hold_ns=0)
     assert len(tracker.update(make_detections(at(100)), 0)) == 1

@@ -35,3 +35,11 @@ def test_whoever_was_surely_or_repeatedly_seen_is_held_as_long_as_configured(
     last_ns = (len(scores) - 1) * FRAME_NS
     assert len(tracker.predict(last_ns + held_ns)) == 1
     assert tracker.predict(last_ns + held_ns + 1) == ()
+
+
+def test_a_weak_track_that_was_never_confirmed_is_held_half_as_long() -> None:
+    tracker = Tracker(TrackSettings(), HOLD_NS)
+    tracker.update(make_detections(BOX, score=0.3), 0)
+    tracker.update(make_detections(), FRAME_NS)
+    assert len(tracker.predict(HOLD_NS // 2)) == 1
+    assert tracker.predict(HOLD_NS // 2 + 1) == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from anonymizer.clock import Clock
 from anonymizer.detect.daylight import bring_out
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
-from anonymizer.detect.families import Candidates, Family, make_family
+from anonymizer.detect.families import SHORT_LISTS, Candidates, Family, make_family
 from anonymizer.detect.letterbox import Fit, Letterboxer
 from anonymizer.detect.limits import Limits
 from anonymizer.detect.loading import load
@@ -67,7 +67,8 @@ class TfliteDetector(Resource):
         wall time after each frame.
         """
         self._model = model
-        self._limits = limits
+        # A list that is full of faint ones may lack others, and then the frame is masked whole.
+        self._limits = replace(limits, is_flat=limits.is_flat or model.family in SHORT_LISTS)
         self._clock = clock
         self._meter = meter
         self._scout = scout

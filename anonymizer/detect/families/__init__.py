@@ -16,7 +16,9 @@ from anonymizer.detect.families.yunet import YuNet
 from anonymizer.errors import ModelError
 from anonymizer.types import Size
 
-__all__ = ["FAMILIES", "Candidates", "CenterFace", "Family", "Shapes", "Ssd", "make_family"]
+__all__ = ["FAMILIES", "SHORT_LISTS", "Candidates", "CenterFace", "Family", "Shapes", "Ssd", "make_family"]
+
+SHORT_LISTS = frozenset({"tflite_detection_postprocess"})  # list so few that faint ones would crowd out others
 
 FAMILIES: Mapping[str, FamilyMaker] = {
     "centerface": CenterFace,
