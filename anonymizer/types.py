@@ -14,6 +14,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymizer.pose import STILL, Pose
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -115,6 +117,7 @@ class Frame:
     colour: Colour = Colour()
     suspect: bool = False  # damaged, or predicted from damaged pictures: mask it whole
     pixel_aspect: Fraction = Fraction(1)  # width of a pixel by its height; players stretch the picture so
+    pose: Pose = STILL  # where the camera points
 
     @property
     def size(self) -> Size:

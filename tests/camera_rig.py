@@ -10,14 +10,17 @@ from anonymizer.pipeline.governor import Governor
 from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
+from anonymizer.pipeline.view import View
 from anonymizer.policy import Evidence, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.stillness import Stillness
 from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
+from anonymizer.pose import STILL, Pose
 from anonymizer.rate import RateLimit
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import Mode, PrivacySettings, RedactSettings, TrackSettings
+from anonymizer.track.camera_motion import CameraMotion
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
@@ -50,10 +53,10 @@ class BrokenPolicy(Policy):
 
 
 class BrokenTracker(Tracker):
-    def predict(self, pts_ns: int) -> tuple[Track, ...]:
+    def predict(self, pts_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         raise BrokenError
 
-    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+    def update(self, detections: Detections, pts_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         raise BrokenError
 
 
@@ -72,6 +75,7 @@ class Rig:
         tracker: type[Tracker] = Tracker,
         redactor: type[Redactor] = Redactor,
         viewpoint: type[Viewpoint] = Viewpoint,
+        motion: type[CameraMotion] = CameraMotion,
         privacy: PrivacySettings | None = None,
         looks_per_s: float | None = None,
         stillness: Stillness | None = None,
@@ -100,7 +104,7 @@ class Rig:
             pursuit=Pursuit(hindsight, tail_ns=privacy.hold_ms * MS),
             policy=policy(privacy, RedactSettings()),
             governor=Governor(max_age_ns=privacy.max_detection_age_ms * MS, max_lag_ns=privacy.max_wait_ms * MS),
-            viewpoint=viewpoint(),
+            view=View("cam", viewpoint(), motion()),
             vigil=Vigil() if privacy.mode is Mode.STRICT else None,
             alarms=Alarms(hold_ns=privacy.hold_ms * MS) if privacy.mode is Mode.STRICT else None,
             recognition=Recognition("cam", None, self.meter),

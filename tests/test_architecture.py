@@ -27,6 +27,7 @@ LAYERS = {
     "anonymizer.ports": LEAF,
     "anonymizer.gstreamer": LEAF,
     "anonymizer.polygon": LEAF,
+    "anonymizer.pose": LEAF,
     "anonymizer.settings.address": LEAF,
     "anonymizer.settings.identities": LEAF,
     "anonymizer.settings.schema": LEAF,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from anonymizer.policy import Policy
+from anonymizer.pose import STILL, Pose
 from anonymizer.settings.schema import Mode, PrivacySettings
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import (
@@ -189,11 +190,11 @@ class StumblingTracker(Tracker):
 
     updates = 0
 
-    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+    def update(self, detections: Detections, pts_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         self.updates += 1
         if self.updates == 2:
             raise BrokenError
-        return super().update(detections, pts_ns)
+        return super().update(detections, pts_ns, pose)
 
 
 def test_after_an_error_in_the_tracker_what_it_knew_before_explains_no_frame() -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from anonymizer.policy.viewpoint import WINDOW_NS, Viewpoint
 from anonymizer.policy.vigil import LOOKS
+from anonymizer.pose import Pose
 from anonymizer.settings.schema import Mode, PrivacySettings
+from anonymizer.track.camera_motion import CameraMotion
 from anonymizer.types import U8, Heat, Planes, Reason
 from tests.camera_rig import FACE, Rig
 from tests.fakes import make_detections, make_planes
@@ -92,3 +94,42 @@ def test_only_in_mode_strict_is_unexplained_heat_masked(mode: Mode) -> None:
         rig.core.on_detections(replace(make_detections(seq=seq), heat=Heat(cells, 0.9)))
     reasons = [region.reason for region in rig.out[-1].regions]
     assert reasons == ([Reason.ATTENTION] if mode is Mode.STRICT else [])
+
+
+# A camera that turns slowly
+
+
+def panned(seq: int) -> Planes:
+    """One scene by a camera that turns by two pixels a frame."""
+    coarse = np.random.default_rng(7).integers(0, 256, (12, 40), dtype=np.uint8)
+    wide = np.asarray(cv2.resize(coarse, (400, 120), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return replace(make_planes(160, 120), y=np.ascontiguousarray(wide[:, 2 * seq : 2 * seq + 160]))
+
+
+def test_who_is_missed_while_the_camera_turns_is_masked_where_it_shows_them_then() -> None:
+    rig = Rig(privacy=PrivacySettings(lookahead_ms=0))
+    left, _, right, _ = FACE
+    rig.frame(0, planes=panned(0))
+    rig.found(0, FACE)
+    for seq in range(1, 6):
+        rig.frame(seq, planes=panned(seq))
+        rig.found(seq)
+    (region,) = rig.out[-1].regions
+    middle = (region.box[0] + region.box[2]) / 2
+    assert middle == pytest.approx((left + right) / 2 - 10, abs=1.5)
+    assert region.box[0] <= left - 10
+    assert region.box[2] >= right - 10
+
+
+class BrokenMotion(CameraMotion):
+    def pose(self, luma: U8) -> Pose:
+        raise ValueError
+
+
+def test_a_motion_that_cannot_be_measured_masks_the_frame_whole(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(motion=BrokenMotion)
+    rig.frame(0)
+    rig.found(0, FACE)
+    rig.wait(0.5)
+    assert rig.story() == [(0, Reason.CAMERA_MOVED)]
+    assert "could not be compared" in caplog.text

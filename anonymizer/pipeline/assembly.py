@@ -11,6 +11,7 @@ from anonymizer.pipeline.looks import Looks
 from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.tempo import Patience
+from anonymizer.pipeline.view import View
 from anonymizer.policy import Permit, Policy
 from anonymizer.policy.alarms import Alarms
 from anonymizer.policy.stillness import Stillness
@@ -28,6 +29,7 @@ from anonymizer.settings.schema import (
     TrackSettings,
     masks_by_shape,
 )
+from anonymizer.track.camera_motion import CameraMotion
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
@@ -106,7 +108,7 @@ def make_core(
         pursuit=None if is_strict else Pursuit(hindsight, tail_ns=privacy.tail_ms * _MS),
         policy=Policy(privacy, redact),
         governor=Governor(max_age_ns=privacy.max_detection_age_ms * _MS, max_lag_ns=privacy.max_wait_ms * _MS),
-        viewpoint=Viewpoint(),
+        view=View(camera_id, Viewpoint(), CameraMotion()),
         vigil=Vigil() if is_strict else None,
         alarms=Alarms(hold_ns=privacy.hold_ms * _MS) if is_strict else None,
         recognition=Recognition(camera_id, permit, meter),

@@ -15,10 +15,10 @@ from anonymizer.pipeline.recognition import Recognition
 from anonymizer.pipeline.silence import Silence
 from anonymizer.pipeline.status import StatusCell
 from anonymizer.pipeline.timeline import Timeline
+from anonymizer.pipeline.view import View
 from anonymizer.pipeline.widening import widened, widened_detections
 from anonymizer.policy import Evidence, Policy
 from anonymizer.policy.alarms import Alarms
-from anonymizer.policy.viewpoint import Viewpoint
 from anonymizer.policy.vigil import Vigil
 from anonymizer.ports import FrameSink, Meter
 from anonymizer.redact.redactor import Redactor
@@ -67,7 +67,7 @@ class CameraCore:
         pursuit: Pursuit | None,
         policy: Policy,
         governor: Governor,
-        viewpoint: Viewpoint,
+        view: View,
         vigil: Vigil | None,
         alarms: Alarms | None,
         recognition: Recognition,
@@ -92,7 +92,7 @@ class CameraCore:
         self._pursuit = pursuit
         self._policy = policy
         self._governor = governor
-        self._viewpoint = viewpoint
+        self._view = view
         self._vigil = vigil
         self._alarms = alarms
         self._recognition = recognition
@@ -123,9 +123,12 @@ class CameraCore:
         if self._timeline.leapt:  # what is known of earlier frames says nothing of when it was
             self._discard(Reason.CAMERA_CHANGED)
         lag_ns = self._clock.now_ns() - frame.captured_ns
-        has_moved = not frame.suspect and self._has_moved(frame)
-        if has_moved:
+        pose = self._view.pose(frame)
+        has_moved = pose is None
+        if pose is None:
             self._discard(Reason.CAMERA_MOVED)
+        else:
+            frame = dataclasses.replace(frame, pose=pose)
         fault = Reason.CAMERA_MOVED if has_moved else self._fault
         held = Held(frame, lag_ns, None if fault is None else Basis(fault=fault))
         lost = self._ring.push(held)
@@ -208,7 +211,7 @@ class CameraCore:
     def _begin_epoch(self, epoch: int) -> None:
         """Another connection or picture size."""
         self._discard(Reason.CAMERA_CHANGED)
-        self._viewpoint.reset()
+        self._view.reset()
         self._status.loaded(self._level)
         self._epoch = epoch
 
@@ -220,14 +223,6 @@ class CameraCore:
             self._alarms.reset()
         self._forget()
         self._looks.reset()
-
-    def _has_moved(self, frame: Frame) -> bool:
-        try:
-            return self._viewpoint.moved(frame.planes.y, frame.pts_ns)
-        except Exception:  # stage boundary: fails closed, a view that cannot be compared counts as another one
-            log.exception("camera %s: the view could not be compared; masking the whole frame", self._camera_id)
-            self._viewpoint.reset()
-            return True
 
     def _forget(self) -> None:
         """Without tracks and without a newest detection, frames are masked whole until the next detection."""
@@ -242,8 +237,8 @@ class CameraCore:
     def _taken_in(self, found: Detections, asked: Asked) -> Basis:
         """Update the tracks; what the frame itself rests on."""
         try:
-            tracks = self._tracker.update(found, asked.pts_ns)
-            self._hindsight.record(tracks, asked.pts_ns)
+            tracks = self._tracker.update(found, asked.pts_ns, asked.pose)
+            self._hindsight.record(tracks, asked.pts_ns, asked.pose)
             self._recognition.record(found, tracks, asked.pts_ns)
             self._looks.found(tracks)
         except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
@@ -261,7 +256,7 @@ class CameraCore:
     def _expected(self, frame: Frame, later: Detections | None = None, asked: Asked | None = None) -> Basis:
         """What a frame rests on that the detector did not look at; `later` and `asked`: the frame it took instead."""
         try:
-            tracks = self._tracker.predict(frame.pts_ns)
+            tracks = self._tracker.predict(frame.pts_ns, frame.pose)
         except Exception:  # stage boundary: fails closed, without tracks and age every frame is masked whole
             log.exception("camera %s: tracker failed; masking the whole frame", self._camera_id)
             self._forget()
@@ -347,7 +342,8 @@ class CameraCore:
         """The tracks in the frame, those included that only later frames tell of, and its plan."""
         frame = held.frame
         try:
-            learnt = [track for track in self._hindsight.at(frame.pts_ns, self._reach_ns(held)) if track.unseen_ns]
+            known = self._hindsight.at(frame.pts_ns, self._reach_ns(held), frame.pose)
+            learnt = [track for track in known if track.unseen_ns]
             tracks = (*basis.tracks, *learnt)
             if self._pursuit is not None and (basis.detections is not None or basis.later is not None):
                 is_told = frame.captured_ns > self._forgotten_ns and self._is_told(held)  # else nobody is gone

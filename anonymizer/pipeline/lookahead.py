@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from anonymizer.pose import STILL, Pose
 from anonymizer.types import Detections, Frame, Reason, Track
 
 RING_BYTES = 256 * 1024 * 1024  # of frames that one camera holds
@@ -14,10 +15,11 @@ _MOST_QUESTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """When a frame that went to the detector was taken."""
+    """When a frame that went to the detector was taken, and where the camera pointed in it."""
 
     pts_ns: int
     captured_ns: int
+    pose: Pose = STILL
 
     def distance_ns(self, frame: Frame) -> int:
         """How far apart the two may have been taken: pictures may wait on their way, and cameras set their clocks."""
@@ -36,7 +38,7 @@ class Questions:
         """It is asked about this one."""
         if self._at <= self._answered:
             self._at = frame.seq
-        self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns)
+        self._asked[frame.seq] = Asked(frame.pts_ns, frame.captured_ns, frame.pose)
         if len(self._asked) > _MOST_QUESTIONS:
             self._asked.popitem(last=False)
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anonymizer.pose import STILL, Pose
 from anonymizer.track import kalman, motion
 from anonymizer.track.kalman import F64, Belief
 from anonymizer.types import Track, TrackState
@@ -29,6 +30,16 @@ class Sighting:
 
     pts_ns: int
     track: Track
+    pose: Pose = STILL  # of the camera in that frame
+
+    def seen_from(self, pose: Pose) -> Sighting:
+        """The same sighting in the pixels of a frame in which the camera points elsewhere."""
+        turn = pose.since(self.pose)
+        if turn == STILL:
+            return self
+        (x1, y1, x2, y2), (across, down), scale = self.track.box, self.track.spread_px, turn.scale
+        box = (scale * x1 + turn.dx, scale * y1 + turn.dy, scale * x2 + turn.dx, scale * y2 + turn.dy)
+        return Sighting(self.pts_ns, replace(self.track, box=box, spread_px=(scale * across, scale * down)), pose)
 
 
 def backwards(histories: Sequence[Sequence[Sighting]], pts_ns: int) -> list[Track]:
@@ -89,13 +100,13 @@ class Hindsight:
         self._span_ns = span_ns
         self._sightings: dict[int, list[Sighting]] = {}
 
-    def record(self, tracks: Sequence[Track], pts_ns: int) -> None:
+    def record(self, tracks: Sequence[Track], pts_ns: int, pose: Pose = STILL) -> None:
         """Take in the tracks of the newest frame that has detections; those that no detection supports are skipped."""
         for track in tracks:
             if track.unseen_ns == 0:
                 seen = self._sightings.setdefault(track.track_id, [])
                 if not seen or pts_ns > seen[-1].pts_ns:
-                    seen.append(Sighting(pts_ns, track))
+                    seen.append(Sighting(pts_ns, track, pose))
         for track_id, seen in list(self._sightings.items()):
             kept = _recent(seen, pts_ns - self._span_ns)
             if kept:
@@ -103,8 +114,10 @@ class Hindsight:
             else:
                 del self._sightings[track_id]
 
-    def at(self, pts_ns: int, reach_ns: int) -> tuple[Track, ...]:
+    def at(self, pts_ns: int, reach_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         """Everybody whose place at `pts_ns` a later sighting tells, up to `reach_ns` before the first one.
+
+        `pose`: where the camera points then.
 
         Not among them: tracks that were seen before `pts_ns` and never since; the tracker predicts those.
         """
@@ -118,9 +131,9 @@ class Hindsight:
             if seen[index].pts_ns == pts_ns:
                 exact.append(seen[index].track)
             elif index:
-                missed.append((seen[index - 1], seen[index]))
+                missed.append((seen[index - 1].seen_from(pose), seen[index].seen_from(pose)))
             else:
-                unborn.append(seen)
+                unborn.append([sighting.seen_from(pose) for sighting in seen[:_USED]])
         return (*exact, *between(missed, pts_ns), *backwards(unborn, pts_ns))
 
     def sightings(self, track_id: int) -> Sequence[Sighting]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymizer.pose import STILL, Pose
+
 F64 = NDArray[np.float64]
 
 MEASUREMENT_SIGMA = 0.06  # of the box's side: how much a detector's boxes jitter
@@ -75,6 +77,17 @@ def begin(measured: F64, speed: F64) -> Belief:
     """Belief after one measurement (N, 4); `speed` (N, 4) is one sigma of the unknown velocity."""
     zeros = np.zeros_like(measured)
     return Belief(np.stack([measured, zeros, measurement_var(measured), zeros, speed**2]))
+
+
+def turned(belief: Belief, motion: Pose) -> Belief:
+    """The same belief in the pixels of a camera that has turned and zoomed."""
+    if motion == STILL:
+        return belief
+    moments = belief.moments.copy()
+    moments[:2] *= motion.scale
+    moments[0, :, :2] += motion.dx, motion.dy
+    moments[2:] *= motion.scale**2
+    return Belief(moments)
 
 
 def predict(belief: Belief, step_s: float | F64, agility: F64) -> Belief:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anonymizer.errors import InvalidOutputError
 from anonymizer.geometry import area, iou_pairs, shared_pairs
+from anonymizer.pose import STILL, Pose
 from anonymizer.settings.schema import TrackSettings
 from anonymizer.track import kalman, motion
 from anonymizer.track.association import associate
@@ -37,21 +38,23 @@ class Tracker:
         self._hold_ns = hold_ns
         self._next_id = 1
         self._pts_ns: int | None = None
+        self._pose = STILL
         self._live = _nobody()
 
-    def update(self, detections: Detections, pts_ns: int) -> tuple[Track, ...]:
+    def update(self, detections: Detections, pts_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         """Take in the detections of the frame at `pts_ns`; all tracks as of that frame.
 
-        Where time stands still or runs backward it counts as a tiny step: masks stay. Raises InvalidOutputError if
-        the detections are not finite or of an unknown class; the tracks are then what they were.
+        `pose`: where the camera pointed in it; tracks turn with it, so that only what people do counts as motion.
+        Where time stands still or runs backward it counts as a tiny step: masks stay. Raises InvalidOutputError if the
+        detections are not finite or of an unknown class; the tracks are then what they were.
         """
         if not len(self._live) and not len(detections):
-            self._pts_ns = pts_ns
+            self._pts_ns, self._pose = pts_ns, pose
             return ()
         measured, targets = _measured(detections), detections.class_ids
         step_ns = 0 if self._pts_ns is None else pts_ns - self._pts_ns
         step_ns = max(step_ns, TINY_STEP_NS)
-        held = self._held(step_ns)
+        held = self._held(step_ns, pose)
         live = replace(held, belief=_moved(held, step_ns))
         expected = motion.corners(live.belief)
         slack = np.minimum(motion.spread(live.belief), live.belief.value[:, 2:] / 2)
@@ -75,10 +78,10 @@ class Tracker:
         born = self._born(measured[fresh], detections.scores[fresh], targets[fresh])
         left = _missed(live.take(elsewhere), held.take(elsewhere).belief).renamed(self._new_ids(len(elsewhere)))
         self._live = _limited(continued.joined(missed, left, born))
-        self._pts_ns = pts_ns
+        self._pts_ns, self._pose = pts_ns, pose
         return self._tracks(self._live, frozenset(followed.tolist()))
 
-    def predict(self, pts_ns: int) -> tuple[Track, ...]:
+    def predict(self, pts_ns: int, pose: Pose = STILL) -> tuple[Track, ...]:
         """All tracks as they should be at `pts_ns`, a little after or before the newest update; changes nothing.
 
         Boxes may grow but never shrink. Left out is who has been unseen for longer than the hold time, but not whom the
@@ -87,7 +90,7 @@ class Tracker:
         if self._pts_ns is None or not len(self._live):
             return ()
         step_ns = pts_ns - self._pts_ns
-        aged = self._live.unseen_for(np.abs(self._live.unseen_ns + step_ns))
+        aged = self._seen_from(pose).unseen_for(np.abs(self._live.unseen_ns + step_ns))
         is_recent = (self._live.unseen_ns == 0) & (step_ns > 0)
         recent = frozenset(self._live.ids[is_recent].tolist())
         aged = aged.take(self._is_held(aged) | is_recent)
@@ -98,11 +101,16 @@ class Tracker:
     def reset(self) -> None:
         """Forget everybody; ids are not used again."""
         self._pts_ns = None
+        self._pose = STILL
         self._live = _nobody()
 
-    def _held(self, step_ns: int) -> Population:
+    def _seen_from(self, pose: Pose) -> Population:
+        """Everybody where they were at the newest update, in the pixels of a camera that points there."""
+        return replace(self._live, belief=kalman.turned(self._live.belief, pose.since(self._pose)))
+
+    def _held(self, step_ns: int, pose: Pose) -> Population:
         """Who is still held `step_ns` later, where they were before."""
-        aged = self._live.unseen_for(self._live.unseen_ns + step_ns)
+        aged = self._seen_from(pose).unseen_for(self._live.unseen_ns + step_ns)
         return aged.take(self._is_held(aged))
 
     def _is_held(self, live: Population) -> NDArray[np.bool_]:

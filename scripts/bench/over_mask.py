@@ -28,6 +28,7 @@ from anonymizer.policy import Evidence, Policy
 from anonymizer.ports import Detector
 from anonymizer.settings.schema import Settings, TargetName
 from anonymizer.studio import RehearsalStudio
+from anonymizer.track.camera_motion import CameraMotion
 from anonymizer.track.hindsight import Hindsight
 from anonymizer.track.pursuit import Pursuit
 from anonymizer.track.tracker import Tracker
@@ -85,7 +86,7 @@ def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Tr
     """The tracks that count in each frame, those included that only later frames tell of."""
     hold_ns, ahead_ns = settings.privacy.hold_ms * MS, settings.privacy.lookahead_ms * MS
     span_ns = hold_ns + ahead_ns + settings.privacy.max_wait_ms * MS
-    tracker, hindsight = Tracker(settings.track, hold_ns), Hindsight(span_ns)
+    motion, tracker, hindsight = CameraMotion(), Tracker(settings.track, hold_ns), Hindsight(span_ns)
     pursuit = Pursuit(hindsight, tail_ns=settings.privacy.tail_ms * MS)
     lives = Lives({}, {})
     waiting: list[tuple[Frame, tuple[Track, ...]]] = []
@@ -94,18 +95,19 @@ def _followed(frames: Sequence[Seen], settings: Settings) -> tuple[list[tuple[Tr
     def release(until_ns: int) -> None:
         while waiting and waiting[0][0].pts_ns + ahead_ns <= until_ns:
             frame, tracks = waiting.pop(0)
-            learnt = [track for track in hindsight.at(frame.pts_ns, ahead_ns) if track.unseen_ns]
+            learnt = [track for track in hindsight.at(frame.pts_ns, ahead_ns, frame.pose) if track.unseen_ns]
             counted.append(pursuit.placed(frame, (later for later, _ in waiting), tracks, learnt, is_settled=True))
 
     for seen in frames:
-        tracks = tracker.update(seen.found, seen.frame.pts_ns)
-        hindsight.record(tracks, seen.frame.pts_ns)
+        frame = replace(seen.frame, pose=motion.pose(seen.frame.planes.y))
+        tracks = tracker.update(seen.found, frame.pts_ns, frame.pose)
+        hindsight.record(tracks, frame.pts_ns, frame.pose)
         for track in tracks:
             if not track.unseen_ns:
-                lives.first_ns.setdefault(track.track_id, seen.frame.pts_ns)
-                lives.last_ns[track.track_id] = seen.frame.pts_ns
-        waiting.append((seen.frame, tracks))
-        release(seen.frame.pts_ns)
+                lives.first_ns.setdefault(track.track_id, frame.pts_ns)
+                lives.last_ns[track.track_id] = frame.pts_ns
+        waiting.append((frame, tracks))
+        release(frame.pts_ns)
     release(frames[-1].frame.pts_ns + ahead_ns)
     return counted, lives
 

@@ -205,7 +205,7 @@ def _identities(frames: Iterable[FrameJudgement], take: Take, settings: Settings
 
     def followed(seq: int, time_ns: int) -> Followed:
         found: Detections | None = take.found.get(seq)
-        tracks = tracker.update(found, time_ns) if found is not None else ()
+        tracks = tracker.update(found, time_ns, take.poses[seq]) if found is not None else ()
         own = [track for track in tracks if not track.unseen_ns and track.state is TrackState.CONFIRMED]
         boxes = np.array([track.box for track in own], np.float32).reshape(-1, 4)
         return Followed(boxes, np.array([track.track_id for track in own], np.int32))

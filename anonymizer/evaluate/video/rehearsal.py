@@ -11,6 +11,7 @@ from anonymizer.clock import Clock, FakeClock
 from anonymizer.errors import InvalidOutputError, SourceEnded
 from anonymizer.evaluate.video.audit import Audit
 from anonymizer.ports import Detector, FrameSink, Source
+from anonymizer.pose import Pose
 from anonymizer.types import (
     AuditFinding,
     Detections,
@@ -103,6 +104,7 @@ class Take:
     times_ns: list[int] = field(default_factory=list)  # of each frame of the clip
     shown: list[Shown] = field(default_factory=list)
     found: dict[int, Detections] = field(default_factory=dict)  # by frame
+    poses: dict[int, Pose] = field(default_factory=dict)  # of the camera, in frames that were looked at
     spent: Spent = field(default_factory=Spent)
 
 
@@ -198,7 +200,7 @@ class Rehearsal:
             return InferenceFailed(frame.camera_id, frame.seq, frame.epoch, Reason.INVALID_OUTPUT, str(error))
         finally:
             self._take.spent.detect += self._cpu_ns() - began_ns
-        self._take.found[frame.seq] = found
+        self._take.found[frame.seq], self._take.poses[frame.seq] = found, frame.pose
         return found
 
     def _run_until(self, at_ns: int) -> None:
