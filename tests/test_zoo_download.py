@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -187,6 +189,17 @@ def test_a_silent_server_is_given_up(download: Download, server: Server) -> None
 def test_a_server_that_is_not_there_is_told(download: Download) -> None:
     with pytest.raises(ModelError, match=r"cannot be reached .*Connection refused"):
         replace(download, url="http://127.0.0.1:9/m.tflite").run()
+
+
+def test_a_connection_that_tls_breaks_off_is_not_blamed_on_the_disk(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(_response: object, _size: int) -> bytes:
+        raise ssl.SSLError(1, "decryption failed or bad record mac")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", break_off)
+    with pytest.raises(ModelError, match=r"the connection broke .*bad record mac.*; run it again to go on"):
+        download.run()
 
 
 def test_a_folder_that_cannot_be_written_is_told(download: Download, tmp_path: Path) -> None:
