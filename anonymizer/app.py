@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
-from anonymizer import __version__
 from anonymizer.audit import Audit
 from anonymizer.capture import longest_silence_s, open_source
 from anonymizer.clock import Clock
@@ -15,33 +12,17 @@ from anonymizer.demo.camera import DemoCameras
 from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of, track_of
 from anonymizer.encode.choose import choose_codec
 from anonymizer.encode.h264 import H264Encoder
-from anonymizer.errors import AnonymizerError, PublishError
 from anonymizer.identities import names_of, permit_of, recognising
-from anonymizer.lifecycle import Resource
+from anonymizer.lifecycle import Resource, close_all
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.observe.sd_notify import ServiceNotifier
+from anonymizer.outputs import Outputs
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine, LineParts, LineSettings
 from anonymizer.pipeline.supervisor import Supervisor
 from anonymizer.ports import Detector, FrameSink, PacketSink
-from anonymizer.publish.hub import Hub
-from anonymizer.publish.push import Pusher
-from anonymizer.publish.rtsp_server import RtspServer
-from anonymizer.settings.schema import CameraSettings, RtspSettings, Settings, WebSettings
+from anonymizer.settings.schema import CameraSettings, Settings
 from anonymizer.silhouettes import silhouettes_of, tracing
-from anonymizer.web.preview import PreviewStore
-from anonymizer.web.server import WebServer
-from anonymizer.web.site import RtspAddress
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outputs:
-    """What stays when a camera's line is replaced: viewers keep their connection."""
-
-    hub: Hub
-    pusher: Pusher | None
 
 
 class Daemon(Resource):
@@ -52,24 +33,18 @@ class Daemon(Resource):
         self._clock = clock
         self._meter = meter
         self._notifier = notifier
-        self._preview = _preview_for(settings)
         self._inference = InferenceStage(self._detector_maker(settings), meter, clock)
         self._demos = DemoCameras()
         self._supervisor = Supervisor(self._inference, notifier, clock)
+        self._outputs = Outputs(settings, board=self._supervisor, meter=meter, clock=clock)
         self._make_encoder: Callable[[str], H264Encoder] | None = None
         self._audit: Audit | None = None
-        self._rtsp: RtspServer | None = None
-        self._rtsp_with: RtspSettings | None = None  # what it was started with; None: it is down
-        self._web: WebServer | None = None
-        self._web_with: tuple[WebSettings, RtspAddress | None] | None = None
-        self._outputs: dict[str, _Outputs] = {}
 
     def start(self) -> None:
         """Check the models, open the listeners, then start the cameras; raises an AnonymizerError."""
         check_models(self._settings)
         self._make_encoder = self._encoder_maker(self._settings)
-        self._start_rtsp()
-        self._start_web()
+        self._outputs.start()
         self._start_audit()
         self._inference.start()
         self._supervisor.start()
@@ -79,17 +54,13 @@ class Daemon(Resource):
         self._say_status()
 
     def close(self) -> None:
-        """Stop the cameras first, then the outputs; idempotent."""
+        """Stop the cameras, then the models, then everything else at once; idempotent."""
         self._notifier.stopping()
         self._supervisor.close()
         self._inference.close()
-        for outputs in self._outputs.values():
-            _close_outputs(outputs)
-        self._outputs.clear()
-        self._stop_audit()
-        self._stop_rtsp()
-        self._stop_web()
-        self._demos.close()
+        # One after another they could take longer than systemd waits before it kills us (TimeoutStopSec=).
+        close_all(part for part in (self._outputs, self._audit, self._demos) if part is not None)
+        self._audit = None
 
     def reload(self, new: Settings) -> None:
         """Go over to other settings; cameras that they do not touch keep streaming.
@@ -108,35 +79,16 @@ class Daemon(Resource):
             self._say_status()
 
     def _apply(self, new: Settings) -> None:
-        """Cameras first, which cannot fail; then the listeners, each compared with what it was really started with."""
+        """Change the cameras first, which cannot fail, then the listeners, which may."""
         old, self._settings = self._settings, new
+        self._outputs.use(new)
         if _of_the_detector(new) != _of_the_detector(old):
             self._inference.replace_detector(self._detector_maker(new))
-        if new.web != old.web:
-            self._preview = _preview_for(new)
         if (new.audit, new.detect) != (old.audit, old.detect):
             self._stop_audit()
             self._start_audit()
         self._change_cameras(old, new)
-        self._change_listeners()
-
-    def _change_listeners(self) -> None:
-        """Close all that are out of date before any starts: they may swap ports. One that fails stops no other."""
-        rtsp_is_stale = self._rtsp_with != _rtsp_of(self._settings)
-        web_is_stale = self._web_with != _web_of(self._settings)
-        if rtsp_is_stale:
-            self._stop_rtsp()
-        if web_is_stale:
-            self._stop_web()
-        troubles = []
-        for is_stale, start in ((rtsp_is_stale, self._start_rtsp), (web_is_stale, self._start_web)):
-            try:
-                if is_stale:
-                    start()
-            except AnonymizerError as error:
-                troubles.append(str(error))
-        if troubles:
-            raise PublishError("\n".join(troubles))
+        self._outputs.change_listeners()
 
     def _change_cameras(self, old: Settings, new: Settings) -> None:
         all_new = _of_every_line(new) != _of_every_line(old)
@@ -153,36 +105,27 @@ class Daemon(Resource):
                 self._add(camera)
             elif all_new or known != camera:
                 self._supervisor.remove(camera.id)
-                self._supervisor.add(self._make_line(camera, self._outputs[camera.id].hub))
+                self._supervisor.add(self._make_line(camera))
         self._supervisor.reorder([camera.id for camera in new.cameras])
 
     def _add(self, camera: CameraSettings) -> None:
         self._meter.remember(camera.id)
-        hub = Hub(camera.id, self._meter)
-        pusher = None
-        if camera.push_url is not None:
-            pusher = Pusher(camera.id, camera.push_url, hub, meter=self._meter, clock=self._clock)
-            pusher.start()
-        self._outputs[camera.id] = _Outputs(hub, pusher)
-        if self._rtsp is not None:
-            self._rtsp.mount(camera.id, hub)
-        self._supervisor.add(self._make_line(camera, hub))
+        self._outputs.add(camera)
+        self._supervisor.add(self._make_line(camera))
 
     def _remove(self, camera_id: str) -> None:
         self._supervisor.remove(camera_id)
-        if self._rtsp is not None:
-            self._rtsp.unmount(camera_id)
-        _close_outputs(self._outputs.pop(camera_id))
-        self._preview.forget(camera_id)
+        self._outputs.remove(camera_id)
         self._meter.forget(camera_id)
 
-    def _make_line(self, camera: CameraSettings, hub: Hub) -> CameraLine:
+    def _make_line(self, camera: CameraSettings) -> CameraLine:
         assert self._make_encoder is not None  # noqa: S101 - start() comes first
         privacy = camera.privacy or self._settings.privacy
-        packets: PacketSink = hub
-        views: tuple[FrameSink, ...] = (self._preview,) if self._settings.web.enabled else ()
+        packets: PacketSink = self._outputs.hub(camera.id)
+        views: tuple[FrameSink, ...] = (self._outputs.preview,) if self._settings.web.enabled else ()
         if self._audit is not None and privacy.masks_every_face:
-            tap = self._audit.tap(hub, lambda finding: line.on_finding(finding))
+            # The tap comes before the line whose pictures it sees, so it finds the line by name when it needs it.
+            tap = self._audit.tap(packets, lambda finding: line.on_finding(finding))
             packets, views = tap, (*views, tap)
         line = CameraLine(
             camera.id,
@@ -237,42 +180,6 @@ class Daemon(Resource):
             self._audit.close()
             self._audit = None
 
-    def _start_rtsp(self) -> None:
-        wanted = _rtsp_of(self._settings)
-        if wanted is not None:
-            server = RtspServer(wanted, meter=self._meter)
-            server.start()
-            for camera_id, outputs in self._outputs.items():
-                server.mount(camera_id, outputs.hub)
-            self._rtsp, self._rtsp_with = server, wanted
-
-    def _stop_rtsp(self) -> None:
-        if self._rtsp is not None:
-            self._rtsp.close()
-            self._rtsp = self._rtsp_with = None
-
-    def _start_web(self) -> None:
-        wanted = _web_of(self._settings)
-        if wanted is not None:
-            settings, rtsp = wanted
-            server = WebServer(
-                settings,
-                board=self._supervisor,
-                preview=self._preview,
-                exposition=self._meter.exposition,
-                meter=self._meter,
-                clock=self._clock,
-                version=__version__,
-                rtsp=rtsp,
-            )
-            server.start()
-            self._web, self._web_with = server, wanted
-
-    def _stop_web(self) -> None:
-        if self._web is not None:
-            self._web.close()
-            self._web = self._web_with = None
-
     def _say_status(self) -> None:
         self._notifier.status(f"{len(self._settings.cameras)} cameras, only redacted pictures leave")
 
@@ -286,25 +193,3 @@ def _of_the_detector(settings: Settings) -> tuple[object, ...]:
 def _of_every_line(settings: Settings) -> tuple[object, ...]:
     """The sections that each camera's stages depend on."""
     return settings.encode, settings.track, settings.web, settings.audit, settings.detect, settings.identify
-
-
-def _rtsp_of(settings: Settings) -> RtspSettings | None:
-    """What the RTSP server is made from; None: there is to be none."""
-    return settings.rtsp if settings.rtsp.enabled else None
-
-
-def _web_of(settings: Settings) -> tuple[WebSettings, RtspAddress | None] | None:
-    """What the web server is made from, with the address that it shows; None: there is to be none."""
-    rtsp = _rtsp_of(settings)
-    address = None if rtsp is None else RtspAddress(rtsp.listen, rtsp.port)
-    return (settings.web, address) if settings.web.enabled else None
-
-
-def _preview_for(settings: Settings) -> PreviewStore:
-    return PreviewStore(quality=settings.web.mjpeg_quality, max_width_px=settings.web.mjpeg_max_width)
-
-
-def _close_outputs(outputs: _Outputs) -> None:
-    if outputs.pusher is not None:
-        outputs.pusher.close()
-    outputs.hub.close()

@@ -62,6 +62,7 @@ LAYERS = {
     "anonymizer.audit": TOP,
     "anonymizer.detectors": TOP,
     "anonymizer.identities": TOP,
+    "anonymizer.outputs": TOP,
     "anonymizer.service": TOP,
     "anonymizer.silhouettes": TOP,
     "anonymizer.studio": TOP,

@@ -7,14 +7,17 @@ import http.client
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import SecretStr
 
-from anonymizer import app, service
+from anonymizer import app, outputs, service
+from anonymizer.audit import Audit
 from anonymizer.clock import SystemClock
 from anonymizer.errors import AnonymizerError, EncodeError, LibraryError, PublishError
 from anonymizer.observe.log import configure
@@ -76,7 +79,7 @@ def login(password: str, port: int) -> WebSettings:
 @pytest.fixture
 def daemon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[app.Daemon]:
     Rtsp.started = []
-    monkeypatch.setattr(app, "RtspServer", Rtsp)
+    monkeypatch.setattr(outputs, "RtspServer", Rtsp)
     monkeypatch.setattr(app, "InferenceStage", NoInference)
     monkeypatch.setattr(app, "check_models", lambda _settings: None)
     monkeypatch.setattr(app.Daemon, "_start_audit", lambda _daemon: None)
@@ -194,9 +197,9 @@ def test_whatever_keeps_a_listener_down_is_told_of_all_of_them(
 
 
 def test_listeners_that_a_reload_does_not_touch_stay_up(daemon: app.Daemon, settings: Settings) -> None:
-    server = daemon._web
+    server = daemon._outputs._web
     daemon.reload(with_(settings, rtsp=settings.rtsp.model_copy(update={"max_clients": 3})))
-    assert daemon._web is server
+    assert daemon._outputs._web is server
     assert len(Rtsp.started) == 2
 
 
@@ -212,6 +215,20 @@ def test_a_listener_that_is_switched_off_is_closed(daemon: app.Daemon, settings:
     assert not listens(settings.rtsp.port)
     daemon.reload(settings)
     assert listens(settings.rtsp.port)
+
+
+def test_a_stop_does_not_wait_for_the_audit_before_it_ends_the_outputs(daemon: app.Daemon) -> None:
+    """An address that findings are sent to may hang, and systemd kills who takes longer than eight seconds to stop."""
+    together = threading.Barrier(2, timeout=5)
+
+    class Slow:
+        def close(self) -> None:
+            together.wait()  # breaks if the other is not closed meanwhile
+
+    running, daemon._outputs, daemon._audit = daemon._outputs, cast(outputs.Outputs, Slow()), cast(Audit, Slow())
+    daemon.close()
+    daemon._outputs = running
+    assert not together.broken
 
 
 def test_an_encoder_that_cannot_be_chosen_changes_nothing_and_is_tried_again(

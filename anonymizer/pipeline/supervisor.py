@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
-from anonymizer.lifecycle import Resource
+from anonymizer.lifecycle import Resource, close_all
 from anonymizer.pipeline.inference import InferenceStage
 from anonymizer.pipeline.line import CameraLine
 from anonymizer.pipeline.stage import StageThread
@@ -56,13 +56,7 @@ class Supervisor(Resource):
         self._thread.close()
         with self._operating:
             wards, self._wards = self._wards, {}
-        closers = [
-            threading.Thread(target=ward.line.close, name=f"close-{camera_id}") for camera_id, ward in wards.items()
-        ]
-        for closer in closers:
-            closer.start()
-        for closer in closers:
-            closer.join()
+        close_all(ward.line for ward in wards.values())
 
     def add(self, line: CameraLine) -> None:
         """Start a camera and look after it."""
