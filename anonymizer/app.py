@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from anonymizer.audit import Audit
-from anonymizer.capture import longest_silence_s, open_source
+from anonymizer.capture import longest_silence_s, open_source, reconnects
 from anonymizer.clock import Clock
 from anonymizer.demo.camera import DemoCameras
 from anonymizer.detectors import check_models, make_detector, reaches_of, strict_of, targets_of, track_of
@@ -134,7 +134,7 @@ class Daemon(Resource):
                 redact=camera.redact or self._settings.redact,
                 track=track_of(self._settings, camera.id),
                 silence_limit_s=longest_silence_s(camera),
-                reconnects=camera.loop or not camera.url.startswith("file:"),
+                reconnects=reconnects(camera),
                 permit=permit_of(camera.identities, self._settings.identify),
             ),
             LineParts(

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from anonymizer.capture.connection import Input
 from anonymizer.capture.credentials import Credentials, authorised_url, public_url
 from anonymizer.capture.faults import explain
+from anonymizer.capture.input import Input
 from anonymizer.capture.opening import locate, open_source
 from anonymizer.clock import SystemClock
 from anonymizer.errors import LoginRefusedError, SourceEnded, SourceError

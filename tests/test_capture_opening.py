@@ -10,9 +10,10 @@ from pathlib import Path
 import av
 import pytest
 
-from anonymizer.capture.connection import Input, LibavSource, Limits
+from anonymizer.capture.connection import LibavSource, Limits
 from anonymizer.capture.file import FileSource
-from anonymizer.capture.opening import RESOLVER_S, locate, longest_silence_s, open_source
+from anonymizer.capture.input import Input
+from anonymizer.capture.opening import RESOLVER_S, locate, longest_silence_s, open_source, reconnects
 from anonymizer.clock import SystemClock
 from anonymizer.errors import SourceError
 from anonymizer.settings.schema import CameraSettings, Transport
@@ -49,6 +50,19 @@ def target(url: str, **keys: object) -> Input:
 def test_the_scheme_chooses_how_to_open(url: str, format: str | None, address: str) -> None:  # noqa: A002
     found = target(url)
     assert (found.format, found.address.get_secret_value()) == (format, address)
+
+
+@pytest.mark.parametrize(
+    ("url", "loop", "again"),
+    [
+        ("file:///a.mp4", False, False),
+        ("FILE:///a.mp4", False, False),  # the settings allow schemes in any case
+        ("file:///a.mp4", True, True),
+        ("rtsp://h/", False, True),
+    ],
+)
+def test_only_a_film_that_is_to_be_played_once_is_not_opened_again(url: str, loop: bool, again: bool) -> None:
+    assert reconnects(camera(url, loop=loop)) is again
 
 
 def test_rtsp_goes_over_tcp_unless_udp_is_wished() -> None:

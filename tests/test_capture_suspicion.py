@@ -39,14 +39,14 @@ def test_a_key_picture_that_was_decoded_before_the_fault_does_not_heal_it() -> N
     assert [gate.admit(key=True, damaged=False) for _ in range(3)] == [True, True, False]
 
 
-def test_one_refresh_point_is_not_enough_and_a_fault_between_two_starts_again() -> None:
+def test_one_recovery_point_is_not_enough_and_a_fault_between_two_starts_again() -> None:
     gate = SuspicionGate()
-    gate.refresh_point()
+    gate.recovery_point()
     assert gate.admit(key=False, damaged=False)
     gate.fault()
-    gate.refresh_point()
+    gate.recovery_point()
     assert gate.admit(key=False, damaged=False)
-    gate.refresh_point()
+    gate.recovery_point()
     assert not gate.admit(key=False, damaged=False)
 
 

@@ -1,13 +1,12 @@
-"""One connection to anything libav can open: packets in, frames with planes, times and suspicion out."""
+"""One connection to anything libav can open: packets in, frames out."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from typing import Final, cast
 
 import av
@@ -16,39 +15,20 @@ from av.container import InputContainer
 from av.format import ContainerFormat, Flags
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
-from av.video.frame import PictureType
-from pydantic import SecretStr
 
 from anonymizer.capture.faults import explain, silent
-from anonymizer.capture.losses import attentive, listen
-from anonymizer.capture.planes import PlaneReader
-from anonymizer.capture.suspicion import Cadence, SuspicionGate
-from anonymizer.capture.timeline import Timeline
+from anonymizer.capture.frames import FrameMaker, is_key
+from anonymizer.capture.input import Input
+from anonymizer.capture.losses import noticing_losses, report_losses
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded, SourceError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
-from anonymizer.rate import RateLimit
-from anonymizer.types import Frame, Outcome, Size, Stage
-
-# Probing ends after 0.1 s of stream: the first picture is less than that late, and the first key frame is not lost.
-LOW_DELAY: Final = {"fpsprobesize": "0", "analyzeduration": "100000"}
+from anonymizer.types import Frame
 
 _POLL_S: Final = 0.005
-_PROBED: Final = 32  # pictures that may have come while libav found out about the stream
-_ASSEMBLED: Final = 2  # pictures that were not complete yet when packets were found missing: of one, or of the next
-_MOST_OBLONG: Final = Fraction(4)  # pixels of a real picture are no longer than four times their width
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What libav needs to open one camera or file."""
-
-    where: str  # for people: holds no login
-    address: SecretStr
-    format: str | None = None  # libav's demuxer; None: libav finds out
-    options: Mapping[str, str] = field(default_factory=dict)
-    live: bool = True  # False: a file, where arrival times mean nothing
+_PROBED: Final = 32  # pictures that libav may have read while it was finding out about the stream
+_ASSEMBLED: Final = 2  # a hole between packets is in the picture being assembled, or in the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +45,9 @@ class LibavSource(Resource):
 
     `locate` is called in `start` and may raise SourceError. Frames count from `first_seq`. `epoch` is that of the
     first frame; a change of size in mid-stream raises it by one, so leave room between the epochs of two connections.
-    A camera that sends nothing is noticed after `limits.read_s`; one that sends packets but no picture (it may have
-    a very long key interval) after `limits.open_s + limits.read_s`. `close` from another thread makes a blocked
-    `start` or `read` end within its time-out.
+    A camera that sends nothing is given up after `limits.read_s`; one that sends packets but no picture (its key
+    interval may be very long) after `limits.open_s + limits.read_s`. When another thread calls `close`, a blocked
+    `start` or `read` ends within its own time-out.
     """
 
     def __init__(
@@ -81,26 +61,18 @@ class LibavSource(Resource):
         clock: Clock,
         meter: Meter,
     ) -> None:
-        self._camera_id = camera_id
         self._locate = locate
         self._limits = limits
-        self._epoch = epoch
-        self._seq = first_seq
         self._clock = clock
-        self._meter = meter
         self._where = camera_id
+        self._frames = FrameMaker(
+            camera_id, epoch=epoch, first_seq=first_seq, max_fps=limits.max_fps, clock=clock, meter=meter
+        )
         self._container: InputContainer | None = None
         self._packets: Iterator[Packet[Stream]] = iter(())
         self._video: VideoStream | None = None
-        self._timed = True
         self._live = True
-        self._decoded: deque[tuple[VideoFrame, int]] = deque()  # a packet's pictures and when they came out
-        self._size: Size | None = None
-        self._planes = PlaneReader()
-        self._gate = SuspicionGate()
-        self._cadence = Cadence()
-        self._timeline = Timeline()
-        self._rate = RateLimit(limits.max_fps)
+        self._decoded: deque[tuple[VideoFrame, int]] = deque()  # pictures of one packet, and when they were decoded
         self._closed = threading.Event()
         self._in_use = threading.Lock()
 
@@ -116,13 +88,15 @@ class LibavSource(Resource):
             while True:
                 while self._decoded:
                     asked_ns = self._clock.now_ns()
-                    frame = self._frame(*self._decoded.popleft())
+                    picture, decoded_ns = self._decoded.popleft()
+                    aspect = self._video.sample_aspect_ratio if self._video is not None else None
+                    frame = self._frames.make(picture, decoded_ns, aspect)
                     if frame is not None:
                         return frame
                 self._decode(self._next_packet(asked_ns))
 
     def close(self) -> None:
-        """Disconnect; idempotent, callable from any thread: a reader that is busy disconnects on its way out."""
+        """Disconnect; idempotent, from any thread; if another thread is reading, it disconnects when it is done."""
         self._closed.set()
         if self._in_use.acquire(blocking=False):
             try:
@@ -132,11 +106,12 @@ class LibavSource(Resource):
 
     @property
     def codec(self) -> str:
-        """What the camera speaks, as libav names it: h264, hevc, mjpeg; empty before `start`."""
+        """What the camera sends, as libav names it: h264, hevc, mjpeg; empty before `start`."""
         return self._video.codec_context.name if self._video is not None else ""
 
     @contextmanager
     def _using(self) -> Iterator[None]:
+        """Keep `close` from freeing what is in use, and free it here if `close` was called meanwhile."""
         try:
             with self._in_use:
                 if self._closed.is_set():
@@ -156,6 +131,7 @@ class LibavSource(Resource):
 
     def _open(self, target: Input) -> None:
         self._where = target.where
+        self._live = target.live
         container = self._container = self._connect(target)
         if not container.streams.video:
             raise SourceError(f"{self._where}: this stream has no video; check the part of the URL after the host")
@@ -164,16 +140,16 @@ class LibavSource(Resource):
             raise SourceError(f"{self._where}: its codec is unknown; set the camera to H.264, H.265 or MJPEG")
         _configure(video.codec_context)
         self._packets = container.demux()
-        self._timed = _is_timed(container.format)
-        self._live = target.live
-        if not target.live:
-            self._timeline = Timeline(step_ns=round(1e9 / (video.average_rate or 25)))
+        self._frames.expect(
+            has_timestamps=_has_timestamps(container.format),
+            step_ns=None if target.live else round(1e9 / (video.average_rate or 25)),
+        )
 
     def _connect(self, target: Input) -> InputContainer:
         asked_ns = self._clock.now_ns()
-        listen()
+        report_losses()
         try:
-            container, is_gap = attentive(
+            container, is_gap = noticing_losses(
                 lambda: av.open(
                     target.address.get_secret_value(),
                     format=target.format,
@@ -182,118 +158,87 @@ class LibavSource(Resource):
                     metadata_errors="replace",
                 )
             )
-            if is_gap:
-                self._fault("loss", _PROBED)
-            return container
         except av.FFmpegError as error:
             problem = self._explain(error, asked_ns, opened=False)
-        raise problem  # out here it chains nothing: libav's error holds the address with the login
+        else:
+            if is_gap:
+                self._frames.fault("loss", _PROBED)
+            return container
+        # Raised outside of the `except`, so that libav's error, which holds the login, is not chained to it.
+        raise problem
 
     def _explain(self, error: av.FFmpegError, asked_ns: int, *, opened: bool) -> SourceError:
         return explain(
             error,
             self._where,
             opened=opened,
-            waited_s=(self._clock.now_ns() - asked_ns) / 1e9,
+            waited_s=self._seconds_since(asked_ns),
             timeout_s=self._limits.read_s if opened else self._limits.open_s,
         )
 
     def _next_packet(self, asked_ns: int) -> Packet[VideoStream]:
         """The next packet of the video stream; the last one is empty and flushes the decoder."""
         while True:
-            waited_s = (self._clock.now_ns() - asked_ns) / 1e9
+            waited_s = self._seconds_since(asked_ns)
             if waited_s > self._limits.open_s + self._limits.read_s:
                 raise SourceError(
                     f"{self._where}: data comes but no picture for {waited_s:.0f} s; "
                     "set a key frame (I-frame) interval of at most 4 s in the camera"
                 )
-            began_ns = self._clock.now_ns()
-            try:
-                packet, is_gap = attentive(lambda: next(self._packets))
-            except StopIteration:
-                problem: SourceError = SourceEnded(f"{self._where}: the stream ended")
-            except av.FFmpegError as error:
-                no_picture_yet = isinstance(error, av.BlockingIOError) and waited_s < self._limits.read_s
-                if no_picture_yet and self._container and not self._closed.wait(_POLL_S):
-                    self._packets = self._container.demux()  # its generator ended with the error
-                    continue
-                problem = self._explain(error, asked_ns, opened=True)
-            else:
-                # libav answers its first time-out with the packet that its parser still held
-                if self._live and self._clock.now_ns() - began_ns >= self._limits.read_s * 1e9:
-                    raise silent(self._where, self._limits.read_s)
-                if is_gap and self._video is not None:
-                    self._fault("loss", _ASSEMBLED + self._video.codec_context.reorder_depth)
-                if packet.stream is self._video:
-                    return cast("Packet[VideoStream]", packet)
-                continue
-            raise problem
+            packet = self._demux(asked_ns)
+            if packet is not None and packet.stream is self._video:
+                return cast("Packet[VideoStream]", packet)
+
+    def _demux(self, asked_ns: int) -> Packet[Stream] | None:
+        """One packet of any stream; None: a device has none yet, ask again."""
+        began_ns = self._clock.now_ns()
+        try:
+            packet, is_gap = noticing_losses(lambda: next(self._packets))
+        except StopIteration:
+            problem: SourceError = SourceEnded(f"{self._where}: the stream ended")
+        except av.FFmpegError as error:
+            is_early = isinstance(error, av.BlockingIOError) and self._seconds_since(asked_ns) < self._limits.read_s
+            if is_early and self._container is not None and not self._closed.wait(_POLL_S):
+                self._packets = self._container.demux()  # the old generator ended with the error
+                return None
+            problem = self._explain(error, asked_ns, opened=True)
+        else:
+            # When libav first runs out of time it returns the packet that its parser still held, and no error.
+            if self._live and self._seconds_since(began_ns) >= self._limits.read_s:
+                raise silent(self._where, self._limits.read_s)
+            if is_gap and self._video is not None:
+                self._frames.fault("loss", _ASSEMBLED + self._video.codec_context.reorder_depth)
+            return packet
+        raise problem  # as in `_connect`
 
     def _decode(self, packet: Packet[VideoStream]) -> None:
         """Queue the pictures that a packet completes."""
         reorder_depth = packet.stream.codec_context.reorder_depth
         if packet.is_corrupt:
-            self._fault("flag", reorder_depth)
+            self._frames.fault("flag", reorder_depth)
         try:
             pictures = packet.decode()
         except av.FFmpegError:
-            self._fault("error", reorder_depth)
+            self._frames.fault("error", reorder_depth)
             return
-        if packet.is_keyframe and reorder_depth == 0 and pictures and not any(map(_is_key, pictures)):
-            self._gate.refresh_point()
+        # libav marks the packet of a recovery point as a key packet; with reordering its picture comes out later.
+        if packet.is_keyframe and reorder_depth == 0 and pictures and not any(map(is_key, pictures)):
+            self._frames.recovery_point()
         now_ns = self._clock.now_ns()
         self._decoded.extend((picture, now_ns) for picture in pictures)
 
-    def _fault(self, cause: str, pending: int = 0) -> None:
-        self._meter.suspect(self._camera_id, cause)
-        self._gate.fault(pending)
-
-    def _frame(self, picture: VideoFrame, captured_ns: int) -> Frame | None:
-        """The picture as a frame, None if the rate limit leaves it out."""
-        stream_ns = _pts_ns(picture) if self._timed else None
-        if self._cadence.gap(stream_ns):
-            self._fault("loss")
-        if picture.is_corrupt:
-            self._meter.suspect(self._camera_id, "flag")
-        suspect = self._gate.admit(key=_is_key(picture), damaged=picture.is_corrupt)
-        pts_ns = self._timeline.place(stream_ns, captured_ns)
-        if not self._rate.passes(pts_ns):
-            self._meter.frame(self._camera_id, Stage.CAPTURE, Outcome.DROPPED)
-            return None
-        planes, colour = self._planes.read(picture)
-        if self._size is not None and self._size != planes.size:
-            self._epoch += 1
-        self._size = planes.size
-        frame = Frame(
-            camera_id=self._camera_id,
-            seq=self._seq,
-            epoch=self._epoch,
-            pts_ns=pts_ns,
-            captured_ns=captured_ns,
-            wall_ns=self._clock.wall_ns(),
-            planes=planes,
-            colour=colour,
-            pixel_aspect=self._pixel_aspect(picture),
-            suspect=suspect,
-        )
-        self._seq += 1
-        return frame
-
-    def _pixel_aspect(self, picture: VideoFrame) -> Fraction:
-        aspect = (self._video and self._video.sample_aspect_ratio) or Fraction(1)  # libav says 0 or nothing for unknown
-        if round(picture.rotation / 90) % 2:
-            aspect = 1 / aspect
-        return aspect if 1 / _MOST_OBLONG <= aspect <= _MOST_OBLONG else Fraction(1)
+    def _seconds_since(self, start_ns: int) -> float:
+        return (self._clock.now_ns() - start_ns) / 1e9
 
 
 def _configure(decoder: VideoCodecContext) -> None:
     """Decode in one thread, and report damage.
 
-    Frame threads add a picture of delay each. Slice threads lose damage: of pictures with a hole in them, the H.264
-    decoder let a third pass unflagged with slice threads, and hardly any with one thread (but for their successors,
-    which the gate holds). The H.265 decoder flags nothing; with `explode` it reports most truncated pictures, but few
-    with a hole, of which the numbers of the packets tell (`losses`). Nor does the MJPEG decoder flag a picture that was
-    cut off: what is missing shows what an older picture, masked in other places, left in the buffer.
+    Each frame thread delays the picture by one. Slice threads hide damage: with them a third of the H.264 pictures with
+    a hole came out unflagged, with one thread hardly any (except the pictures predicted from them, which the gate
+    holds). The H.265 decoder flags nothing; `explode` makes it report most truncated pictures but few with a hole,
+    which the numbers of the packets tell (`losses`). The MJPEG decoder does not flag a truncated picture either: its
+    missing part shows an older picture, whose masks were elsewhere.
     """
     decoder.thread_type = "NONE"
     decoder.thread_count = 1
@@ -301,16 +246,6 @@ def _configure(decoder: VideoCodecContext) -> None:
         decoder.options = {"err_detect": "explode"}
 
 
-def _is_timed(form: ContainerFormat) -> bool:
-    """False for pictures that come one after the other without times, to which libav gives invented ones."""
+def _has_timestamps(form: ContainerFormat) -> bool:
+    """False for bare pictures one after the other, for which libav invents times."""
     return not Flags(form.flags) & Flags.no_timestamps and not form.name.endswith("_pipe")
-
-
-def _is_key(picture: VideoFrame) -> bool:
-    return picture.key_frame and picture.pict_type == PictureType.I
-
-
-def _pts_ns(picture: VideoFrame) -> int | None:
-    if picture.pts is None or picture.time_base is None:
-        return None
-    return picture.pts * picture.time_base.numerator * 1_000_000_000 // picture.time_base.denominator

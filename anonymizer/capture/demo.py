@@ -1,20 +1,20 @@
-"""demo:// addresses: played by a local camera that somebody else owns, read like any RTSP camera."""
+"""demo:// addresses: a local process plays a film over RTSP, and it is read like any RTSP camera."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Protocol
 
-from anonymizer.capture.connection import Input
+from anonymizer.capture.input import Input
 from anonymizer.capture.rtsp import rtsp_input
 from anonymizer.settings.schema import Transport
 
 
 class DemoDirectory(Protocol):
-    """Knows the real address behind a demo:// address."""
+    """Finds the real address of a demo:// address."""
 
     def rtsp_url(self, demo_url: str, timeout_s: float) -> str:
-        """The rtsp:// address, its server started; raises SourceError when it does not answer in time."""
+        """Start the server if need be and return its rtsp:// address; raises SourceError if it does not answer."""
         ...
 
 

@@ -7,24 +7,23 @@ from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
 
-from anonymizer.capture.connection import LOW_DELAY, Input
+from anonymizer.capture.input import LOW_DELAY, Input
 from anonymizer.errors import SourceError
 
 PREFIX: Final = "/dev/video"
-_NONBLOCK: Final = (
-    "4"  # AVFMT_FLAG_NONBLOCK has no name among libav's options; without it a dead device blocks for ever
-)
+# AVFMT_FLAG_NONBLOCK, which has no name among libav's options; without it a dead device blocks forever.
+_NONBLOCK: Final = "4"
 _OPTIONS: Final = {"size": "video_size", "fps": "framerate", "format": "input_format"}
 
 
 def device_input(url: str) -> Input:
     """`/dev/video0`, or `/dev/video0?size=1280x720&fps=15&format=mjpeg`; raises SourceError for other options."""
     path, _, query = url.partition("?")
-    wishes = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(wishes) - set(_OPTIONS))
+    wanted = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(wanted) - set(_OPTIONS))
     if unknown:
         raise SourceError(f"{path}: unknown option {unknown[0]!r}; known are {', '.join(_OPTIONS)}")
-    options = {_OPTIONS[name]: value for name, value in wishes.items()}
+    options = {_OPTIONS[name]: value for name, value in wanted.items()}
     return Input(
         where=path,
         address=SecretStr(path),

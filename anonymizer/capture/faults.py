@@ -1,4 +1,4 @@
-"""libav's errors in words that help: what happened, where, what to do; never with a login in them."""
+"""Translates libav's errors: what happened, where, and what to do; never with a login in the text."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _ADVICE: tuple[tuple[type[av.FFmpegError], str], ...] = (
     (av.HTTPOtherClientError, "the camera refuses (4xx); it may have too many viewers (453), then close some"),
     (av.HTTPServerError, "the camera failed to answer (5xx); restart it if this goes on"),
     (av.ConnectionRefusedError, "nothing listens at this address; check host and port, and that the camera is on"),
-    (av.ConnectionResetError, "the camera broke the connection off"),
-    (av.BrokenPipeError, "the camera broke the connection off"),
+    (
+        av.ConnectionResetError,
+        "the camera broke the connection off; check network, and restart the camera if it goes on",
+    ),
+    (av.BrokenPipeError, "the camera broke the connection off; check network, and restart the camera if it goes on"),
     (
         av.InvalidDataError,
         "what comes from there is no video that can be read; check URL and codec (H.264, H.265, MJPEG)",
@@ -54,13 +57,13 @@ def silent(where: str, waited_s: float) -> SourceError:
 
 
 def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float, timeout_s: float) -> SourceError:
-    """The error to raise after leaving the `except` block, lest libav's error and its login be chained.
+    """The error to raise, outside of the `except` block: libav's error holds the login and must not be chained.
 
-    `where` is the public URL; `opened` tells a camera that fell silent from one that never answered; `waited_s` is how
-    long libav was busy: out of time, it calls a silent RTSP server invalid data and a silent device blocking.
+    `where` is the public URL. `opened` is False while connecting. `waited_s` is how long libav took: when it runs out
+    of time, it reports a silent RTSP server as invalid data and a silent device as blocking.
     """
-    mistaken = isinstance(error, av.InvalidDataError | av.BlockingIOError) and waited_s >= timeout_s
-    if isinstance(error, av.ExitError) or mistaken:
+    is_timeout = isinstance(error, av.InvalidDataError | av.BlockingIOError) and waited_s >= timeout_s
+    if isinstance(error, av.ExitError) or is_timeout:
         if opened:
             return silent(where, timeout_s)
         return SourceError(f"{where}: no answer within {timeout_s:g} s; check address, network, and the camera's power")
@@ -74,5 +77,5 @@ def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float,
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
             return SourceError(f"{where}: {advice}")
-    advice = _BY_ERRNO.get(error.errno or 0, f"{error.strerror} (libav {type(error).__name__})")
+    advice = _BY_ERRNO.get(error.errno or 0, f"{error.strerror} (libav {type(error).__name__}); check URL and camera")
     return SourceError(f"{where}: {advice}")

@@ -1,4 +1,4 @@
-"""Films as cameras: played in real time or as fast as they are read, once or in a loop."""
+"""Films as cameras: played in real time or as fast as possible, once or in a loop."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr
 
-from anonymizer.capture.connection import Input
+from anonymizer.capture.input import Input
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceEnded
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Source
 from anonymizer.types import Frame
 
-PREFIX: Final = "file://"
-_BEHIND_NS: Final = 1_000_000_000  # a reader slower than this is not chased: time is set anew
-_HOLE_NS: Final = 10_000_000_000  # a longer pause in a film is skipped: who waits it out counts as stuck
-_FIRST_STEP_NS: Final = 40_000_000  # between rounds of a film that is a single picture
+_PREFIX: Final = "file://"
+_BEHIND_NS: Final = 1_000_000_000  # a reader that lags more does not have to catch up
+_HOLE_NS: Final = 10_000_000_000  # a longer pause in a film is skipped, or the supervisor would call the source stuck
+_FIRST_STEP_NS: Final = 40_000_000  # between the rounds of a film of one picture, whose frame interval is unknown
+
+
+def is_file(url: str) -> bool:
+    """Whether the URL names a film."""
+    return url.lower().startswith(_PREFIX)
 
 
 def file_input(url: str) -> Input:
-    """`file:///path%20name.mp4`."""
-    path = unquote(url[len(PREFIX) :])
-    # A playlist must not make us open network addresses.
+    """How to open `file:///path%20name.mp4`."""
+    path = unquote(url[len(_PREFIX) :])
+    # If the file is a playlist, it must not make us open network addresses.
     return Input(where=path, address=SecretStr(path), options={"protocol_whitelist": "file"}, live=False)
 
 
 class FileSource(Resource):
-    """A `ports.Source` around one round after another of the same film.
+    """A `ports.Source` that plays a film, in rounds if it loops.
 
-    `open_round(epoch, first_seq)` makes a source that is not started. Timestamps go on growing over the rounds;
-    every round has a new epoch, because the picture jumps. `paced`: a frame is handed out when its time has come.
+    `open_round(epoch, first_seq)` makes a source of one round, not started. Timestamps grow from round to round. Each
+    round has an epoch of its own, because the picture jumps. With `paced`, frames come when their time has come.
     """
 
     def __init__(
@@ -54,8 +59,8 @@ class FileSource(Resource):
         self._round = open_round(epoch, first_seq)
         self._last: Frame | None = None
         self._interval_ns = _FIRST_STEP_NS
-        self._offset_ns: int | None = 0  # None: to be set by the first frame of a new round
-        self._anchor_ns: int | None = None  # clock minus timestamp
+        self._offset_ns: int | None = 0  # from the film's time to ours; None: the first frame of the round sets it
+        self._anchor_ns: int | None = None  # clock minus timestamp; None: nothing was played yet
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -63,7 +68,7 @@ class FileSource(Resource):
         self._round.start()
 
     def read(self) -> Frame:
-        """The next picture, in its time when paced; raises SourceError, SourceEnded at the end without `loop`."""
+        """The next picture, in its time if paced; raises SourceError, and SourceEnded at the end if not looping."""
         frame = self._continued(self._read_round())
         if self._paced:
             self._wait_for(frame.pts_ns)
@@ -99,7 +104,7 @@ class FileSource(Resource):
         self._round.start()
 
     def _continued(self, frame: Frame) -> Frame:
-        """The frame with its timestamp set behind those of the rounds before."""
+        """The frame with its timestamp moved behind those of earlier rounds."""
         if self._last is not None:
             if self._offset_ns is None:
                 self._offset_ns = self._last.pts_ns + self._interval_ns - frame.pts_ns

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from anonymizer.capture.connection import LOW_DELAY, Input
 from anonymizer.capture.credentials import Credentials, authorised_url, public_url
+from anonymizer.capture.input import LOW_DELAY, Input
 
-_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,crypto"  # a playlist found there must not make us read local files
+# If the address leads to a playlist, that must not make us read local files.
+_PROTOCOLS: Final = "http,https,httpproxy,tcp,tls,crypto"
 
 
 def http_input(url: str, credentials: Credentials | None) -> Input:

@@ -1,4 +1,4 @@
-"""Decodes one H.264 key packet on its own: what a viewer who joins sees first."""
+"""Decodes one H.264 key packet on its own, as a viewer who has just joined does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packets of a camera that are missing: libav tells of them in its log alone."""
+"""Notices missing RTP packets, of which libav tells in its log alone."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import av.logging
 
 T = TypeVar("T")
 
-# The message of libavformat/rtpdec.c. It comes once there is a queue for packets that overtake others.
-_MISSING: Final = "RTP: missed"
-QUEUE: Final = {"reorder_queue_size": "2"}  # the least that is one; only a packet that comes after a gap waits there
+_MISSING: Final = "RTP: missed"  # begins the message of libavformat/rtpdec.c, which needs a queue for reordering
+# The shortest queue there is: a packet waits in it only if one before it is missing.
+QUEUE: Final = {"reorder_queue_size": "2"}
 
 
-def listen() -> None:
-    """Have libav speak; idempotent. What nobody asked for is not passed on: it may quote addresses with logins."""
+def report_losses() -> None:
+    """Make libav log warnings, but keep them out of our log: they may quote addresses with logins. Idempotent."""
     logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
-    av.logging.set_skip_repeated(False)  # another camera may have said the same
+    av.logging.set_skip_repeated(False)  # two cameras may say the same
     av.logging.set_level(av.logging.WARNING)
 
 
-def attentive(read: Callable[[], T]) -> tuple[T, bool]:
-    """What `read` returns, and whether packets were found missing meanwhile, in this thread."""
-    with av.logging.Capture() as said:
+def noticing_losses(read: Callable[[], T]) -> tuple[T, bool]:
+    """What `read` returns, and whether libav found packets missing meanwhile, in this thread."""
+    with av.logging.Capture() as logged:
         result = read()
-    return result, any(text.startswith(_MISSING) for _, _, text in said)
+    return result, any(text.startswith(_MISSING) for _, _, text in logged)

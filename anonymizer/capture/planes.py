@@ -1,4 +1,4 @@
-"""Decoded pictures as the 4:2:0 planes and the colour description that every later stage works on."""
+"""Reads the 4:2:0 planes and the colour description of decoded pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from anonymizer.errors import SourceError
 from anonymizer.types import U8, Colour, Planes, Size
 
-_CHROMA_ROW_STEP: Final = {"yuv420p": 1, "yuvj420p": 1, "yuv422p": 2, "yuvj422p": 2}  # taken without a copy
+_CHROMA_ROW_STEP: Final = {"yuv420p": 1, "yuvj420p": 1, "yuv422p": 2, "yuvj422p": 2}  # formats that need no copy
 _RGB_PREFIXES: Final = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal")
 _FULL_RANGE_PREFIXES: Final = ("yuvj", "gray")
 _LEAST_PX: Final = 16
@@ -28,18 +28,18 @@ class PlaneReader:
         self._reformatter = VideoReformatter()
 
     def read(self, picture: av.VideoFrame) -> tuple[Planes, Colour]:
-        """Read-only views; an odd last row or column goes; a picture that lies on its side is set upright.
+        """Read-only planes of even size, upright; an odd last row or column is cut off; raises SourceError.
 
-        8-bit 4:2:0 and 4:2:2 (most MJPEG) are not copied; of 4:2:2 every second row of chroma is used. The views keep
-        the decoder's buffer alive and cannot be written, because the decoder predicts from it. Raises SourceError.
+        8-bit 4:2:0 and 4:2:2 (most MJPEG) are not copied; of 4:2:2 every second row of chroma is used. These views keep
+        the decoder's buffer alive and are read-only because the decoder still predicts from it.
         """
-        quarters = round(picture.rotation / 90) % 4  # against the clock; the models know people who stand upright
+        quarters = round(picture.rotation / 90) % 4  # counter-clockwise; the models know only people who stand upright
         size = Size(picture.width // 2 * 2, picture.height // 2 * 2)
         if min(size.width, size.height) < _LEAST_PX:
             raise SourceError(f"a picture of {picture.width}x{picture.height} is too small; is this a camera?")
         colour = _colour(picture)
         if picture.format.name not in _CHROMA_ROW_STEP:
-            # Range and matrix stay what they are: only the sampling changes, except from RGB.
+            # Only the sampling changes; range and matrix stay, except for RGB.
             full = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
             space = Colorspace.ITU709 if colour.bt709 else Colorspace.ITU601
             picture = self._reformatter.reformat(
@@ -75,7 +75,7 @@ def _is_rgb(picture: av.VideoFrame) -> bool:
 
 
 def _colour(picture: av.VideoFrame) -> Colour:
-    """What the picture's planes will mean once they are 4:2:0."""
+    """The colour description of the planes once they are 4:2:0."""
     if _is_rgb(picture):
         return Colour(full_range=False, bt709=False)
     full_range = picture.color_range == ColorRange.JPEG or picture.format.name.startswith(_FULL_RANGE_PREFIXES)

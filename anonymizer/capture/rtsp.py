@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from anonymizer.capture.connection import LOW_DELAY, Input
 from anonymizer.capture.credentials import Credentials, authorised_url, public_url
+from anonymizer.capture.input import LOW_DELAY, Input
 from anonymizer.capture.losses import QUEUE
 from anonymizer.settings.schema import Transport
 
-_VIDEO_ONLY: Final = {"allowed_media_types": "video"}  # sound is neither fetched nor waited for
+_VIDEO_ONLY: Final = {"allowed_media_types": "video"}  # the camera is not asked for sound
 _BY_TRANSPORT: Final = {
-    # Over TCP nothing overtakes anything, but cameras and relays leave packets out when the connection is full.
+    # TCP keeps the order, but cameras and relays leave packets out when the connection is congested.
     Transport.TCP: {"rtsp_transport": "tcp", "max_delay": "0", **QUEUE},
     # Packets may overtake each other for 100 ms; a key frame of 4K must fit into the socket's buffer.
     Transport.UDP: {"rtsp_transport": "udp", "max_delay": "100000", "buffer_size": "4194304"},

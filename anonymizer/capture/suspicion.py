@@ -1,4 +1,4 @@
-"""Decides which pictures may show damage: a decoder flags only a quarter of those that do."""
+"""Decides which pictures may show damage, because decoders flag only a quarter of those that do."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from statistics import median
 
 
 class SuspicionGate:
-    """Everything from a fault up to the next key frame is suspect, and so is everything before the first key frame.
+    """Suspects every picture from a fault to the next key frame, and all before the first key frame.
 
-    Called in decoding order for packets (`fault`, `refresh_point`) and in output order for pictures (`admit`).
+    `fault` and `recovery_point` follow the order of packets, `admit` the order in which pictures come out.
     """
 
     def __init__(self) -> None:
         self._suspect = True
         self._pending = 0
-        self._refresh_points = 0
+        self._recovery_points = 0
 
     def fault(self, pending: int = 0) -> None:
-        """Something was lost or broken; `pending` older pictures may still come out of the decoder's reordering."""
+        """Something was lost or broken; up to `pending` earlier pictures may still come out of the decoder."""
         self._suspect = True
         self._pending = max(self._pending, pending)
-        self._refresh_points = 0
+        self._recovery_points = 0
 
-    def refresh_point(self) -> None:
-        """A recovery point that is no key frame: streams with periodic intra refresh have no others.
+    def recovery_point(self) -> None:
+        """A recovery point that is no key frame, as in streams with periodic intra refresh, which have no key frames.
 
-        The second one in a row without a fault ends the suspicion, because a whole refresh lies between the two.
+        The second one without a fault in between ends the suspicion: the whole picture was refreshed between the two.
         """
-        self._refresh_points += 1
-        if self._refresh_points >= 2:
+        self._recovery_points += 1
+        if self._recovery_points >= 2:
             self._suspect = False
 
     def admit(self, *, key: bool, damaged: bool) -> bool:
@@ -47,17 +47,17 @@ class Cadence:
     """Notices missing pictures by their timestamps, on streams whose timestamps are steady."""
 
     _WINDOW = 16  # intervals remembered
-    _ENOUGH = 8  # intervals seen before anything is judged
-    _TOLERANCE = 0.25  # a steady interval is within this fraction of the median ...
-    _STEADY_SHARE = 0.75  # ... and this share of all intervals is steady
-    _GAP = 1.5  # medians
+    _ENOUGH = 8  # intervals needed for a judgement
+    _TOLERANCE = 0.25  # an interval is steady if it differs from the median by at most this fraction of it
+    _STEADY_SHARE = 0.75  # a stream is steady if at least this share of its intervals is
+    _GAP = 1.5  # an interval longer than this many medians has a hole in it
 
     def __init__(self) -> None:
         self._intervals_ns: deque[int] = deque(maxlen=self._WINDOW)
         self._last_ns: int | None = None
 
     def gap(self, pts_ns: int | None) -> bool:
-        """True when at least one picture is missing between the previous one and this; None: time unknown."""
+        """Whether at least one picture is missing before the one at `pts_ns`; None: its time is unknown."""
         last_ns, self._last_ns = self._last_ns, pts_ns
         if last_ns is None or pts_ns is None:
             return False
@@ -67,7 +67,7 @@ class Cadence:
         return usual_ns is not None and not 0 < interval_ns <= self._GAP * usual_ns
 
     def _usual_ns(self) -> float | None:
-        """The frame interval, None while it is unknown, or the stream is not steady or its time stands still."""
+        """The median interval; None while too few are known, or if the stream is unsteady or its time stands still."""
         if len(self._intervals_ns) < self._ENOUGH:
             return None
         usual_ns = median(self._intervals_ns)

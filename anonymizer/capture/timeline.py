@@ -1,15 +1,15 @@
-"""Timestamps that always grow, whatever the camera sends."""
+"""Gives pictures timestamps that always grow, whatever the camera sends."""
 
 from __future__ import annotations
 
-_JUMP_NS = 10_000_000_000  # a camera that jumps further than this against our clock has set its own clock
+_JUMP_NS = 10_000_000_000  # a camera that gains more than this on our clock has set its own clock ahead
 _LEAST_STEP_NS = 1_000_000
 
 
 class Timeline:
-    """Stream timestamps in nanoseconds: kept while they make sense, else continued.
+    """Keeps the stream's timestamps (ns) while they make sense, and continues with an estimate where they do not.
 
-    `step_ns` None is for live streams, which continue by arrival time; files continue by this step.
+    The estimate advances by `step_ns` for files, and by the time between arrivals for live streams (`step_ns` None).
     """
 
     def __init__(self, step_ns: int | None = None) -> None:
