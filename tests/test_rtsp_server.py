@@ -76,9 +76,14 @@ def test_an_address_that_this_machine_does_not_have_is_not_called_a_taken_port(m
     assert "other program" not in str(caught.value)
 
 
-def test_mounting_on_a_stopped_server_is_refused(meter: RecordingMeter) -> None:
-    with pytest.raises(PublishError, match="not running"):
-        RtspServer(settings(), meter).mount("cam", Hub("cam", meter))
+def test_mounting_on_a_server_that_does_not_run_is_refused(meter: RecordingMeter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        server = RtspServer(settings(port=other.getsockname()[1]), meter)
+        for _ in range(2):
+            with pytest.raises(PublishError, match="not running"):
+                server.mount("cam", Hub("cam", meter))
+            with pytest.raises(PublishError, match="in use"):
+                server.start()
 
 
 def test_closing_what_never_started_and_closing_twice_do_nothing(meter: RecordingMeter) -> None:
@@ -352,6 +357,30 @@ def test_close_hangs_up_on_every_viewer_within_seconds(meter: RecordingMeter) ->
         for viewer in viewers:
             viewer.close()
     assert meter.values["clients", "cam", "rtsp"] == 0
+
+
+@pytest.mark.e2e
+def test_whoever_is_accepted_in_the_moment_of_closing_is_hung_up_on_too(
+    meter: RecordingMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted, go_on, on_connected = threading.Event(), threading.Event(), RtspServer._on_connected
+
+    def held_up(server: RtspServer, *arguments: object) -> None:
+        accepted.set()
+        go_on.wait(5)
+        on_connected(server, *arguments)
+
+    monkeypatch.setattr(RtspServer, "_on_connected", held_up)
+    server = RtspServer(settings(), meter)
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        accepted.wait(5)
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        wait_for(server._stop.is_set)
+        go_on.set()
+        closing.join(5)
+        assert client.recv(1) == b""
 
 
 @pytest.mark.e2e

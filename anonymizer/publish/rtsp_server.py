@@ -1,10 +1,9 @@
-"""The built-in RTSP server: one shared mount a camera, over TCP and UDP."""
+"""The built-in RTSP server: one mount for each camera, over TCP and UDP."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import logging
 import os
 import socket
@@ -18,39 +17,38 @@ from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.publish.feed import Feed
 from anonymizer.publish.hub import Hub
+from anonymizer.publish.rtsp_media import media_factory, source_of
 from anonymizer.settings.schema import RtspSettings
 
 _LOG = logging.getLogger(__name__)
 
 OUTPUT = "rtsp"  # label in the metrics
 _ROLE = "viewer"
-_QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each inside GStreamer
-_SPARE_CONNECTIONS = 32  # besides those of viewers: each has descriptors and a thread, watching or not
-_STALL_S = 10.0  # a viewer that takes nothing for so long is cut off by the kernel
-_EXPIRY_S = 5  # how often sessions of viewers that vanished are looked for
-_LINGER_S = 10  # a connection whose session ended, as that of a UDP viewer that vanished, is then hung up on
-_BODY_BYTES = 65_536  # the longest body of a request: GStreamer would take 2 GB into memory, from anybody
+_QUEUE_PACKETS = 60  # of one mount; GStreamer keeps a queue of its own for each slow viewer
+_SPARE_CONNECTIONS = 32  # on top of `max_clients`: every connection costs descriptors and a thread, watching or not
+_STALL_S = 10.0  # the kernel cuts a viewer off that takes nothing for this long
+_EXPIRY_S = 5  # how often sessions of vanished viewers are looked for
+_LINGER_S = 10  # a connection is closed this long after its session ended, as when a UDP viewer vanished
+_BODY_BYTES = 65_536  # the longest body of a request; by default GStreamer would read 2 GB into memory, from anybody
 _JOIN_S = 2.0
-# The encoder puts parameter sets before every key frame, so the payloader need not. What waits is bounded to 0.5 s.
-_LAUNCH = (
-    "( appsrc name=source is-live=true format=time max-bytes=2000000 max-buffers=0 max-time=500000000"
-    " caps=video/x-h264,stream-format=byte-stream,alignment=au"
-    " ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=0 aggregate-mode=zero-latency )"
-)
 
 
 @dataclass(slots=True)
 class _Mount:
+    """What is offered under the address of one camera."""
+
     hub: Hub
-    factory: Any
-    handler: int
-    media: Any = None  # made for the first viewer, shared and kept for all later ones
-    feed: Feed | None = None
-    held: bool = False
+    factory: Any  # GstRTSPMediaFactory
+    handler: int  # of its signal media-configure
+    media: Any = None  # GstRTSPMedia, made for the first viewer, shared with all later ones and kept for them
+    feed: Feed | None = None  # from the hub into the media
+    held: bool = False  # the media is ready, and we keep it so when its last viewer leaves
 
 
 @dataclass(slots=True)
 class _Client:
+    """A connection, whether it watches or not."""
+
     connection: Any  # gi.repository.Gio.Socket
     playing: set[str] = field(default_factory=set)  # cameras
     sessions: set[str] = field(default_factory=set)  # their ids
@@ -59,9 +57,9 @@ class _Client:
 class RtspServer(Resource):
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
-    While nobody watches a mount, only key frames are pulled from its hub. Each viewer has a bounded backlog
-    of its own; one that reads nothing for 10 s is cut off, and the others do not notice. Connections beyond
-    `max_clients` and 32 more are hung up on.
+    While nobody watches a mount, it takes only key frames from its hub. Each viewer has a bounded backlog of its own;
+    one that reads nothing for 10 s is cut off without harm to the others. More than `max_clients` + 32 connections are
+    not accepted.
     """
 
     def __init__(self, settings: RtspSettings, meter: Meter) -> None:
@@ -79,7 +77,7 @@ class RtspServer(Resource):
 
     @property
     def port(self) -> int:
-        """The port it listens on, also if the settings leave the choice to the system (0)."""
+        """The port it listens on, also if the settings say 0, for any free one."""
         return int(self._server.get_bound_port())
 
     def start(self) -> None:
@@ -90,14 +88,13 @@ class RtspServer(Resource):
                 f"rtsp.listen: {settings.listen} lets other machines connect; set rtsp.username and rtsp.password_file "
                 "or listen on 127.0.0.1"
             )
-        self._gst = gst = load_gstreamer()
-        self._context = gst.glib.MainContext.new()
-        self._server = server = gst.server.RTSPServer.new()
+        gst = load_gstreamer()
+        server = gst.server.RTSPServer.new()
         server.set_address(settings.listen)
         server.set_service(str(settings.port))
         server.set_content_length_limit(_BODY_BYTES)
         threads = gst.server.RTSPThreadPool.new()
-        threads.set_max_threads(-1)  # a thread a connection: one that waits for a silent camera delays nobody
+        threads.set_max_threads(-1)  # one for each connection, so that waiting for a silent camera delays nobody else
         server.set_thread_pool(threads)
         sessions = gst.server.RTSPSessionPool.new()
         sessions.set_max_sessions(settings.max_clients)
@@ -108,10 +105,10 @@ class RtspServer(Resource):
         try:
             listener = server.create_source(None)
         except gst.glib.Error as error:
-            self._server = None
             raise PublishError(_bind_trouble(settings, error.message)) from error
         expiry = gst.glib.timeout_source_new_seconds(_EXPIRY_S)
-        expiry.set_callback(lambda _data: bool(sessions.cleanup()) or True)
+        expiry.set_callback(lambda _data: bool(sessions.cleanup()) or True)  # True: call again
+        self._gst, self._server, self._context = gst, server, gst.glib.MainContext.new()
         self._sources = [listener, expiry]
         for source in self._sources:
             source.attach(self._context)
@@ -126,12 +123,9 @@ class RtspServer(Resource):
             self._offer(camera_id, hub)
 
     def _offer(self, camera_id: str, hub: Hub) -> None:
-        """Under the lock, so that our table of mounts and GStreamer's never differ."""
+        """Needs the lock, so that our table of mounts and GStreamer's never differ."""
         gst = self._running()
-        factory = _one_media_of(gst.server.RTSPMediaFactory)()
-        factory.set_launch(_LAUNCH)
-        factory.set_shared(True)
-        factory.set_protocols(gst.rtsp.RTSPLowerTrans.TCP | gst.rtsp.RTSPLowerTrans.UDP)
+        factory = media_factory(gst)
         allowed = gst.core.Structure.new_empty(_ROLE)
         for permission in ("media.factory.access", "media.factory.construct"):
             allowed.set_value(permission, True)  # noqa: FBT003 - GStreamer's signature
@@ -151,7 +145,7 @@ class RtspServer(Resource):
         self._take_down(mount, viewers)
 
     def _take_down(self, mount: _Mount, viewers: list[Any]) -> None:
-        """End what is offered no longer, and hang up on those who watch it."""
+        """End a mount that is offered no longer, and hang up on its viewers."""
         mount.factory.disconnect(mount.handler)
         if mount.feed is not None:
             mount.feed.close()
@@ -167,13 +161,13 @@ class RtspServer(Resource):
             return
         for source in self._sources:
             source.destroy()
-        for camera_id in list(self._mounts):
-            self.unmount(camera_id)
-        self._hang_up(list(self._clients))
         self._stop.set()
         self._context.wakeup()
         if self._thread is not None:
-            self._thread.join(_JOIN_S)
+            self._thread.join(_JOIN_S)  # from now on nobody is accepted whom we would not hang up on
+        for camera_id in list(self._mounts):
+            self.unmount(camera_id)
+        self._hang_up(list(self._clients))
         self._sources = []
         self._server = self._context = self._gst = self._thread = None
 
@@ -189,7 +183,7 @@ class RtspServer(Resource):
         return self._gst
 
     def _hang_up(self, clients: list[Any]) -> None:
-        """Cut connections; each is then closed by GStreamer in the thread that owns it, which is waited for."""
+        """Cut connections, and wait until GStreamer has closed each in the thread that owns it."""
         with self._lock:
             connections = [self._clients[client].connection for client in clients if client in self._clients]
         for connection in connections:
@@ -199,13 +193,13 @@ class RtspServer(Resource):
             self._lock.wait_for(lambda: not any(client in self._clients for client in clients), _JOIN_S)
 
     def _fail(self, media: Any) -> None:
-        """Release those who wait for a media that has no packets yet."""
+        """Let those go who wait for the first packet of a media."""
         gst = self._running()
         element = media.get_element()
         error = gst.glib.Error.new_literal(gst.core.ResourceError.quark(), "unmounted", gst.core.ResourceError.CLOSE)
         element.post_message(gst.core.Message.new_error(element, error, "unmounted"))
 
-    # What follows runs in GStreamer's threads.
+    # The methods below run in threads of GStreamer and of the feeds.
 
     def _on_connected(self, _server: Any, client: Any) -> None:
         connection = client.get_connection().get_read_socket()
@@ -249,7 +243,7 @@ class RtspServer(Resource):
                 self._count(camera_id)
 
     def _on_closed(self, client: Any) -> None:
-        """GStreamer stops what a viewer got that left without TEARDOWN, but keeps its place taken for a minute."""
+        """Free the place of a viewer that left without TEARDOWN; GStreamer would keep it taken for a minute."""
         pool = client.get_session_pool()
         with self._lock:
             state = self._clients.pop(client, None)
@@ -261,16 +255,16 @@ class RtspServer(Resource):
                 pool.remove(session)
 
     def _on_media(self, camera_id: str, factory: Any, media: Any) -> None:
-        """The first viewer made GStreamer build the media of this mount: connect it to the hub."""
+        """Connect the media that GStreamer has just made for the first viewer to the hub."""
         with self._lock:
             mount = self._mounts.get(camera_id)
             if mount is None or mount.factory is not factory or self._gst is None:
                 return
-            hub, stale = mount.hub, mount.feed  # stale: of a media that never became ready, for want of packets
+            hub, stale = mount.hub, mount.feed  # a feed is stale if its media never became ready, for lack of packets
             mount.media = media
             mount.feed = Feed(
                 self._gst,
-                media.get_element().get_by_name("source"),
+                source_of(media),
                 lambda: hub.subscribe(OUTPUT, _QUEUE_PACKETS),
                 name=camera_id,
                 on_bytes=lambda count: self._meter.bytes_out(camera_id, OUTPUT, count),
@@ -283,9 +277,9 @@ class RtspServer(Resource):
         media.connect("prepared", lambda media: self._on_prepared(camera_id, media))
 
     def _on_prepared(self, camera_id: str, media: Any) -> None:
-        """Hold the media with a use count of our own, so that it stays ready.
+        """Count as a user of the media ourselves, so that it stays ready without viewers.
 
-        GStreamer would tear it down with its last viewer, and refuse whoever connects in that moment.
+        GStreamer would tear it down when its last viewer leaves, and refuse whoever connects at that moment.
         """
         with self._lock:
             mount = self._mounts.get(camera_id)
@@ -296,7 +290,7 @@ class RtspServer(Resource):
         media.prepare(None)
 
     def _on_broken(self, camera_id: str, media: Any) -> None:
-        """One that never became ready is replaced for the next viewer anyhow."""
+        """Mount again, unless the media never became ready: then the next viewer gets a new one anyhow."""
         with self._lock:
             mount = self._mounts.get(camera_id)
             was_ready = mount is not None and mount.media is media and mount.held
@@ -304,13 +298,13 @@ class RtspServer(Resource):
             self._mount_again(camera_id, media, "the RTSP output broke")
 
     def _mount_again(self, camera_id: str, media: Any, why: str) -> None:
-        """The media is of no use any more: begin anew, viewers will reconnect."""
+        """Replace a media that is of no use any more; its viewers are hung up on and must reconnect."""
         with self._lock:
             mount = self._mounts.get(camera_id)
             if mount is None or mount.media is not media:
                 return
             viewers = self._viewers(camera_id)
-            self._offer(camera_id, mount.hub)  # takes the place of the broken one, before a reload may come between
+            self._offer(camera_id, mount.hub)  # under the same lock, so that no reload comes between
         self._take_down(mount, viewers)
         _LOG.warning("camera %s: %s; the RTSP stream begins anew, its viewers must reconnect", camera_id, why)
 
@@ -323,21 +317,6 @@ class RtspServer(Resource):
         mount = self._mounts.get(camera_id)
         if mount is not None and mount.feed is not None and mount.held:
             mount.feed.want(wanted=viewers > 0)
-
-
-@functools.cache
-def _one_media_of(factory: Any) -> Any:
-    """The class that offers one media under every spelling of a mount's address.
-
-    GStreamer would make another one for `/cam?a=b`, and for `/cam/stream=0` without a DESCRIBE before it: that would
-    take the feed away from those who watch, and be torn down with its viewer.
-    """
-
-    class OneMedia(factory):  # type: ignore[misc]
-        def do_gen_key(self, _url: Any) -> str:
-            return "media"
-
-    return OneMedia
 
 
 def _camera_of(context: Any) -> str:
