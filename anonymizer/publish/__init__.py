@@ -1,1 +1,1 @@
-"""H.264 packets to viewers."""
+"""Brings H.264 packets to viewers: the hub, the RTSP server, pushes."""

@@ -1,4 +1,4 @@
-"""One hub into one GStreamer source: as fast as that takes it; key frames alone while nobody watches."""
+"""Moves packets from a hub into a GStreamer source: all of them while somebody watches, else key frames alone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _JOIN_S = 2.0
 
 
 class Feed:
-    """A thread that pushes packets; when the source is full, the subscription's rule applies.
+    """A thread that pushes packets as fast as the source takes them; beyond that the subscription drops.
 
-    `on_bytes` counts what somebody watches. From the thread that ends with it, `on_resized` is called when the pictures
-    have another size, which needs another description, and `on_refused` if the source takes nothing any more. That is
-    why key frames go on while nobody watches: whoever comes after the camera changed must be told of the new size.
+    `on_bytes` is told of every packet that somebody watches. The thread ends, and calls `on_resized`, when the size of
+    the pictures changes, for the description of the stream is wrong from then on; it ends and calls `on_refused` when
+    the source takes nothing any more. Key frames go on while nobody watches, so that a new size is noticed before the
+    next viewer is given the description.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Feed:
         self._on_refused = on_refused
         self._on_resized = on_resized
         self._changed = threading.Condition()
-        self._wanted = True  # GStreamer must see a key frame before it can describe the stream
+        self._wanted = True  # at first: GStreamer needs a key frame to describe the stream
         self._full = False
         self._closed = False
         self._subscription: Subscription | None = None
@@ -58,7 +59,7 @@ class Feed:
         self._thread.start()
 
     def want(self, *, wanted: bool) -> None:
-        """Everything, from the next key frame on, or key frames alone."""
+        """Take all packets, from the next key frame on, or key frames alone."""
         with self._changed:
             self._wanted = wanted
             if self._subscription is not None:
@@ -87,12 +88,12 @@ class Feed:
             with self._changed:
                 self._subscription = subscription
                 subscription.thin(only_keys=not self._wanted)
-            end = self._push(subscription)
-        if end is not None and not self._closed:
-            end()
+            on_end = self._push(subscription)
+        if on_end is not None and not self._closed:
+            on_end()
 
     def _push(self, subscription: Subscription) -> Callable[[], None] | None:
-        """Until either end is closed; otherwise what is to be told."""
+        """Push until either end is closed; returns the callback to call if it ends for another reason."""
         pacer, size = Pacer(), None
         while self._wait_for_room() and not subscription.closed:
             packet = subscription.get(_WAKE_S)
@@ -110,7 +111,7 @@ class Feed:
         return None
 
     def _wait_for_room(self) -> bool:
-        """False once closed."""
+        """Wait until the source takes more; False once this feed is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self._full)
             return not self._closed

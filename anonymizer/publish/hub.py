@@ -1,4 +1,4 @@
-"""One camera's encoded packets to any number of subscribers, none of which can slow down another."""
+"""Hands the encoded packets of one camera to any number of subscribers, none of which can slow down another."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Self
 from anonymizer.ports import Meter
 from anonymizer.types import EncodedPacket
 
-_MIN_KEY_GAP_NS = 300_000_000  # viewers that come and go in a loop must not turn the stream into key frames
+_MIN_KEY_GAP_NS = 300_000_000  # or viewers that come and go in a loop would make every picture a key frame
 
 
 class Subscription:
     """A bounded queue of packets that begins at a key frame; made by `Hub.subscribe`, read by one thread.
 
-    Overflow rule: the queue is emptied and filled again from the next key frame on; all that was missed is counted.
+    Overflow rule: the queue is emptied and filled again from the next key frame on; every packet missed is counted.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Subscription:
             return None if self._closed or not self._queue else self._queue.popleft()
 
     def thin(self, *, only_keys: bool) -> None:
-        """From now on take key frames alone, or everything again from the next one on; what is left out is no loss."""
+        """Take key frames alone, or everything again from the next one on; what is left out is not counted."""
         with self._changed:
             self._only_keys = only_keys
 
@@ -69,7 +69,7 @@ class Subscription:
         self.close()
 
     def put(self, packet: EncodedPacket) -> None:
-        """For the hub: take the packet by the rule above; never blocks."""
+        """Queue the packet by the rule above; called by the hub; never blocks."""
         with self._changed:
             if self._only_keys and not packet.is_key:
                 self._waits_for_key = True
@@ -88,6 +88,7 @@ class Subscription:
             self._need_key()
 
     def _lose(self) -> int:
+        """Empty the queue and wait for a key frame; returns how many packets that cost."""
         dropped = len(self._queue)
         self._queue.clear()
         self._waits_for_key = self._behind = True
@@ -104,8 +105,8 @@ class Hub:
         self._subscriptions: tuple[Subscription, ...] = ()  # replaced, never changed
         self._wants_key = False
         self._closed = False
-        self._key_pts_ns: int | None = None
-        self._last_pts_ns = 0
+        self._key_pts_ns: int | None = None  # of the newest key frame
+        self._last_pts_ns = 0  # of the newest packet
 
     def put(self, packet: EncodedPacket) -> None:
         """Hand the packet to every subscriber; never blocks."""
@@ -127,7 +128,7 @@ class Hub:
             return True
 
     def request_key(self) -> None:
-        """Somebody joined downstream of a subscription and cannot begin without a key frame."""
+        """Ask for a key frame on behalf of a viewer that shares a subscription with others and has just joined."""
         with self._lock:
             self._wants_key = True
 

@@ -1,4 +1,4 @@
-"""Writing to a pipe whose reader may stall, without ever waiting longer than a limit."""
+"""Writes to a pipe whose reader may stall, without ever waiting longer than a limit."""
 
 from __future__ import annotations
 

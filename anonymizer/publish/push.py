@@ -1,4 +1,4 @@
-"""One redacted stream to somebody else's RTSP server, through a child process that may hang, fail and be replaced."""
+"""Pushes a redacted stream to another RTSP server, through a child process that can be killed when it hangs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from anonymizer.types import EncodedPacket
 _LOG = logging.getLogger(__name__)
 
 OUTPUT = "push"  # label in the metrics
-_QUEUE_PACKETS = 120  # overflow rule: the subscription's
+_QUEUE_PACKETS = 120
 _COMMAND = (sys.executable, "-m", "anonymizer.publish.push_child")
-_IDLE_S = 1.0  # how often a child is looked after while no packets come
-_FAREWELL_S = 1.0
+_IDLE_S = 1.0  # while no packets come, how often to look whether the child still runs
+_FAREWELL_S = 1.0  # for the child to end by itself
 _LONGEST_REASON_BYTES = 500
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _STEADY_S = 30.0  # a connection that lasted this long starts the pauses over
 
 
 class _Child:
-    """The process, its pipes and their end."""
+    """One child process with its pipes, ended when the context ends."""
 
     def __init__(self, process: subprocess.Popen[bytes], stdin: IO[bytes], stdout: IO[bytes]) -> None:
         self._process = process
@@ -52,8 +52,8 @@ class _Child:
             stderr=subprocess.DEVNULL,
             bufsize=0,
         )
-        if process.stdin is None or process.stdout is None:
-            raise OSError("no pipes")
+        assert process.stdin is not None  # noqa: S101 - both were asked for
+        assert process.stdout is not None  # noqa: S101 - as above
         os.set_blocking(process.stdin.fileno(), False)
         os.set_blocking(process.stdout.fileno(), False)
         return cls(process, process.stdin, process.stdout)
@@ -63,30 +63,30 @@ class _Child:
         write_within(self._stdin.fileno(), data, limit_s=limit_s, now_ns=clock.now_ns)
 
     def connected(self) -> bool:
-        """True after the server took the first packet."""
+        """True once the server has taken the first packet."""
         self._said += self._stdout.read(_LONGEST_REASON_BYTES) or b""
         return self._said.startswith(CONNECTED)
 
     def ended(self) -> bool:
-        """True if the process is no more."""
+        """True if the process has ended."""
         return self._process.poll() is not None
 
     def wait(self, limit_s: float) -> None:
-        """Raises TimeoutError if it does not end."""
+        """Wait for the process to end; raises TimeoutError after `limit_s`."""
         try:
             self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"no answer to goodbye for {limit_s:g} s") from None
+            raise TimeoutError(f"it did not take the end of the stream within {limit_s:g} s") from None
 
     def last_words(self) -> str:
-        """Why it ended by itself; empty if it did not say."""
+        """The reason that the process gave for its end; empty if it gave none."""
         with contextlib.suppress(TimeoutError):
             self.wait(_FAREWELL_S)
         said = self._said + (self._stdout.read(_LONGEST_REASON_BYTES) or b"")
         return said.removeprefix(CONNECTED).decode(errors="replace")
 
     def kill(self) -> None:
-        """End it whatever it does; from any thread."""
+        """End the process at once; from any thread."""
         self._process.kill()
 
     def __enter__(self) -> Self:
@@ -100,7 +100,10 @@ class _Child:
 
 
 class Pusher(Resource):
-    """Pushes for as long as it runs; after a failure again, with pauses that double up to 30 s, forever."""
+    """Pushes until closed; after a failure it tries again, with pauses that double up to 30 s.
+
+    A server that takes nothing for `stall_s` counts as hung.
+    """
 
     def __init__(self, camera_id: str, url: str, hub: Hub, meter: Meter, clock: Clock, *, stall_s: float = 5.0) -> None:
         self._camera_id = camera_id
@@ -109,7 +112,7 @@ class Pusher(Resource):
         self._hub = hub
         self._meter = meter
         self._clock = clock
-        self._stall_s = stall_s  # a server that takes nothing for so long counts as hung
+        self._stall_s = stall_s
         self._backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, random.Random())  # noqa: S311 - jitter, not a secret
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -118,11 +121,11 @@ class Pusher(Resource):
         self._thread = threading.Thread(target=self._run, name=f"push-{camera_id}", daemon=True)
 
     def start(self) -> None:
-        """Begin; whether the server can be reached shows in the log and the metrics."""
+        """Start the thread; whether the server can be reached shows in the log and the metrics."""
         self._thread.start()
 
     def close(self) -> None:
-        """Say goodbye to the server, or do without if it hangs; idempotent."""
+        """End the stream in good order, or kill the child if the server hangs; idempotent."""
         self._stop.set()
         with self._lock:
             if self._subscription is not None:
@@ -152,7 +155,7 @@ class Pusher(Resource):
                 self._stop.wait(wait_s)
 
     def _push(self) -> str:
-        """One child's life, from the next key frame on; returns what went wrong, or nothing."""
+        """Push with one child, from the next key frame on; returns what went wrong, empty if nothing did."""
         with self._hub.subscribe(OUTPUT, _QUEUE_PACKETS) as subscription:
             with self._lock:
                 self._subscription = subscription
@@ -160,7 +163,7 @@ class Pusher(Resource):
                 return ""
             first = self._next(subscription, None)
             if first is None:
-                self._stop.set()  # if we were not closed, the hub was
+                self._stop.set()  # the hub was closed, if this pusher was not
                 return ""
             with _Child.spawn() as child:
                 with self._lock:
@@ -168,6 +171,7 @@ class Pusher(Resource):
                 return self._feed(child, subscription, first)
 
     def _feed(self, child: _Child, subscription: Subscription, first: EncodedPacket) -> str:
+        """Hand packets to the child until there are no more or their size changes; returns what went wrong."""
         packet: EncodedPacket | None = first
         connected = False
 
@@ -176,7 +180,7 @@ class Pusher(Resource):
 
         try:
             write(pack_url(self._url))
-            while packet is not None and packet.size == first.size:  # another size needs another description
+            while packet is not None and packet.size == first.size:  # a new size needs a new description of the stream
                 write(pack_packet(packet.pts_ns, packet.data))
                 self._meter.bytes_out(self._camera_id, OUTPUT, len(packet.data))
                 if not connected and child.connected():
@@ -195,7 +199,7 @@ class Pusher(Resource):
         return ""
 
     def _next(self, subscription: Subscription, child: _Child | None) -> EncodedPacket | None:
-        """The next packet, None when there will be no more; raises BrokenPipeError if the child ended meanwhile."""
+        """The next packet, None when there will be no more; raises BrokenPipeError if the child has ended."""
         while not subscription.closed:
             packet = subscription.get(_IDLE_S)
             if packet is not None:

@@ -1,6 +1,6 @@
-"""Child process of one push: packets from stdin to an RTSP server, in which it may hang until it is killed.
+"""The child process of one push: sends packets from stdin to an RTSP server; may hang until it is killed.
 
-The URL comes through the pipe, not the command line, where everybody on the machine could read its password.
+The URL comes through the pipe: everybody on the machine could read its password in the command line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIME_BASE = Fraction(1, 90_000)
 
 
 def main() -> int:
-    """Push until goodbye; a failure leaves its reason, which names no URL, on stdout."""
+    """Push until GOODBYE; after a failure the reason is on stdout, without the URL."""
     _die_with(int(sys.argv[1]))
     try:
         _push(sys.stdin.buffer)
@@ -56,9 +56,9 @@ def _push(stdin: BinaryIO) -> None:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent is gone, even while a call into libav holds everything up."""
+    """Have the kernel kill this process when its parent ends, also during a call into libav that never returns."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was quicker
+    if os.getppid() != parent:  # it ended before the call above
         os._exit(1)
 
 
