@@ -1,1 +1,1 @@
-"""Redacted frames to H.264."""
+"""Encodes redacted frames as H.264."""

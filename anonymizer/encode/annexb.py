@@ -1,4 +1,4 @@
-"""H.264 byte streams (ITU-T H.264 Annex B): just enough to see and carry parameter sets."""
+"""Finds the parameter sets in H.264 byte streams (ITU-T H.264 Annex B)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _SPS, _PPS = 7, 8  # ITU-T H.264 table 7-1
 
 
 def parameter_sets(data: bytes) -> bytes:
-    """The SPS and PPS of an access unit as an Annex B stream of their own; empty if it lacks one of them."""
+    """The SPS and PPS of an access unit as an Annex B stream; empty unless it has both."""
     units = [unit.rstrip(b"\x00") for unit in data.split(_START_CODE)[1:]]
     sets = [unit for unit in units if unit and unit[0] & 0x1F in (_SPS, _PPS)]
     if {unit[0] & 0x1F for unit in sets} != {_SPS, _PPS}:

@@ -1,4 +1,4 @@
-"""Which encoder this machine really has: candidates are tried out, not believed."""
+"""Chooses the encoder by trying candidates out, because many are listed that do not work on the machine."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from anonymizer.types import Colour, Size
 
 _LOG = logging.getLogger(__name__)
 
-_SIZE = Size(1280, 720)
+_SIZE = Size(1280, 720)  # of the trial
 _FPS = 25
 _PICTURES = 10
 _KEY_AT = 6
-_MAX_DELAY = 2  # pictures that may still be inside after the last one went in
+_MAX_DELAY = 2  # pictures that the encoder may still hold back after the last one went in
 _LUMA_TOLERANCE = 8
 
 
 def choose_codec(settings: EncodeSettings, candidates: Sequence[Codec] = HARDWARE) -> Codec:
-    """The first candidate that encodes, obeys and decodes back, else libx264; logs one line.
+    """The first candidate that passes the trial, else libx264; logs one line.
 
-    Takes up to seconds: call it once for a process and settings, and hand the answer to every encoder.
+    May take seconds: call it once for all cameras, not for each.
     """
     if settings.hardware is HardwareEncoding.OFF:
         return SOFTWARE
@@ -49,7 +49,7 @@ def choose_codec(settings: EncodeSettings, candidates: Sequence[Codec] = HARDWAR
 
 
 def _try_out(codec: Codec, settings: EncodeSettings) -> None:
-    """Raises EncodeError, or an error of PyAV, unless the codec does all that we rely on."""
+    """Encode and decode pictures; raises EncodeError, or an error of PyAV, unless the codec does all we rely on."""
     context = open_codec(codec, settings, _SIZE, Colour(), _FPS)
     lumas = [40 + 15 * index for index in range(_PICTURES)]
     packets = [packet for index, luma in enumerate(lumas) for packet in _encode_grey(context, index, luma)]

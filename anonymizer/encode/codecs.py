@@ -1,4 +1,4 @@
-"""The H.264 encoders of libavcodec we know, and how each is told to be quick, bounded and obedient."""
+"""The H.264 encoders of libavcodec that we know, with the options for low delay, a bit rate limit and key frames."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from anonymizer.types import Colour, Size
 
 TIME_BASE = Fraction(1, 90_000)  # RTP's clock for video (RFC 6184)
 
-CODEC_ERRORS = (av.FFmpegError, ValueError, OSError, RuntimeError)  # what PyAV raises for a codec in trouble
+CODEC_ERRORS = (av.FFmpegError, ValueError, OSError, RuntimeError)  # what PyAV raises when a codec fails
 
-# Colour description of ITU-T H.273: one code serves primaries, transfer and matrix of both standards.
+# Codes of ITU-T H.273; the same code is right for primaries, transfer and matrix.
 _BT709, _BT601 = 1, 6
 
 _KEY_FRAMES_ON_REQUEST_ONLY = 1_000_000  # pictures; H264Encoder counts the seconds itself
@@ -27,7 +27,7 @@ class Codec:
     """One encoder of libavcodec."""
 
     name: str
-    pix_fmt: str  # what it takes; I420 is converted by libswscale where that differs
+    pix_fmt: str  # the format it takes; libswscale converts I420 to it where they differ
     hardware: bool
 
 
@@ -45,7 +45,7 @@ def ticks(pts_ns: int) -> int:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, without the call and the options that PyAV puts into its texts."""
+    """The text of an error, without the call and the options that PyAV adds to it."""
     return error.strerror if isinstance(error, OSError | av.FFmpegError) and error.strerror else str(error)
 
 
@@ -69,7 +69,7 @@ def open_codec(
 ) -> VideoCodecContext:
     """An opened encoder without B pictures or look-ahead; raises one of CODEC_ERRORS.
 
-    `pixel_aspect` is that of the camera; `fps` scales the bit rate limit: the encoders count pictures, not seconds.
+    `fps` scales the bit rate limit, because encoders count pictures and not seconds.
     """
     context = av.CodecContext.create(codec.name, "w")
     assert isinstance(context, VideoCodecContext)  # noqa: S101 - all names above are video

@@ -1,4 +1,4 @@
-"""Redacted pictures to H.264 access units that any viewer can join at a key frame."""
+"""Encodes redacted pictures as H.264 access units; a viewer can join at every key frame."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from anonymizer.types import Colour, EncodedPacket, RedactedFrame, Size
 
 _LOG = logging.getLogger(__name__)
 
-_MIN_STEP_NS = 100_000  # nine ticks: distinct times stay distinct
+_MIN_STEP_NS = 100_000  # nine ticks of the time base, so that rounding leaves distinct times distinct
 _MAX_INSIDE = 8  # pictures an encoder may hold back before it counts as stuck
-_FPS_TOLERANCE = 0.25
+_FPS_TOLERANCE = 0.25  # the encoder is opened anew if the frame rate changes by more than this share
 
 
 @dataclass(frozen=True, slots=True)
 class _Inside:
-    """A picture that went in and has not come out."""
+    """A picture that is inside the encoder."""
 
     tick: int
     pts_ns: int
@@ -46,9 +46,9 @@ class _Inside:
 
 
 class H264Encoder:
-    """An `Encoder`: in-band parameter sets, one access unit a picture, key frames by PTS and on request.
+    """A `ports.Encoder`: one access unit a picture; key frames with parameter sets, at intervals and on request.
 
-    Opens with the first picture and again, with a key frame, when size, colour, shape of pixels or pace change.
+    Opens with the first picture, and again, with a key frame, when size, colour, pixel aspect or frame rate change.
     Hardware that fails is replaced by libx264 within the same call.
     """
 
@@ -65,7 +65,7 @@ class H264Encoder:
         self._parameter_sets = b""
         self._last_pts_ns: int | None = None
         self._key_pts_ns = 0
-        self._since_key = 0  # pictures
+        self._since_key = 0  # pictures since the last key frame, itself included; 0: the encoder is new
 
     def encode(self, frame: RedactedFrame, *, key: bool) -> Sequence[EncodedPacket]:
         """Packets that are ready, strictly increasing in PTS; `key` forces an IDR picture; raises EncodeError.
@@ -94,11 +94,12 @@ class H264Encoder:
 
     def _encode(self, frame: RedactedFrame, pts_ns: int, *, key: bool) -> list[EncodedPacket]:
         due = pts_ns - self._key_pts_ns >= self._settings.key_interval_s * 1e9
-        if _format_of(frame) != self._format or ((key or due) and self._pace_changed(pts_ns)):
+        if _format_of(frame) != self._format:
             self._drop_context()
+        elif key or due:
+            self._follow_pace(pts_ns)
         context = self._context or self._open(frame)
-        first = not self._since_key
-        key = key or due or first
+        key = key or due or not self._since_key
         if key:
             self._key_pts_ns = pts_ns
             self._since_key = 0
@@ -124,16 +125,15 @@ class H264Encoder:
         self._parameter_sets = b""
         self._since_key = 0
 
-    def _pace_changed(self, pts_ns: int) -> bool:
-        """True if the pictures since the last key frame came at another rate than the encoder reckons with."""
+    def _follow_pace(self, pts_ns: int) -> None:
+        """Have the encoder opened anew if pictures since the last key frame came at another rate than it was told."""
         elapsed_ns = pts_ns - self._key_pts_ns
         if self._since_key < 2 or elapsed_ns < 1_000_000_000:
-            return False
+            return
         fps = min(max(self._since_key * 1e9 / elapsed_ns, 1.0), 120.0)
-        changed = abs(fps - self._fps) > self._fps * _FPS_TOLERANCE
-        if changed:
+        if abs(fps - self._fps) > self._fps * _FPS_TOLERANCE:
             self._fps = fps
-        return changed
+            self._drop_context()
 
     def _packet(self, packet: Packet[VideoStream], size: Size) -> EncodedPacket:
         while self._inside and self._inside[0].tick != packet.pts:
@@ -147,7 +147,7 @@ class H264Encoder:
         return EncodedPacket(self._camera_id, origin.pts_ns, origin.captured_ns, data, packet.is_keyframe, size)
 
     def _with_parameter_sets(self, data: bytes) -> bytes:
-        """Some hardware sends them once, with the first picture; viewers need them with every key frame."""
+        """The key frame with parameter sets, which viewers need; some hardware sends them with the first one only."""
         found = parameter_sets(data)
         if found:
             self._parameter_sets = found
@@ -164,7 +164,7 @@ def _format_of(frame: RedactedFrame) -> tuple[Size, Colour, Fraction]:
 
 
 def _picture(frame: RedactedFrame) -> VideoFrame:
-    """The same memory as a libav frame where PyAV can address it (height a multiple of 4), else a copy."""
+    """A libav frame in the same memory if PyAV can address it (height a multiple of 4), else a copy."""
     if frame.size.height % 4 == 0:
         picture = VideoFrame.from_numpy_buffer(frame.i420, "yuv420p")
     else:
