@@ -158,6 +158,25 @@ def test_journal_format_is_chosen_only_if_the_stream_is_the_journal(tmp_path: Pa
     assert "INFO    x: three" in three
 
 
+def test_a_warning_in_the_moment_of_a_reload_is_shown_without_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remove = logging.Logger.removeHandler
+
+    def remove_and_warn(logger: logging.Logger, handler: logging.Handler) -> None:
+        remove(logger, handler)
+        logging.getLogger("capture").warning("rtsp://guard:s3cret@door/ is away")  # as another thread may
+
+    root, ours = logging.getLogger(), io.StringIO()
+    root.handlers.clear()
+    configure(LogSettings(), stream=io.StringIO())
+    monkeypatch.setattr(logging.Logger, "removeHandler", remove_and_warn)
+    configure(LogSettings(), stream=ours)
+    assert capsys.readouterr().err == ""
+    assert "is away" in ours.getvalue()
+    assert "s3cret" not in ours.getvalue()
+
+
 def test_configure_replaces_its_own_handler_and_keeps_others() -> None:
     first, second, other = io.StringIO(), io.StringIO(), logging.NullHandler()
     logging.getLogger().addHandler(other)

@@ -1,4 +1,4 @@
-"""Log lines for people, for machines and for journald, on the standard `logging`: no passwords, no floods."""
+"""Sets up the standard `logging`: lines for people, machines or journald, without passwords and without floods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anonymizer.clock import Clock, SystemClock
 from anonymizer.observe.ratelimit import RateLimiter
 from anonymizer.settings.schema import LogFormat, LogSettings
 
-REPEAT_S = 30.0  # between two warnings that differ in nothing but numbers; less than those wait that count themselves
+REPEAT_S = 30.0  # between two warnings that differ only in numbers; shorter than the interval of RateLimiters elsewhere
 MASK = "***"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -44,17 +44,18 @@ def configure(
 ) -> None:
     """Send all logging to `stream` (standard error) as the settings say; call it again to change them.
 
-    A warning or error that comes again within half a minute is held back, and counted in the field `held_back` of the
-    next one.
+    A warning or error that is repeated within half a minute is held back; the field `held_back` of the next one tells
+    how many were.
     """
     stream = sys.stderr if stream is None else stream
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
-        root.removeHandler(handler)
+    old = [handler for handler in root.handlers if isinstance(handler, _Handler)]
     handler = _Handler(stream)
     handler.setFormatter(_formatter(settings.format, stream, os.environ if environ is None else environ))
     handler.addFilter(_Repeats(RateLimiter(REPEAT_S, clock or SystemClock())))
     root.addHandler(handler)
+    for replaced in old:  # last, for without any handler logging prints warnings as they are, secrets included
+        root.removeHandler(replaced)
     root.setLevel(settings.level.upper())
 
 
@@ -92,18 +93,18 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Our handler; its class tells it from those that others put on the root logger."""
+    """Our handler, distinguished by its class from handlers of others on the root logger."""
 
 
 class _Repeats(logging.Filter):
-    """Holds repeated warnings and errors back: what fails in every frame, or for weeks, must not drown the rest."""
+    """Holds repeated warnings and errors back, so that what fails in every frame does not hide everything else."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         super().__init__()
         self._limiter = limiter
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be shown; numbers and the way to an exception do not make it another one."""
+        """Whether to show the record. Two are the same even if their numbers or the tracebacks differ."""
         if record.levelno < logging.WARNING:
             return True
         arguments = record.args if isinstance(record.args, tuple) else (record.args,)
