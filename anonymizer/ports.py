@@ -1,4 +1,4 @@
-"""The seams between layers: every protocol that one stage uses to talk to the next."""
+"""The protocols through which stages and layers talk to each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def codec(self) -> str:
-        """What the camera speaks, as libav names it; empty before `start`."""
+        """The codec of the stream, as libav names it; empty before `start`."""
         ...
 
     def start(self) -> None:
@@ -32,11 +32,11 @@ class Source(Protocol):
         ...
 
     def read(self) -> Frame:
-        """Next picture within the read time-out; raises SourceError, SourceEnded at the end of the stream."""
+        """The next picture, within the read time-out; raises SourceError, and SourceEnded at the end of the stream."""
         ...
 
     def close(self) -> None:
-        """Disconnect; idempotent, may be called from another thread to interrupt `read`."""
+        """Disconnect; idempotent; ends a `read` in another thread, at the latest when that times out."""
         ...
 
 
@@ -65,14 +65,14 @@ class FrameSink(Protocol):
 
 
 class Encoder(Protocol):
-    """Redacted pictures to H.264; used by one thread; adapts to a new size by itself."""
+    """Encodes redacted pictures as H.264; used by one thread; adapts to a new size by itself."""
 
     def encode(self, frame: RedactedFrame, *, key: bool) -> Sequence[EncodedPacket]:
-        """Packets that are ready, usually one; `key` forces an IDR picture; raises EncodeError."""
+        """The packets that are ready, usually one; `key` forces an IDR picture; raises EncodeError."""
         ...
 
     def close(self) -> None:
-        """Drop what is inside; idempotent."""
+        """Drop the pictures that were not output yet; idempotent."""
         ...
 
 
@@ -89,10 +89,10 @@ class PacketSink(Protocol):
 
 
 class StatusBoard(Protocol):
-    """What the page and the watchdog read; safe to call from any thread."""
+    """The state of all cameras, for the page and its probes; safe to call from any thread."""
 
     def cameras(self) -> Sequence[CameraStatus]:
-        """Newest status of each camera, in the order of the YAML."""
+        """The newest status of each camera, in the order of the settings."""
         ...
 
     def ready(self) -> bool:
@@ -105,15 +105,15 @@ class StatusBoard(Protocol):
 
 
 class Watchdog(Protocol):
-    """Whoever restarts the whole program when it is no longer fed."""
+    """Restarts the whole program when it is no longer fed."""
 
     def pet(self) -> None:
-        """Say that everything is safe; cheap, called every half second."""
+        """Feed the watchdog: all is safe; cheap, called every half second."""
         ...
 
 
 class Meter(Protocol):
-    """Counts everything; safe to call from any thread; `camera` is the id from the YAML."""
+    """Counts everything; safe to call from any thread; `camera` is the id from the settings, empty if none is meant."""
 
     def frame(self, camera: str, stage: Stage, outcome: Outcome) -> None:
         """One frame left a stage."""
@@ -124,15 +124,15 @@ class Meter(Protocol):
         ...
 
     def latency_seconds(self, camera: str, seconds: float) -> None:
-        """Capture to publish of one frame."""
+        """The age of one frame when it is published."""
         ...
 
     def detections(self, camera: str, target: Target, count: int) -> None:
-        """Detections in one frame."""
+        """The detections in one frame."""
         ...
 
     def tracks(self, camera: str, target: Target, count: int) -> None:
-        """Live tracks now."""
+        """The tracks that are alive now."""
         ...
 
     def whole_frame(self, camera: str, reason: Reason) -> None:
@@ -140,27 +140,27 @@ class Meter(Protocol):
         ...
 
     def governor_level(self, camera: str, level: int) -> None:
-        """How far the camera degrades under load: 0 not at all, 1 wider masks, from 2 on fewer frames."""
+        """How far the camera degrades under load: 0 not at all, 1 wider masks, 2 and more fewer frames."""
         ...
 
     def look_spared(self, camera: str) -> None:
-        """The models were not asked to look at one frame that was due, because nothing had moved."""
+        """One frame that was due was not shown to the models, because nothing had moved."""
         ...
 
     def masked_backwards(self, camera: str) -> None:
-        """One released frame hides somebody of whom only later frames tell."""
+        """One released frame masks somebody who was only found in later frames."""
         ...
 
     def gaps_bridged(self, camera: str, count: int) -> None:
-        """So many tracks were found again after the detector had missed them."""
+        """So many tracks (`count`) were found again after the detector had missed them."""
         ...
 
     def unconfirmed_masked(self, camera: str, count: int) -> None:
-        """One released frame hides so many detections that no other has confirmed yet."""
+        """One released frame masks so many detections (`count`) that no second one has confirmed yet."""
         ...
 
     def suspect(self, camera: str, cause: str) -> None:
-        """A decoder saw damage: cause is error, flag or loss."""
+        """Damage was seen in a stream; `cause` is error, flag or loss."""
         ...
 
     def connected(self, camera: str, *, up: bool) -> None:
@@ -180,7 +180,7 @@ class Meter(Protocol):
         ...
 
     def restart(self, camera: str, stage: Stage) -> None:
-        """A crashed stage is started again."""
+        """A crashed stage was started again."""
         ...
 
     def clients(self, camera: str, output: str, count: int) -> None:
@@ -196,41 +196,41 @@ class Meter(Protocol):
         ...
 
     def attention_failed(self, camera: str) -> None:
-        """Attention was to look at one frame and could not."""
+        """The attention model failed on one frame."""
         ...
 
     def kept_visible(self, camera: str, *, begins: bool) -> None:
-        """Somebody who was recognised begins to stay visible, or is masked again."""
+        """Somebody who was recognised begins to stay visible, or (`begins` False) is masked again."""
         ...
 
     def recognition_refused(self, camera: str, doubt: Doubt) -> None:
-        """Somebody who might stay visible is masked in one frame, or could not be recognised in it."""
+        """Somebody who might have stayed visible was masked in one frame, or could not be recognised in it."""
         ...
 
     def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
-        """Of the persons found in one frame, so many are masked by their shape, and so many by their box."""
+        """So many persons of one frame are masked by their shape (`drawn`) and so many by their box."""
         ...
 
     def delegate_fallback(self, model: str, delegate: str) -> None:
-        """The CPU computes a model instead of the delegate asked for, which did not start."""
+        """A model runs on the CPU, because the delegate asked for did not start."""
         ...
 
     def audited(self, camera: str, findings: int) -> None:
-        """One published picture was looked at again; so many faces lay outside its masks."""
+        """One published picture was audited; so many faces (`findings`) lay outside its masks."""
         ...
 
     def audit_failed(self, camera: str) -> None:
-        """One published picture could not be looked at."""
+        """One published picture could not be audited."""
         ...
 
     def webhook_failed(self, camera: str) -> None:
-        """The web address that findings are sent to did not take one."""
+        """The audit's web address did not take a finding."""
         ...
 
     def remember(self, camera: str) -> None:
-        """The camera is in the YAML: show its series, at zero, before anything happens."""
+        """Show the series of a camera of the settings, at zero, before anything happens."""
         ...
 
     def forget(self, camera: str) -> None:
-        """The camera left the YAML: drop its series until `remember` names it again."""
+        """Drop the series of a camera that left the settings, until `remember` names it again."""
         ...

@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs, service notifications."""
+"""What operators see: metrics, logs, notifications of systemd and of a web address."""

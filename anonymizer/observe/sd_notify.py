@@ -1,4 +1,4 @@
-"""Tells systemd how the service is doing (sd_notify(3)); without systemd every call does nothing."""
+"""Tells systemd the state of the service (sd_notify(3)); without systemd every call does nothing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class ServiceNotifier:
         """`address` is a path, or `@name` for an abstract socket; None switches everything off."""
         self._address = address
         self._clock = clock
-        self.watchdog_s = watchdog_s  # systemd kills us after so long without `pet()`; None: it does not watch
+        self.watchdog_s = watchdog_s  # systemd kills us after this long without `pet()`; None: it does not watch
 
     @classmethod
     def from_environment(
         cls, clock: Clock, *, environ: Mapping[str, str] | None = None, pid: int | None = None
     ) -> ServiceNotifier:
-        """What systemd asked of this process."""
+        """As systemd asks in the environment of this process."""
         environ = os.environ if environ is None else environ
         return cls(
             environ.get("NOTIFY_SOCKET") or None,
@@ -36,23 +36,23 @@ class ServiceNotifier:
         )
 
     def ready(self) -> None:
-        """Start-up, or the reload announced before, is finished."""
+        """Tell that the start, or the reload announced by `reloading`, is finished."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Show one line in `systemctl status`."""
         self._send(f"STATUS={' '.join(text.split())}")
 
     def pet(self) -> None:
-        """Feed the watchdog: a new start would help nobody."""
+        """Feed the watchdog, which restarts the service otherwise."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Settings are being read again; `ready()` ends it."""
+        """Tell that a reload has begun; `ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={self._clock.now_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Shut-down has begun."""
+        """Tell that the shut-down has begun."""
         self._send("STOPPING=1")
 
     def _send(self, state: str) -> None:
@@ -68,7 +68,7 @@ class ServiceNotifier:
 
 
 def _watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
-    """The watchdog time, if it is meant for this process and makes sense."""
+    """The time-out of the watchdog; None unless it is valid and meant for this process."""
     microseconds, meant_for = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if not microseconds.isdecimal() or int(microseconds) == 0:
         return None

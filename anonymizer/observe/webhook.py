@@ -1,4 +1,4 @@
-"""Tells a web address about findings of the audit: JSON, never pictures, never in anybody's way."""
+"""Posts findings of the audit to a web address: JSON, never pictures, never blocking the sender."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from anonymizer.types import AuditFinding
 
 log = logging.getLogger(__name__)
 
-_WAITING = 16
+_QUEUE_FINDINGS = 16
 _TIMEOUT_S = 5.0
 
 
 class Webhook(Resource):
-    """Posts each finding once, from a thread of its own. Overflow rule: the new finding is dropped and counted."""
+    """Posts each finding, tried once, in a thread of its own. Overflow rule: the new finding is dropped, counted."""
 
     def __init__(self, url: str, meter: Meter) -> None:
         """`url` may hold secrets, a login among them: it is never logged."""
         self._url, self._headers = _without_login(url)
-        self._opener = urllib.request.build_opener(_StayingHere)
+        self._opener = urllib.request.build_opener(_NoRedirects)
         self._meter = meter
-        self._queue: queue.Queue[AuditFinding | None] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[AuditFinding | None] = queue.Queue(_QUEUE_FINDINGS)
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -41,11 +41,11 @@ class Webhook(Resource):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, at the latest when the request under way times out; idempotent."""
+        """Stop, at the latest when the current request times out; idempotent."""
         self._stop.set()
         thread, self._thread = self._thread, None
         if thread is not None:
-            with contextlib.suppress(queue.Full):  # then the thread has something to wake up for
+            with contextlib.suppress(queue.Full):  # a full queue wakes the thread as well
                 self._queue.put_nowait(None)
             thread.join(_TIMEOUT_S + 1)
 
@@ -74,15 +74,15 @@ class Webhook(Resource):
             log.warning("camera %s: audit.webhook_url did not take a finding (%s)", finding.camera_id, _kind(error))
 
 
-class _StayingHere(urllib.request.HTTPRedirectHandler):
-    """An address that sends us elsewhere has failed: followed, a POST becomes a GET without the finding."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirection an error: urllib would follow it with a GET, without the finding."""
 
     def redirect_request(self, *_redirection: object) -> None:
-        """Nowhere."""
+        """Never follow."""
 
 
 def _without_login(url: str) -> tuple[str, dict[str, str]]:
-    """The address as urllib takes it, and the login that was in it as headers."""
+    """The address without its login, which urllib does not understand, and the login as headers."""
     parts = urlsplit(url)
     login, found, place = parts.netloc.rpartition("@")
     headers = {"Authorization": f"Basic {base64.b64encode(unquote(login).encode()).decode()}"} if found else {}
