@@ -1,1 +1,1 @@
-"""Status page, live pictures, health."""
+"""The web server: status page, live pictures, metrics, health."""

@@ -1,7 +1,7 @@
-"""HTTP on sockets that clients can't exhaust: bounded connections, a deadline for every read and write.
+"""HTTP that clients cannot exhaust: bounded connections, a deadline for every read and write.
 
-Every connection has a thread and serves one request. The standard library's parser is enough for GET and HEAD; a
-pool of workers as in WSGI servers would be held whole by a few live pictures.
+Every connection has a thread of its own and serves one request. The standard library's parser is enough for GET and
+HEAD. A pool of workers, as in WSGI servers, would be used up by a few clients that watch live pictures.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import logging
 import socket
 import socketserver
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -23,17 +22,20 @@ from anonymizer.clock import Clock
 from anonymizer.observe.ratelimit import RateLimiter
 from anonymizer.ports import Meter
 from anonymizer.web.access import Access
+from anonymizer.web.deadline import DeadlineReader
+from anonymizer.web.places import OUTPUT, StreamPlaces
+from anonymizer.web.preview import Picture
 from anonymizer.web.site import OPEN_PATHS, Answer, LiveStream, Site, text
 
 REQUEST_TIMEOUT_S = 5.0  # for the whole request line and all headers
 SEND_TIMEOUT_S = 5.0  # for one answer or one picture of a stream
 SPARE_CONNECTIONS = 32  # for everything but live pictures
-STILL_INTERVAL_S = 1.0  # a stream without news repeats its picture, to notice clients that left
+STILL_INTERVAL_S = 1.0  # a stream without new pictures repeats the last one, to notice clients that left
 
-OUTPUT = "mjpeg"
-QUEUE = "web_connections"
+_QUEUE = "web_connections"  # label in the metrics
 
 _BOUNDARY = "next-picture"
+_STREAM_HEADERS = (("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}"),)
 _HEADERS = (
     ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     ("X-Content-Type-Options", "nosniff"),
@@ -48,9 +50,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may use at most."""
+    """What clients may use of live pictures."""
 
-    max_streams: int
+    max_streams: int  # at a time
     mjpeg_fps: float
 
 
@@ -61,20 +63,31 @@ class HttpServer(socketserver.TCPServer):
     request_queue_size = 32
 
     def __init__(
-        self, family: socket.AddressFamily, address: tuple[str, int], *, site: Site, access: Access, limits: Limits,
-        meter: Meter, clock: Clock,
-    ) -> None:  # fmt: skip
+        self,
+        family: socket.AddressFamily,
+        address: tuple[str, int],
+        *,
+        site: Site,
+        access: Access,
+        limits: Limits,
+        meter: Meter,
+        clock: Clock,
+    ) -> None:
+        """Bind and listen, as the base class does; raises OSError."""
         self.address_family = family
-        self.site, self.access, self.limits, self.meter, self.clock = site, access, limits, meter, clock
+        self.site = site
+        self.access = access
+        self.limits = limits
+        self.meter = meter
+        self.clock = clock
+        self.places = StreamPlaces(limits.max_streams, meter)
         self.stopping = threading.Event()
         self.complaints = RateLimiter(60.0, clock)
         self._connections: dict[threading.Thread, socket.socket] = {}  # touched by the accepting thread only
-        self._streams_lock = threading.Lock()
-        self._streams: Counter[str] = Counter()
         super().__init__(address, RequestHandler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept; when the process is out of descriptors, pause instead of spinning."""
+        """Accept a connection; without a free descriptor, pause instead of trying again at once."""
         try:
             return super().get_request()
         except OSError:
@@ -96,29 +109,12 @@ class HttpServer(socketserver.TCPServer):
             self._connections[thread] = request
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what escaped from a handler; the connection is closed after it."""
+        """Log the exception of a handler, whose connection is closed then."""
         if (held := self.complaints.admit("error")) is not None:
             _log.exception("a web request failed", extra={"client": _host(client_address), "held_back": held})
 
-    @contextlib.contextmanager
-    def stream_place(self, camera_id: str) -> Iterator[bool]:
-        """A place among the live streams while the context lasts; False: all are taken."""
-        with self._streams_lock:
-            free = sum(self._streams.values()) < self.limits.max_streams
-            if free:
-                self._streams[camera_id] += 1
-                self.meter.clients(camera_id, OUTPUT, self._streams[camera_id])
-        try:
-            yield free
-        finally:
-            if free:
-                with self._streams_lock:
-                    self._streams[camera_id] -= 1
-                    self.meter.clients(camera_id, OUTPUT, self._streams[camera_id])
-                    self._streams += Counter()  # drops the zeros
-
     def hang_up(self, deadline_ns: int) -> None:
-        """End all connections and wait for their threads until the deadline; accepting has ended before."""
+        """End all connections and wait for their threads until the deadline; call it when no more are accepted."""
         for connection in self._connections.values():
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -136,11 +132,11 @@ class HttpServer(socketserver.TCPServer):
             self.shutdown_request(request)
 
     def _turn_away(self, request: socket.socket) -> None:
-        self.meter.dropped("", QUEUE)
+        self.meter.dropped("", _QUEUE)
         if (held := self.complaints.admit("full")) is not None:
             _log.warning("too many web connections at once; turned one away", extra={"held_back": held})
         with contextlib.suppress(OSError):
-            request.settimeout(0)  # a fresh socket's buffer takes the few bytes, or they are not sent
+            request.settimeout(0)  # these few bytes fit into the buffer of a new socket; else they are not sent
             request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         self.shutdown_request(request)
 
@@ -150,15 +146,15 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     server: HttpServer
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # answer even what can't be parsed with a status line
+    default_request_version = "HTTP/1.0"  # so that requests that cannot be parsed get a status line, too
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        """Read with a deadline for the whole request, so that a client that drips bytes gains nothing."""
+        """Set a deadline for the whole request: a client that sends byte by byte must not keep its place for long."""
         super().setup()
         self.rfile.close()
         deadline_ns = self.server.clock.now_ns() + round(REQUEST_TIMEOUT_S * 1e9)
-        self.rfile = io.BufferedReader(_DeadlineReader(self.connection, self.server.clock, deadline_ns))
+        self.rfile = io.BufferedReader(DeadlineReader(self.connection, self.server.clock, deadline_ns))
 
     def do_GET(self) -> None:
         """Answer a GET or HEAD."""
@@ -176,7 +172,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the base class looks for this name
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the parser refuses; the client's input is not repeated."""
+        """Answer what the parser refuses, without repeating the client's input."""
         self.close_connection = True
         status = HTTPStatus(code)
         self.command = getattr(self, "command", None) or "GET"
@@ -187,11 +183,11 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._send(text(status, status.phrase))
 
     def version_string(self) -> str:
-        """The `Server` header; versions are nobody's business."""
+        """The `Server` header, without versions."""
         return "anonymizer"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Requests are of interest only when debugging."""
+        """Log a request at level debug."""
         _log.debug(format, *args, extra={"client": _host(self.client_address)})
 
     def _refusal(self, path: str) -> Answer | None:
@@ -225,61 +221,44 @@ class RequestHandler(BaseHTTPRequestHandler):
         if self.command != "HEAD" and answer.body:
             self.wfile.write(answer.body)
 
-    def _send_head(self, status: HTTPStatus, headers: Any) -> None:
+    def _send_head(self, status: HTTPStatus, headers: Iterable[tuple[str, str]]) -> None:
         self.send_response(status)
         for name, value in (*headers, *_HEADERS):
             self.send_header(name, value)
         self.end_headers()
 
     def _stream(self, camera_id: str) -> None:
-        """Pictures until the client leaves, the camera goes, or we stop; at most `mjpeg_fps` a second."""
-        server, preview = self.server, self.server.site.preview
-        with server.stream_place(camera_id) as free:
+        """Send live pictures, if there is a place left and a picture to begin with."""
+        with self.server.places.take(camera_id) as free:
             if not free:
                 words = "Too many live pictures are being watched; close one or raise web.max_streams."
                 self._send(text(HTTPStatus.SERVICE_UNAVAILABLE, words, ("Retry-After", "5")))
                 return
-            picture = preview.newest(camera_id)
+            picture = self.server.site.preview.newest(camera_id)
             if picture is None:
                 self._send(text(HTTPStatus.NOT_FOUND, "No picture yet.", ("Retry-After", "1")))
                 return
             self._send_head(HTTPStatus.OK, _STREAM_HEADERS)
-            self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
-            interval_ns = round(1e9 / server.limits.mjpeg_fps)
-            while picture is not None and not server.stopping.is_set():
-                due_ns = server.clock.now_ns() + interval_ns
-                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
-                # The boundary goes out at once: browsers show a picture when they see the end of it.
-                part = b"".join((head.encode(), picture.jpeg, f"\r\n--{_BOUNDARY}\r\n".encode()))
-                self.wfile.write(part)
-                server.meter.bytes_out(camera_id, OUTPUT, len(part))
-                if server.stopping.wait(max(0.0, (due_ns - server.clock.now_ns()) / 1e9)):
-                    return
-                picture = preview.wait(camera_id, after=picture.version, timeout_s=STILL_INTERVAL_S)
+            self._send_pictures(camera_id, picture)
 
-
-_STREAM_HEADERS = (("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}"),)
-
-
-class _DeadlineReader(io.RawIOBase):
-    """A socket's bytes until a moment in time; then TimeoutError, however steadily bytes drip in."""
-
-    def __init__(self, connection: socket.socket, clock: Clock, deadline_ns: int) -> None:
-        self._connection = connection
-        self._clock = clock
-        self._deadline_ns = deadline_ns
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left_s = (self._deadline_ns - self._clock.now_ns()) / 1e9
-        if left_s <= 0:
-            raise TimeoutError("the request took too long")
-        self._connection.settimeout(left_s)
-        return self._connection.recv_into(buffer)
+    def _send_pictures(self, camera_id: str, first: Picture) -> None:
+        """Send pictures until the client leaves, the camera goes, or the server stops; at most `mjpeg_fps` a second."""
+        server = self.server
+        picture: Picture | None = first
+        interval_ns = round(1e9 / server.limits.mjpeg_fps)
+        self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
+        while picture is not None and not server.stopping.is_set():
+            due_ns = server.clock.now_ns() + interval_ns
+            head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
+            # The boundary goes with the picture that it ends, because browsers show a picture when they see its end.
+            part = b"".join((head.encode(), picture.jpeg, f"\r\n--{_BOUNDARY}\r\n".encode()))
+            self.wfile.write(part)
+            server.meter.bytes_out(camera_id, OUTPUT, len(part))
+            if server.stopping.wait(max(0.0, (due_ns - server.clock.now_ns()) / 1e9)):
+                return
+            picture = server.site.preview.wait(camera_id, after=picture.version, timeout_s=STILL_INTERVAL_S)
 
 
 def _host(address: Any) -> str:
-    """The IP of a socket address, without the IPv6 disguise of IPv4."""
+    """The IP address of a socket address; IPv4 addresses may come as IPv6 (`::ffff:192.0.2.1`)."""
     return str(address[0]).removeprefix("::ffff:")

@@ -1,4 +1,4 @@
-"""The newest redacted picture of each camera, as a JPEG made only when somebody looks."""
+"""Keeps the newest redacted picture of each camera, and makes a JPEG of it when somebody looks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BT709 = np.array([0.2126, 0.7152, 0.0722])
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A redacted picture ready to be sent."""
+    """A redacted picture as a JPEG."""
 
     version: int  # counts up by one a frame of this camera
     tag: str  # differs between any two pictures, also across restarts
@@ -25,17 +25,17 @@ class Picture:
 
 
 class PreviewStore:
-    """A `FrameSink` that keeps one frame a camera, newest wins; safe from any thread."""
+    """A `FrameSink` that keeps the newest frame of each camera; safe from any thread."""
 
     def __init__(self, *, quality: int, max_width_px: int) -> None:
-        """JPEG quality 0-100; wider frames are scaled down."""
+        """`quality` is that of the JPEG, 0-100; wider frames are scaled down to `max_width_px`."""
         self._quality = quality
         self._max_width_px = max_width_px
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
 
     def offer(self, frame: RedactedFrame) -> None:
-        """Replace the camera's picture; costs next to nothing while nobody looks."""
+        """Replace the camera's frame; costs next to nothing while nobody looks."""
         with self._lock:
             slot = self._slots.get(frame.camera_id)
             if slot is None:
@@ -47,9 +47,9 @@ class PreviewStore:
         return self.wait(camera_id, after=-1, timeout_s=0)
 
     def wait(self, camera_id: str, *, after: int, timeout_s: float) -> Picture | None:
-        """The newest picture, as soon as its version is above `after`, or as it is when the time is over.
+        """Wait for a picture of a version above `after`; after `timeout_s` the newest there is.
 
-        None at once if the camera has sent no picture yet or was forgotten. Raises cv2.error if it can't be encoded.
+        None at once if the camera has sent no picture yet or was forgotten; raises cv2.error if it cannot be encoded.
         """
         with self._lock:
             slot = self._slots.get(camera_id)
@@ -58,7 +58,7 @@ class PreviewStore:
         return slot.picture(self._quality, self._max_width_px)
 
     def forget(self, camera_id: str) -> None:
-        """Drop the camera's picture and let everybody who waits for it go."""
+        """Drop the camera's picture, and wake everybody who waits for it."""
         with self._lock:
             slot = self._slots.pop(camera_id, None)
         if slot is not None:
@@ -66,7 +66,7 @@ class PreviewStore:
 
 
 class _Slot:
-    """One camera's newest frame; encoded at most once, however many look."""
+    """The newest frame of one camera, encoded at most once however many look."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -109,7 +109,7 @@ def encode_jpeg(frame: RedactedFrame, *, quality: int, max_width_px: int) -> byt
     i420 = _shrunk(frame, max_width_px)
     if frame.colour.full_range:
         i420 = _narrowed(i420)
-    bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)  # reads any input as BT.601, 16-235
+    bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)  # takes any input for BT.601 with 16-235
     if frame.colour.bt709:
         bgr = cv2.transform(bgr, _BT601_TO_BT709_BGR)
     return cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality))[1].tobytes()
@@ -132,7 +132,7 @@ def _shrunk(frame: RedactedFrame, max_width_px: int) -> U8:
 
 
 def _narrowed(i420: U8) -> U8:
-    """Full range to 16-235 (luma) and 16-240 (chroma)."""
+    """A full-range picture in the range 16-235 (luma) and 16-240 (chroma)."""
     height = i420.shape[0] * 2 // 3
     luma = cv2.convertScaleAbs(i420[:height], alpha=219 / 255, beta=16)
     chroma = cv2.convertScaleAbs(i420[height:], alpha=224 / 255, beta=128 - 128 * 224 / 255)
@@ -140,7 +140,7 @@ def _narrowed(i420: U8) -> U8:
 
 
 def _rgb_to_ycbcr(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 3x3 matrix of ITU-R BT.601 and BT.709 with luma weights (Kr, Kg, Kb); chroma spans -0.5 to 0.5."""
+    """The 3x3 matrix of ITU-R BT.601 or BT.709 for luma weights (Kr, Kg, Kb); chroma spans -0.5 to 0.5."""
     red, _, blue = weights
     return np.array(
         [
@@ -151,5 +151,5 @@ def _rgb_to_ycbcr(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
-# RGB made with the wrong matrix, back to YCbCr with it, and to RGB with the right one; rows and columns as B, G, R.
+# Undoes the conversion with the matrix of BT.601 and does it with that of BT.709; rows and columns are B, G, R.
 _BT601_TO_BT709_BGR = (np.linalg.inv(_rgb_to_ycbcr(_BT709)) @ _rgb_to_ycbcr(_BT601))[::-1, ::-1].astype(np.float32)

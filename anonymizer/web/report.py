@@ -1,4 +1,4 @@
-"""Camera states as JSON and in plain words, for the status page and for scripts."""
+"""Describes the state of each camera as JSON and in plain words, for the status page and for scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WHY_MASKED = {
     Reason.NO_SIGNAL: "No picture from the camera.",
     Reason.POLICY_FAILED: "Deciding what to mask failed: the whole picture is masked. See the log.",
 }
-_LOAD = ("", "Masks are wider under load.", "Reduced frame rate under load.")  # by level, the last for all above
+_LOAD = ("", "Masks are wider under load.", "Reduced frame rate under load.")  # by level; the last for higher ones
 _ANY_REASON = "The whole picture is masked."
 
 
@@ -35,7 +35,7 @@ class CameraReport(TypedDict):
     id: str
     state: State
     summary: str  # one sentence for people
-    detail: str  # what the capture last reported; may be empty
+    detail: str  # the last report of the capture stage; may be empty
     whole_frame: str | None  # value of Reason, of the newest published frame
     width_px: int | None
     height_px: int | None
@@ -57,12 +57,12 @@ class Report(TypedDict):
     version: str
     ready: bool
     healthy: bool
-    picture_interval_s: float  # the page asks for pictures no faster
+    picture_interval_s: float  # how long the page waits between two pictures at least
     cameras: list[CameraReport]
 
 
 def camera_report(status: CameraStatus, now_ns: int, rtsp_url: str | None) -> CameraReport:
-    """What people need to know of one camera; `now_ns` is on the monotonic clock."""
+    """The report on one camera; `now_ns` is on the monotonic clock; `rtsp_url` None: it is not served over RTSP."""
     age_s = None if status.published_ns is None else max(0, now_ns - status.published_ns) / 1e9
     state, summary = _state(status, age_s)
     return CameraReport(

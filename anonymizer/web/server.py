@@ -1,4 +1,4 @@
-"""The web server as a component: listens, serves the site, stops within two seconds."""
+"""Starts and stops the web server; stopping takes two seconds at most."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class WebServer(Resource):
         version: str,
         rtsp: RtspAddress | None,
     ) -> None:
-        """`exposition` renders the metrics; `rtsp` (None: switched off) is shown on the page for copying."""
+        """`exposition` renders the metrics; `rtsp` is where viewers find the streams, None if that is switched off."""
         self._settings = settings
         self._board = board
         self._preview = preview
@@ -95,7 +95,7 @@ class WebServer(Resource):
 
     @property
     def port(self) -> int:
-        """The port that is listened on; raises PublishError before `start`."""
+        """The port that it listens on; raises PublishError before `start`."""
         if self._server is None:
             raise PublishError("the web server is not running; start it first")
         return int(self._server.server_address[1])

@@ -1,4 +1,4 @@
-"""The routes: a path in, an answer out; no sockets here."""
+"""The routes of the web server: which answer belongs to which path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LiveStream:
-    """The response is an endless row of pictures of this camera."""
+    """The answer is an endless sequence of pictures of this camera."""
 
     camera_id: str
 
@@ -52,13 +52,13 @@ class RtspAddress:
     port: int
 
     def url(self, camera_id: str, own_address: str) -> str:
-        """For players; `own_address` is the one under which the asking client reached this machine."""
+        """The address for players; `own_address` is the one under which the client that asks reached this machine."""
         host = own_address if self.listen in ("0.0.0.0", "::") else self.listen  # noqa: S104 - a comparison
         return f"rtsp://{f'[{host}]' if ':' in host else host}:{self.port}/{camera_id}"
 
 
 def text(status: HTTPStatus, words: str, *headers: tuple[str, str]) -> Answer:
-    """A short plain answer; never put a client's input into it."""
+    """A short answer in plain text, which must not repeat what the client sent."""
     return Answer(status, f"{words}\n".encode(), headers=headers)
 
 
@@ -72,7 +72,7 @@ def _load_static() -> dict[str, Answer]:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that can be asked for."""
+    """Answers every request from the state of the cameras and their newest pictures."""
 
     version: str
     board: StatusBoard
@@ -84,7 +84,7 @@ class Site:
     _static: dict[str, Answer] = field(default_factory=_load_static, repr=False)
 
     def answer(self, path: str, *, seen_tag: str | None, own_address: str) -> Answer | LiveStream:
-        """The answer to a GET of `path` (no query); `seen_tag` is the picture that the client already has."""
+        """The answer to a GET of `path`, without query; `seen_tag` is the ETag of the picture that the client has."""
         if path in self._static:
             return self._static[path]
         match path:
