@@ -119,6 +119,18 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
         clip_reel(tmp_path, tmp_path / "nowhere.avi", codec=Codec.H264, size=None, fps=None)
 
 
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_clip(tmp_path: Path) -> None:
+    film = tmp_path / "film.mjpeg"
+    encoded = portraits_reel(tmp_path, codec=Codec.MJPEG, size=Size(64, 64), fps=Fraction(2))
+    film.write_bytes(b"".join(encoded.units))
+    gone = tmp_path / "gone"
+    why = r"cannot keep .* in .*gone: No such file or directory; make room there"
+    with pytest.raises(SourceError, match=why):
+        clip_reel(gone, film, codec=Codec.MJPEG, size=None, fps=None)
+    with pytest.raises(SourceError, match=why):
+        portraits_reel(gone, codec=Codec.MJPEG, size=Size(64, 64), fps=Fraction(2))
+
+
 def test_the_cache_folder_follows_systemd_then_xdg_then_home(tmp_path: Path) -> None:
     systemd, xdg, home = (tmp_path / name for name in ("systemd", "xdg", "home"))
     every = {"CACHE_DIRECTORY": str(systemd), "XDG_CACHE_HOME": str(xdg), "HOME": str(home)}

@@ -1,4 +1,4 @@
-"""The folder for things that can be made or fetched again."""
+"""Finds the folder for files that can be made or fetched again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """A folder that exists and can be written to.
+    """An existing folder that can be written to.
 
-    The first that works of systemd's $CACHE_DIRECTORY, $XDG_CACHE_HOME/anonymizer and ~/.cache/anonymizer;
-    else a new private temporary folder, which the system forgets sooner or later.
+    The first usable one of systemd's $CACHE_DIRECTORY, $XDG_CACHE_HOME/anonymizer and ~/.cache/anonymizer; else a new
+    private temporary folder, which the system deletes sooner or later.
     """
     candidates = []
     if environ.get("CACHE_DIRECTORY"):

@@ -1,4 +1,4 @@
-"""Starts the demo camera's process, waits until it answers, and ends it."""
+"""Starts processes of demo cameras, waits until they answer, and ends them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _parse_fps(text: str) -> Fraction:
 
 
 class DemoCamera(Resource):
-    """A real RTSP server on 127.0.0.1 in a child process, which dies with this process at the latest."""
+    """An RTSP server on 127.0.0.1 in a child process, which ends with this process at the latest."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class DemoCamera(Resource):
         username: str | None = None,
         password: str = "",
     ) -> None:
-        """`port` 0 takes a free one; with `username` readers must log in."""
+        """`port` 0 takes a free one; if `username` is given, readers must log in."""
         self._options = options
         self._port = port
         self._path = path
@@ -92,11 +92,11 @@ class DemoCamera(Resource):
         return None if self._process is None else self._process.pid
 
     def running(self) -> bool:
-        """True from `spawn` on, until the process ends."""
+        """True from `spawn` until the process ends."""
         return self._process is not None and self._process.poll() is None
 
     def spawn(self) -> None:
-        """Start the process and return at once; the first time it encodes its film, which takes seconds."""
+        """Start the process and return at once; the first time the process encodes its film, which takes seconds."""
         command = [sys.executable, "-m", "anonymizer.demo.server", "--until-stdin-ends"]
         command += ["--port", str(self._port), "--path", self._path, "--codec", self._options.codec]
         if self._options.clip is not None:
@@ -111,11 +111,11 @@ class DemoCamera(Resource):
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            process_group=0,  # Ctrl-C is for this process, which then ends that one in good order
+            process_group=0,  # Ctrl-C goes to this process alone, which then ends the other in good order
         )
 
     def wait(self, timeout_s: float) -> bool:
-        """True when the camera answers, False when it still does not after the time; raises SourceError."""
+        """True once the camera answers, False if it does not within the time; raises SourceError."""
         with self._lock:
             process = self._process
             if self._url is not None:
@@ -143,25 +143,25 @@ class DemoCamera(Resource):
             raise
 
     def close(self) -> None:
-        """End the process, also a stopped one; idempotent."""
+        """End the process, also one that is suspended; idempotent."""
         process, self._process = self._process, None
         self._url = None
         if process is None:
             return
-        process.terminate()  # it may have an unfinished film to delete
+        process.terminate()  # first ask, for it may have an unfinished film to delete
         try:
             process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        with self._lock:  # its end has ended a `wait` in another thread
+        with self._lock:  # a `wait` in another thread has returned, because the process has ended
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
 
 
 class DemoCameras(Resource):
-    """The cameras behind demo:// addresses: one process for each distinct address, started when first wanted."""
+    """The cameras behind demo:// addresses: one process for each address, started when it is first needed."""
 
     def __init__(self) -> None:
         self._cameras: dict[str, DemoCamera] = {}
@@ -176,7 +176,7 @@ class DemoCameras(Resource):
     def rtsp_url(self, demo_url: str, timeout_s: float) -> str:
         """The rtsp:// address of a demo:// address; starts its process if none runs.
 
-        Raises SourceError, also when the film is still being encoded after `timeout_s`: ask again later.
+        Raises SourceError, also if the film is still being encoded after `timeout_s`; ask again later.
         """
         options = DemoOptions.from_url(demo_url)
         with self._lock:

@@ -1,4 +1,4 @@
-"""A short film encoded once into a cache file, so that a demo camera costs next to no CPU while it plays."""
+"""Encodes a short film once and keeps it in a cache file, so that playing it costs next to no CPU."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import enum
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
+from av.container import InputContainer
 
 from anonymizer.demo import virtual_camera
 from anonymizer.errors import SourceError
@@ -22,7 +24,7 @@ _FORMAT_VERSION = 1  # part of every cache key: raise it when encoding changes
 
 
 class Codec(enum.StrEnum):
-    """What a demo camera can speak."""
+    """The codecs of demo cameras."""
 
     H264 = "h264"
     H265 = "h265"
@@ -31,7 +33,7 @@ class Codec(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reel:
-    """The access units of a loop: Annex B (H.264, H.265) or JPEG pictures; the first is a key frame."""
+    """An encoded loop: access units in Annex B (H.264, H.265) or JPEG pictures; the first is a key frame."""
 
     codec: Codec
     size: Size
@@ -42,7 +44,7 @@ class Reel:
 @dataclass(frozen=True, slots=True)
 class _Encoding:
     encoder: str
-    muxer: str  # its name is also the raw demuxer's and the suffix
+    muxer: str  # also the name of the demuxer, and the suffix of the file
     pixels: str
     options: dict[str, str]
 
@@ -55,7 +57,7 @@ _ENCODINGS = {
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete what processes that are gone left half encoded."""
+    """Delete the half-encoded films of processes that have ended."""
     for part in folder.glob("reel-*.*.part"):
         if not _runs(part.suffixes[-2][1:]):
             part.unlink(missing_ok=True)
@@ -67,12 +69,12 @@ def _runs(pid: str) -> bool:
     except (ProcessLookupError, ValueError):
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # it runs for another user
     return True
 
 
 def portraits_reel(folder: Path, *, codec: Codec, size: Size, fps: Fraction) -> Reel:
-    """The virtual camera's loop, made now or found in `folder`."""
+    """The loop of the virtual camera, encoded now or found in `folder`; raises SourceError."""
     path = _cache_path(folder, "portraits", codec, size, fps)
     if not path.exists():
         pictures = (av.VideoFrame.from_ndarray(image, "bgr24") for image in virtual_camera.render(size, float(fps)))
@@ -81,8 +83,8 @@ def portraits_reel(folder: Path, *, codec: Codec, size: Size, fps: Fraction) -> 
 
 
 def clip_reel(folder: Path, clip: Path, *, codec: Codec, size: Size | None, fps: Fraction | None) -> Reel:
-    """A film's first MAX_CLIP_S seconds, by default in its own size and rate; raises SourceError."""
-    try:
+    """The first MAX_CLIP_S seconds of a film, by default in its own size and rate; raises SourceError."""
+    with _errors_of(clip):
         stat = clip.stat()
         with av.open(str(clip)) as film:
             video = film.streams.video[0]
@@ -90,10 +92,24 @@ def clip_reel(folder: Path, clip: Path, *, codec: Codec, size: Size | None, fps:
             fps = fps or video.average_rate or Fraction(25)
             path = _cache_path(folder, f"{clip.resolve()}:{stat.st_size}:{stat.st_mtime_ns}", codec, size, fps)
             if not path.exists():
-                _encode(path, _at_rate(film.decode(video), fps), codec, size, fps)
+                _encode(path, _at_rate(_decoded(clip, film), fps), codec, size, fps)
+    return _load(path, codec, size, fps)
+
+
+@contextmanager
+def _errors_of(clip: Path) -> Iterator[None]:
+    """Turn what is wrong with a film of the user's into a SourceError that names it."""
+    try:
+        yield
+    except SourceError:
+        raise
     except (OSError, av.FFmpegError, IndexError) as error:
         raise SourceError(f"cannot play the clip {clip}: {error}; name a film that ffmpeg can read") from error
-    return _load(path, codec, size, fps)
+
+
+def _decoded(clip: Path, film: InputContainer) -> Iterator[av.VideoFrame]:
+    with _errors_of(clip):
+        yield from film.decode(film.streams.video[0])
 
 
 def _cache_path(folder: Path, content: str, codec: Codec, size: Size, fps: Fraction) -> Path:
@@ -102,7 +118,7 @@ def _cache_path(folder: Path, content: str, codec: Codec, size: Size, fps: Fract
 
 
 def _at_rate(frames: Iterable[av.VideoFrame], fps: Fraction) -> Iterator[av.VideoFrame]:
-    """Pictures repeated or left out, so that they come at `fps`."""
+    """Repeat pictures or leave some out, so that they come at `fps`."""
     wanted = 0
     start_s: float | None = None
     for frame in frames:
@@ -116,9 +132,9 @@ def _at_rate(frames: Iterable[av.VideoFrame], fps: Fraction) -> Iterator[av.Vide
 
 
 def _encode(path: Path, pictures: Iterable[av.VideoFrame], codec: Codec, size: Size, fps: Fraction) -> None:
-    """Encode with a key frame every second; the file appears whole or not at all."""
+    """Encode with a key frame every second; the file appears whole or not at all; raises SourceError."""
     encoding = _ENCODINGS[codec]
-    unfinished = path.with_suffix(f".{os.getpid()}.part")  # see remove_unfinished
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # see `remove_unfinished`
     key_interval = max(1, round(fps))
     options = dict(encoding.options)
     if codec is Codec.H265:
@@ -136,6 +152,12 @@ def _encode(path: Path, pictures: Iterable[av.VideoFrame], codec: Codec, size: S
                 film.mux(stream.encode(scaled))
             film.mux(stream.encode(None))
         unfinished.replace(path)
+    except SourceError:
+        raise  # the pictures cannot be read
+    except (OSError, av.FFmpegError) as error:
+        raise SourceError(
+            f"cannot keep the demo's film in {path.parent}: {error.strerror}; make room there, or make it writable"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -146,5 +168,5 @@ def _load(path: Path, codec: Codec, size: Size, fps: Fraction) -> Reel:
         units = tuple(bytes(packet) for packet in film.demux(video=0) if packet.size)
     if not units:
         path.unlink()
-        raise SourceError(f"the cached film {path} was empty and is deleted now; try again")
+        raise SourceError(f"the cached film {path} was empty and has been deleted; try again")
     return Reel(codec, size, fps, units)

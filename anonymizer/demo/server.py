@@ -1,6 +1,6 @@
 """The demo camera's process: `python -m anonymizer.demo.server` plays a reel over RTSP on the loopback address.
 
-When it listens it prints one line, `ready rtsp://...`; when it cannot, `error ...` and exits with 1.
+It prints one line: `ready rtsp://...` once it listens, or `error ...` before it exits with 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from anonymizer.gstreamer import GStreamer, load_gstreamer
 from anonymizer.types import Size
 
 HOST = "127.0.0.1"
-_BEHIND_S = 1.0  # after a longer pause (a stopped process) time is skipped, as a live camera does
+_BEHIND_S = 1.0  # after a longer pause, as of a suspended process, pictures are skipped, as by a live camera
 _PAYLOADERS = {
     Codec.H264: "caps=video/x-h264,stream-format=byte-stream,alignment=au ! h264parse"
     " ! rtph264pay name=pay0 pt=96 config-interval=-1 aggregate-mode=zero-latency",
@@ -33,47 +33,36 @@ _PAYLOADERS = {
 }
 
 
-class ReelServer:
-    """One RTSP mount that plays a reel to any number of readers; `run` blocks."""
+def serve(reel: Reel, *, port: int, path: str, username: str | None, password: str, until_stdin_ends: bool) -> None:
+    """Offer the reel to any number of readers, print the address, and block until killed or until stdin ends.
 
-    def __init__(self, reel: Reel, *, port: int, path: str, username: str | None, password: str) -> None:
-        self._reel = reel
-        self._port = port
-        self._path = path
-        self._username = username
-        self._password = password
-
-    def run(self, *, until_stdin_ends: bool) -> None:
-        """Listen, print the address, serve until killed, or until stdin closes if wished.
-
-        Raises LibraryError without GStreamer, SourceError if the port is taken.
-        """
-        gst = load_gstreamer()
-        server = gst.server.RTSPServer.new()
-        server.set_address(HOST)
-        server.set_service(str(self._port))
-        factory = gst.server.RTSPMediaFactory.new()
-        size = self._reel.size
-        payloader = _PAYLOADERS[self._reel.codec].format(width=size.width, height=size.height)
-        source = "appsrc name=reel is-live=true format=time block=false leaky-type=downstream max-bytes=4000000"
-        factory.set_launch(f"( {source} {payloader} )")
-        factory.set_shared(True)
-        factory.connect("media-configure", lambda _factory, media: _Player(self._reel, media, gst.core).start())
-        if self._username is not None:
-            _demand_login(server, factory, self._username, self._password, gst)
-        server.get_mount_points().add_factory(self._path, factory)
-        if not server.attach(None):
-            raise SourceError(f"the demo camera cannot listen on {HOST}:{self._port}; free the port or choose another")
-        print(f"ready rtsp://{HOST}:{server.get_bound_port()}{self._path}", flush=True)  # noqa: T201 - the protocol
-        loop = gst.glib.MainLoop()
-        if until_stdin_ends:
-            glib = gst.glib
-            glib.io_add_watch(sys.stdin.fileno(), glib.PRIORITY_DEFAULT, glib.IOCondition.HUP, lambda *_: loop.quit())
-        loop.run()
+    Raises LibraryError without GStreamer, SourceError if the port is taken.
+    """
+    gst = load_gstreamer()
+    server = gst.server.RTSPServer.new()
+    server.set_address(HOST)
+    server.set_service(str(port))
+    factory = gst.server.RTSPMediaFactory.new()
+    payloader = _PAYLOADERS[reel.codec].format(width=reel.size.width, height=reel.size.height)
+    source = "appsrc name=reel is-live=true format=time block=false leaky-type=downstream max-bytes=4000000"
+    factory.set_launch(f"( {source} {payloader} )")
+    factory.set_shared(True)
+    factory.connect("media-configure", lambda _factory, media: _Player(reel, media, gst.core).start())
+    if username is not None:
+        _demand_login(server, factory, username, password, gst)
+    server.get_mount_points().add_factory(path, factory)
+    if not server.attach(None):
+        raise SourceError(f"the demo camera cannot listen on {HOST}:{port}; free the port or choose another")
+    print(f"ready rtsp://{HOST}:{server.get_bound_port()}{path}", flush=True)  # noqa: T201 - the protocol
+    loop = gst.glib.MainLoop()
+    if until_stdin_ends:
+        glib = gst.glib
+        glib.io_add_watch(sys.stdin.fileno(), glib.PRIORITY_DEFAULT, glib.IOCondition.HUP, lambda *_: loop.quit())
+    loop.run()
 
 
 class _Player(threading.Thread):
-    """Pushes the reel round and round into one media, with continuous timestamps, until it is torn down."""
+    """Pushes the reel in a loop into one media, with continuous timestamps, until that is torn down."""
 
     def __init__(self, reel: Reel, media: Any, gst: Any) -> None:
         super().__init__(name="reel", daemon=True)
@@ -127,13 +116,13 @@ def parse_size(text: str) -> Size:
 
 
 def _leave(*_: object) -> None:
-    """Unwind once: systemd and the parent may both ask, and the second must not interrupt the tidying up."""
+    """Exit through the `finally` blocks; further signals (systemd's and the parent's may both come) are ignored."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
 
 
 def _reel(args: argparse.Namespace) -> Reel:
-    """The film; a process that is told to end meanwhile leaves no half of it behind."""
+    """The film to play; if the process is terminated while encoding, it deletes the unfinished file."""
     signal.signal(signal.SIGTERM, _leave)
     folder = cache_folder()
     remove_unfinished(folder)
@@ -160,9 +149,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until-stdin-ends", action="store_true", help="exit when stdin closes")
     args = parser.parse_args(argv)
     try:
-        reel = _reel(args)
-        server = ReelServer(reel, port=args.port, path=quote(args.path), username=args.user, password=args.password)
-        server.run(until_stdin_ends=args.until_stdin_ends)
+        serve(
+            _reel(args),
+            port=args.port,
+            path=quote(args.path),
+            username=args.user,
+            password=args.password,
+            until_stdin_ends=args.until_stdin_ends,
+        )
     except AnonymizerError as error:
         print(f"error {error}", flush=True)  # noqa: T201 - the protocol
         return 1

@@ -1,4 +1,4 @@
-"""Renders a camera that pans and zooms over two portraits on a wall, and ends where it began."""
+"""Renders the pictures of a camera that pans and zooms over two portraits on a wall, in a loop."""
 
 from __future__ import annotations
 
