@@ -1,4 +1,4 @@
-"""The composition root: which concrete parts make up the daemon, and how they start, reload and stop."""
+"""The composition root: makes the daemon of its concrete parts, and starts, reloads and stops them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from anonymizer.silhouettes import silhouettes_of, tracing
 
 
 class Daemon(Resource):
-    """Everything that runs; `reload` changes only what differs."""
+    """Owns everything that runs; `reload` changes only what differs."""
 
     def __init__(self, settings: Settings, *, clock: Clock, meter: PrometheusMeter, notifier: ServiceNotifier) -> None:
         self._settings = settings
@@ -63,10 +63,10 @@ class Daemon(Resource):
         self._audit = None
 
     def reload(self, new: Settings) -> None:
-        """Go over to other settings; cameras that they do not touch keep streaming.
+        """Go over to other settings; cameras whose settings stay keep streaming.
 
-        Raises PublishError for listeners that are down now, which every reload tries again: all else is in force.
-        Raises another AnonymizerError where nothing was changed.
+        Raises PublishError if a listener does not start: all else is in force, and the next reload tries that again.
+        Raises another AnonymizerError if nothing was changed.
         """
         self._notifier.reloading()
         try:
@@ -91,6 +91,7 @@ class Daemon(Resource):
         self._outputs.change_listeners()
 
     def _change_cameras(self, old: Settings, new: Settings) -> None:
+        """Remove, add or replace what differs; another push target means new outputs, so the camera is added anew."""
         all_new = _of_every_line(new) != _of_every_line(old)
         before = {camera.id: camera for camera in old.cameras}
         after = {camera.id: camera for camera in new.cameras}
@@ -185,11 +186,11 @@ class Daemon(Resource):
 
 
 def _of_the_detector(settings: Settings) -> tuple[object, ...]:
-    """What the detector is made from."""
+    """All settings that the detector depends on."""
     extras = names_of(settings), settings.identify, silhouettes_of(settings)
     return settings.detect, targets_of(settings), reaches_of(settings), strict_of(settings), extras
 
 
 def _of_every_line(settings: Settings) -> tuple[object, ...]:
-    """The sections that each camera's stages depend on."""
+    """The sections that the stages of every camera depend on, besides the camera's own."""
     return settings.encode, settings.track, settings.web, settings.audit, settings.detect, settings.identify

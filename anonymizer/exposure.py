@@ -1,4 +1,4 @@
-"""Which boxes lie outside the masks of a picture."""
+"""Finds the faces that lie outside the masks of a picture."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import numpy as np
 
 from anonymizer.types import F32, Detections, Region, Target
 
-LEAST_MASKED = 0.5  # share of a box: a redacted face that a model still takes for one lies under its mask
-SPARED_MARGIN = 0.25  # of a face's sides
+LEAST_MASKED = 0.5  # a box is bare if less of it is masked; a model may still take a mask itself for a face
+SPARED_MARGIN = 0.25  # of the sides of a face; models disagree about its box by about as much
 
 Box = tuple[float, float, float, float]
 
 
 def bare_faces(found: Detections, regions: Sequence[Region], spared: Sequence[Box]) -> tuple[Box, ...]:
-    """The faces found in a redacted picture that are `exposed`."""
+    """Those of the faces found in a redacted picture that are `exposed`."""
     bare = exposed(found.boxes[found.class_ids == Target.FACE], regions, spared)
     return tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in bare.tolist())
 
 
 def exposed(boxes: F32, regions: Sequence[Region], spared: Sequence[Box] = ()) -> F32:
-    """The boxes (N, 4), in pixels, of which the boxes around the regions, polygons aside, cover less than half.
+    """Those of the boxes (N, 4), in pixels, of which less than half is masked or spared.
 
-    What lies on the faces `spared`, with as much again around them as models disagree by, is bare on purpose.
+    Regions count with the box around them; polygons do not count. `spared` are the boxes of faces that are visible on
+    purpose; they count with a margin.
     """
     masks = np.array([region.box for region in regions if region.outline is None], np.float32).reshape(-1, 4)
     faces = np.array(spared, np.float32).reshape(-1, 4)
@@ -34,7 +35,7 @@ def exposed(boxes: F32, regions: Sequence[Region], spared: Sequence[Box] = ()) -
 
 
 def _masked_share(box: F32, masks: F32) -> float:
-    """How much of the box the union of the masks covers, on a grid of 16 x 16 points: exact to a few per cent."""
+    """The share of the box that the masks cover together, on a grid of 16 x 16 points: exact to a few per cent."""
     x, y = (start + (end - start) * (np.arange(16) + 0.5) / 16 for start, end in ((box[0], box[2]), (box[1], box[3])))
     is_within_x = (x >= masks[:, None, 0]) & (x < masks[:, None, 2])
     is_within_y = (y >= masks[:, None, 1]) & (y < masks[:, None, 3])

@@ -1,4 +1,4 @@
-"""GStreamer's Python bindings, loaded when they are needed, with a message that helps when they are missing."""
+"""Loads GStreamer's Python bindings when they are needed, and says what to install when they are missing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ELEMENTS = ("appsrc", "h264parse", "rtph264pay", "rtpbin", "multiudpsink")
 
 @dataclass(frozen=True, slots=True)
 class GStreamer:
-    """The modules of the bindings that we use; they carry no types."""
+    """The modules of the bindings that we use; they have no type annotations."""
 
     core: Any  # gi.repository.Gst
     glib: Any  # gi.repository.GLib

@@ -1,4 +1,4 @@
-"""Opens one camera as the daemon would and says what it sends."""
+"""Opens one camera as the daemon does and reports what it sends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.settings.schema import CameraSettings
 from anonymizer.types import Frame, Size
 
+# Enough of either to tell the frame rate.
 _PICTURES = 60
 _LOOK_NS = 4_000_000_000
-_DEMO_S = 600.0  # to encode the film of a demo camera, once, also on a small board that has other work
+_DEMO_S = 600.0  # a demo camera encodes its film the first time, which takes minutes on a small, busy board
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Probed:
     codec: str
     size: Size
     fps: float | None  # None: too few pictures to tell
-    opened_s: float  # until the connection stood
+    opened_s: float  # until connected
     first_frame_s: float  # until the first picture, connecting included
     suspect: int  # damaged pictures
     frames: int
@@ -40,12 +41,13 @@ class Probed:
 
 
 def probe(camera: CameraSettings, clock: Clock) -> Probed:
-    """Connect and read for a few seconds; raises SourceError that says what to do."""
+    """Connect and read for a few seconds; raises SourceError."""
     meter = PrometheusMeter(version=__version__, runtime="")
     with contextlib.ExitStack() as stack:
         demo = stack.enter_context(DemoCameras())
         if camera.url.lower().startswith("demo:"):
-            demo.rtsp_url(camera.url, _DEMO_S)  # whoever gives up halfway begins anew the next time
+            # Wait for the film here: `start` gives up after the open time-out, and the work would be lost.
+            demo.rtsp_url(camera.url, _DEMO_S)
         begun_ns = clock.now_ns()
         source = open_source(camera, epoch=0, first_seq=0, clock=clock, meter=meter, demo=demo)
         stack.callback(source.close)
@@ -68,7 +70,7 @@ def probe(camera: CameraSettings, clock: Clock) -> Probed:
 
 
 def _fps(frames: list[Frame]) -> float | None:
-    """From the median distance of timestamps, so that a gap does not matter."""
+    """From the median distance of timestamps, which a gap hardly changes."""
     gaps_ns = sorted(later.pts_ns - frame.pts_ns for frame, later in itertools.pairwise(frames))
     middle_ns = gaps_ns[len(gaps_ns) // 2] if gaps_ns else 0
     return 1e9 / middle_ns if middle_ns > 0 else None

@@ -1,4 +1,4 @@
-"""Tries model files of the user's in a child process, which a damaged or hostile one may bring down instead of us."""
+"""Tries model files of the user's in a child process, so that a damaged or hostile one brings down only that."""
 
 from __future__ import annotations
 
@@ -25,57 +25,57 @@ from anonymizer.types import Target
 _COMMAND = (sys.executable, "-m", "anonymizer.quarantine_child")
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _CHUNK_BYTES = 1 << 16
-_START_S = 30.0  # what the libraries may take to load
-_LAST_WORDS_S = 2.0  # a process that was hit hard may hang in its end
+_START_S = 30.0  # for the libraries to load
+_END_S = 2.0  # for a child to end after it closed its output; a crashed one may hang
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a trial may take before it counts as failed."""
+    """The limits of a trial; beyond them it counts as failed."""
 
     wall_s: float
     cpu_s: int
-    memory_bytes: int = 1 << 30  # beyond what the child has before it sees the file
+    memory_bytes: int = 1 << 30  # on top of what the child uses before it opens the file
 
 
-TO_RECOGNISE = Allowance(wall_s=600.0, cpu_s=600)  # a large model runs a hundred times, on a slow processor
-TO_LOAD = Allowance(wall_s=10.0, cpu_s=20)  # the daemon waits
+TO_RECOGNISE = Allowance(wall_s=600.0, cpu_s=600)  # enough to run a large model a hundred times on a slow processor
+TO_LOAD = Allowance(wall_s=10.0, cpu_s=20)  # short, because the daemon waits
 READY = b"ready\n"  # the child's first line
 
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find out how a file is to be read."""
+    """A request to find out how the outputs of a model are to be read."""
 
     path: Path
     tests: tuple[SelfTest, ...]
     target: Target | None
-    allowance: Allowance = TO_RECOGNISE
+    allowance: Allowance
     kind: Literal["recognise"] = "recognise"
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load a model and let it prove itself."""
+    """A request to load a model and run its self-test."""
 
     model: DetectorModel
     threads: int
     delegate: Delegate
-    allowance: Allowance = TO_LOAD
+    allowance: Allowance
     kind: Literal["load"] = "load"
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The model's file."""
         return self.model.path
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request."""
+    """The child's answer to a request."""
 
-    reading: Reading | None = None  # of a file that was recognised
-    refusal: str | None = None  # why it cannot be used
+    reading: Reading | None = None  # if the file was to be recognised, and was
+    refusal: str | None = None  # why the file cannot be used
 
 
 Request = Recognise | Load
@@ -84,7 +84,7 @@ ANSWER = TypeAdapter(Answer)
 
 
 class Quarantine(Resource):
-    """One child process that tries files in turn, replaced when a file brings it down; used by one thread."""
+    """A child process that tries one file after another, replaced when a file brings it down; used by one thread."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -94,7 +94,7 @@ class Quarantine(Resource):
         self._child_process()
 
     def close(self) -> None:
-        """End it; idempotent."""
+        """End the child; idempotent."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -118,12 +118,13 @@ class Quarantine(Resource):
         return answer.reading
 
     def load(self, model: DetectorModel, *, threads: int, delegate: Delegate, allowance: Allowance = TO_LOAD) -> None:
-        """Raises ModelError unless the model loads, computes and keeps what its self-test promises."""
+        """Load the model and run its self-test; raises ModelError if either fails or takes too much."""
         answer = self._ask(Load(model, threads, delegate, allowance))
         if answer.refusal is not None:
             raise ModelError(answer.refusal)
 
     def _ask(self, request: Request) -> Answer:
+        """The child's answer; raises ModelError if the file brings the child down or takes too long."""
         child = self._child_process()
         stdin, stdout = _pipes(child)
         try:
@@ -140,6 +141,7 @@ class Quarantine(Resource):
         raise ModelError(f"{request.path} {why}: {remedy}")
 
     def _child_process(self) -> subprocess.Popen[bytes]:
+        """The child, started anew if there is none; raises ModelError."""
         if self._child is not None and self._child.poll() is None:
             return self._child
         self.close()
@@ -154,9 +156,11 @@ class Quarantine(Resource):
             )
             if _line(_pipes(self._child)[1], _START_S) == READY:
                 return self._child
-            why = "it says nonsense"
+            why = "it does not follow the protocol"
+        except TimeoutError:
+            why = f"it is not ready after {_START_S:g} s"
         except OSError as error:
-            why = str(error.strerror or f"it is not ready after {_START_S:g} s")
+            why = error.strerror or type(error).__name__
         except EOFError:
             why = "it ended at once"
         self.close()
@@ -170,7 +174,7 @@ def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _line(stream: IO[bytes], limit_s: float) -> bytes:
-    """The next line; raises EOFError at the end, TimeoutError after a silence of that length."""
+    """The next line; raises EOFError at the end, TimeoutError if nothing comes for `limit_s`."""
     line = b""
     while not line.endswith(b"\n"):
         if not select.select([stream], [], [], limit_s)[0]:
@@ -183,8 +187,9 @@ def _line(stream: IO[bytes], limit_s: float) -> bytes:
 
 
 def _end_of(child: subprocess.Popen[bytes], allowance: Allowance) -> str:
+    """What a file did to the child, which has closed its output."""
     try:
-        status = child.wait(_LAST_WORDS_S)
+        status = child.wait(_END_S)
     except subprocess.TimeoutExpired:
         return "made the model runtime hang"
     if status == -signal.SIGXCPU:

@@ -1,4 +1,4 @@
-"""Child process of the quarantine: tries the files that it is told on stdin, a line each, and answers a line each."""
+"""The child process of the quarantine: answers each line of stdin, a request to try a file, with a line on stdout."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def main() -> int:
     """Answer until stdin ends."""
     cv2.setNumThreads(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes, not the daemon
+    Path("/proc/self/oom_score_adj").write_text("1000")  # without memory the kernel kills us, not the daemon
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what the runtime prints is no answer
-    runtime_name()  # loads it, while there is no limit yet
+    os.dup2(2, 1)  # what the runtime prints must not get among the answers
+    runtime_name()  # loads the runtime before memory is limited
     answers.write(READY)
     for line in sys.stdin.buffer:
         request = REQUEST.validate_json(line)
@@ -57,12 +57,12 @@ def _answer(request: Request) -> Answer:
     except MemoryError:
         mebibytes = request.allowance.memory_bytes >> 20
         return Answer(refusal=f"{request.path} needs more than {mebibytes} MiB of memory: choose a smaller model")
-    except Exception as error:  # noqa: BLE001 - whatever a strange file provokes is an answer, and nothing else is lost
+    except Exception as error:  # noqa: BLE001 - whatever error a file provokes is the answer; the file is not used
         return Answer(refusal=f"{request.path} cannot be used: {type(error).__name__}: {error}")
 
 
 def _limit(allowance: Allowance) -> None:
-    """Count from what was used so far, as this process serves several requests."""
+    """Set the limits on top of what this process has used for earlier requests."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = int(usage.ru_utime + usage.ru_stime) + 1 + allowance.cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, resource.RLIM_INFINITY))

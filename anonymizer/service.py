@@ -1,4 +1,4 @@
-"""The daemon as a service: runs until a signal stops it, reloads its settings on SIGHUP."""
+"""Runs the daemon until a signal stops it, and reloads its settings on SIGHUP."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from anonymizer.silhouettes import misplaced
 
 log = logging.getLogger(__name__)
 
-_ALL_PAGES = 1 | 2 | 4  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT of mlockall(2): those in use, now and later
-_WAKEUPS = 4096  # bytes, one a signal: more than the socket holds
+_ALL_PAGES = 1 | 2 | 4  # MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT of mlockall(2): every page in use, now or later
+_WAKEUPS = 4096  # bytes to read at once; a signal writes one, and the socket holds fewer
 _NOT_RELOADED = "the settings were not reloaded, the old ones stay in force:\n%s"
 
 
 def run(settings_path: Path) -> int:
-    """Run until SIGTERM or SIGINT, reload on SIGHUP; returns the exit status. Raises an AnonymizerError at start."""
+    """Run until SIGTERM or SIGINT, reload on SIGHUP; returns the exit status; raises an AnonymizerError at start."""
     settings = load_settings(settings_path)
     configure(settings.log)
     _stay_out_of_swap()
-    cv2.setNumThreads(1)  # our threads are the cameras; OpenCV's own would only fight over the cores
+    cv2.setNumThreads(1)  # each camera has threads already; OpenCV's own would only compete with them
     clock = SystemClock()
     meter = PrometheusMeter(version=__version__, runtime=runtime_name())
     signals = _signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -48,26 +48,26 @@ def run(settings_path: Path) -> int:
     with daemon:
         log.info("anonymizer %s runs with %d cameras", __version__, len(settings.cameras))
         while next(signals) == signal.SIGHUP:
-            configure(settings.log)  # counts repeats anew: who reads the same mistake again is told of it again
+            configure(settings.log)  # forget which warnings were shown: what is still wrong is to be shown again
             settings = _reload(daemon, settings, settings_path, clock)
     log.info("stopped")
     return 0
 
 
 def _stay_out_of_swap() -> None:
-    """Lock our memory where the unit allows it, for raw pictures: a Raspberry Pi's kernel ignores MemorySwapMax=."""
+    """Keep raw pictures out of the swap, if the unit allows it: the kernel of a Raspberry Pi ignores MemorySwapMax=."""
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
-        return  # locked memory would be short, and a mapping beyond it fail
+        return  # with a limit, allocations beyond it would fail
     if ctypes.CDLL(None, use_errno=True).mlockall(_ALL_PAGES):
         reason = os.strerror(ctypes.get_errno())
         log.warning("memory cannot be locked (%s): raw pictures may get into the swap; switch swap off", reason)
 
 
 def _signals(*numbers: signal.Signals) -> Iterator[int]:
-    """Waits for these signals; of several that came meanwhile, the one named first stands for all.
+    """An iterator that waits for these signals; of several that have come, it gives only the one named first here.
 
-    Through a socket, because the kernel may hand a signal to any thread, and then nothing wakes a main thread that
-    waits for a lock. What has come is noted beside it: a full socket takes no more bytes.
+    It waits on a socket, because the kernel may deliver a signal to any thread, which does not wake a main thread that
+    waits for a lock. Which signals came is kept in a set: a full socket takes no more bytes.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)  # noqa: FBT003 - the standard library's signature
@@ -81,20 +81,20 @@ def _signals(*numbers: signal.Signals) -> Iterator[int]:
             while True:
                 came.update(reader.recv(_WAKEUPS))
                 first = next(number for number in numbers if number in came)
-                came.clear()  # what comes right now wakes us again
+                came.clear()  # a signal that comes at this moment wakes us again
                 yield first
 
     return arriving()
 
 
 def _reload(daemon: Daemon, old: Settings, settings_path: Path, clock: Clock) -> Settings:
-    """Go over to what the file says now; returns the settings that the log follows from now on."""
+    """Apply what the file says now; returns the settings that are in force afterwards."""
     try:
         settings = load_settings(settings_path)
     except SettingsError as error:
         log.error(_NOT_RELOADED, error)
         return old
-    except Exception:  # whatever a file can do to its reader, the cameras go on as they were
+    except Exception:  # whatever goes wrong while a file is read, the cameras go on as they were
         log.exception(_NOT_RELOADED, "they could not be read, which is a fault of this program")
         return old
     configure(settings.log)

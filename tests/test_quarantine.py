@@ -81,7 +81,7 @@ def test_a_file_that_brings_the_child_down_is_refused_in_plain_words(
     monkeypatch: pytest.MonkeyPatch, code: str, allowance: Allowance, why: str
 ) -> None:
     child(monkeypatch, code)
-    monkeypatch.setattr(quarantine_module, "_LAST_WORDS_S", 0.2 if "close" in code else 10.0)
+    monkeypatch.setattr(quarantine_module, "_END_S", 0.2 if "close" in code else 10.0)
     told = refusal(allowance)
     assert "door.tflite" in told
     assert "it is damaged or made to do harm; get it again from a source you trust" in told
