@@ -108,6 +108,7 @@ class Daemon(Resource):
                 self._supervisor.remove(camera.id)
                 self._supervisor.add(self._make_line(camera))
         self._supervisor.reorder([camera.id for camera in new.cameras])
+        self._demos.keep({camera.url for camera in new.cameras})
 
     def _add(self, camera: CameraSettings) -> None:
         self._meter.remember(camera.id)

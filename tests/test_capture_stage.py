@@ -31,9 +31,11 @@ class FakeSource:
         self.epoch = epoch
         self.seq = first_seq
         self.script = script
+        self.started = False
         self.closed = threading.Event()
 
     def start(self) -> None:
+        self.started = True
         if self.script and self.script[0] == "refuse":
             raise SourceError("connection refused")
 
@@ -69,6 +71,7 @@ class Rig:
         self.crashed = threading.Event()
         self.meter = RecordingMeter()
         self.sources: list[FakeSource] = []
+        self.on_open: Callable[[], object] = lambda: None
         self._scripts = scripts
         clock = SystemClock()
         self.stage = CaptureStage(
@@ -90,6 +93,7 @@ class Rig:
     def _open(self, epoch: int, first_seq: int) -> Source:
         script = self._scripts.pop(0) if self._scripts else []
         self.sources.append(FakeSource(epoch, first_seq, script))
+        self.on_open()
         return self.sources[-1]
 
 
@@ -150,6 +154,22 @@ def test_closing_interrupts_a_read_that_blocks() -> None:
     rig.frames.get(timeout=5)
     rig.stage.close()
     rig.stage.close()
+    assert rig.sources[0].closed.is_set()
+
+
+def test_a_stop_in_the_moment_of_connecting_connects_no_more() -> None:
+    """Connecting may take seconds, longer than a stop waits for the thread, and nobody would interrupt it."""
+    rig, opened = Rig([[1]]), threading.Event()
+
+    def on_open() -> None:
+        rig.stage.ask_to_stop()  # as a close that does not see this source yet
+        opened.set()
+
+    rig.on_open = on_open
+    rig.stage.start()
+    assert opened.wait(5)
+    rig.stage.close()
+    assert [source.started for source in rig.sources] == [False]
     assert rig.sources[0].closed.is_set()
 
 

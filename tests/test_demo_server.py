@@ -43,6 +43,16 @@ def test_two_users_of_one_address_share_one_process_and_another_address_gets_its
         assert len(read_pts(first, 3)) == 3
 
 
+def test_the_process_of_an_address_that_left_the_settings_ends() -> None:
+    with DemoCameras() as cameras:
+        kept = cameras.rtsp_url(SMALL, 60.0)
+        cameras.rtsp_url(SMALL + "&codec=mjpeg", 60.0)
+        gone = cameras._cameras[SMALL + "&codec=mjpeg"]
+        cameras.keep({SMALL, "rtsp://door/1"})
+        assert not gone.running()
+        assert cameras.rtsp_url(SMALL, 60.0) == kept
+
+
 def test_timestamps_go_on_evenly_where_the_loop_starts_again(tmp_path: Path) -> None:
     film = tmp_path / "half-a-second.mp4"
     with av.open(str(film), "w") as out:

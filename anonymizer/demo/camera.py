@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import threading
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from anonymizer.demo.reel import Codec
 from anonymizer.demo.server import parse_size
 from anonymizer.errors import SourceError
-from anonymizer.lifecycle import Resource
+from anonymizer.lifecycle import Resource, close_all
 from anonymizer.types import Size
 
 _FAREWELL_S = 1.0
@@ -193,10 +194,15 @@ class DemoCameras(Resource):
             raise SourceError("the demo camera is still encoding its film, which happens once")
         return camera.url
 
+    def keep(self, demo_urls: AbstractSet[str]) -> None:
+        """End the processes of all other addresses."""
+        with self._lock:
+            unused = [self._cameras.pop(url) for url in self._cameras.keys() - demo_urls]
+        close_all(unused)
+
     def close(self) -> None:
         """End all processes; idempotent."""
         with self._lock:
             self._closed = True
             cameras, self._cameras = list(self._cameras.values()), {}
-        for camera in cameras:
-            camera.close()
+        close_all(cameras)

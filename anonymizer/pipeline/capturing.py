@@ -113,6 +113,8 @@ class CaptureStage(Resource):
         self._connection += 1
         self._source = source
         try:
+            if stop.is_set():  # a `close` that came before `_source` was set does not interrupt this one
+                return
             self._pulse.beat()
             source.start()
             began_ns = self._clock.now_ns()
