@@ -58,8 +58,8 @@ class RtspServer(Resource):
     """Serves `rtsp://listen:port/<camera_id>`; mounts come and go while it runs. Digest auth if a password is set.
 
     While nobody watches a mount, it takes only key frames from its hub. Each viewer has a bounded backlog of its own;
-    one that reads nothing for 10 s is cut off without harm to the others. More than `max_clients` + 32 connections are
-    not accepted.
+    one that reads nothing for 10 s is cut off without harm to the others. Connections beyond `max_clients` + 32 are
+    hung up on.
     """
 
     def __init__(self, settings: RtspSettings, meter: Meter) -> None:
@@ -187,10 +187,14 @@ class RtspServer(Resource):
         with self._lock:
             connections = [self._clients[client].connection for client in clients if client in self._clients]
         for connection in connections:
-            with contextlib.suppress(self._running().glib.Error):  # gone already
-                connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
+            self._cut(connection)
         with self._lock:
             self._lock.wait_for(lambda: not any(client in self._clients for client in clients), _JOIN_S)
+
+    def _cut(self, connection: Any) -> None:
+        """Shut a socket down, whatever its state."""
+        with contextlib.suppress(self._running().glib.Error):  # the client was quicker
+            connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
 
     def _fail(self, media: Any) -> None:
         """Let those go who wait for the first packet of a media."""
@@ -210,8 +214,7 @@ class RtspServer(Resource):
                 self._clients[client] = _Client(connection)
         if is_full:
             self._meter.dropped("", "rtsp_connections")
-            with contextlib.suppress(self._running().glib.Error):  # gone already
-                connection.shutdown(True, True)  # noqa: FBT003 - GStreamer's signature
+            self._cut(connection)
             return
         client.set_property("post-session-timeout", _LINGER_S)
         client.connect("setup-request", self._on_setup)
