@@ -1,4 +1,4 @@
-"""How long to wait before trying again: exponential, capped, jittered."""
+"""Tells how long to wait before the next attempt: exponential, capped, jittered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time as an injected object, so that tests never wait."""
+"""The clock that components are given, so that tests need not wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where all components take the time from."""
+    """The source of time of all components."""
 
     def now_ns(self) -> int:
         """Monotonic nanoseconds."""

@@ -1,4 +1,4 @@
-"""Every error this package raises; each text says what happened, where, and what to do."""
+"""The errors that this package raises; each text says what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SourceEnded(SourceError):  # noqa: N818 - not always an error
 
 
 class LoginRefusedError(SourceError):
-    """The camera refuses who asks; cameras lock accounts that ask often."""
+    """The camera refuses the login; it may lock the account if it is asked often."""
 
 
 class ModelError(AnonymizerError, RuntimeError):

@@ -152,11 +152,11 @@ class Meter(Protocol):
         ...
 
     def gaps_bridged(self, camera: str, count: int) -> None:
-        """So many tracks (`count`) were found again after the detector had missed them."""
+        """`count` tracks were found again after the detector had missed them."""
         ...
 
     def unconfirmed_masked(self, camera: str, count: int) -> None:
-        """One released frame masks so many detections (`count`) that no second one has confirmed yet."""
+        """One released frame masks `count` detections that no second one has confirmed yet."""
         ...
 
     def suspect(self, camera: str, cause: str) -> None:
@@ -208,7 +208,7 @@ class Meter(Protocol):
         ...
 
     def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
-        """So many persons of one frame are masked by their shape (`drawn`) and so many by their box."""
+        """Of the persons in one frame, `drawn` are masked by their shape and `boxes` by their box."""
         ...
 
     def delegate_fallback(self, model: str, delegate: str) -> None:
@@ -216,7 +216,7 @@ class Meter(Protocol):
         ...
 
     def audited(self, camera: str, findings: int) -> None:
-        """One published picture was audited; so many faces (`findings`) lay outside its masks."""
+        """One published picture was audited; `findings` faces lay outside its masks."""
         ...
 
     def audit_failed(self, camera: str) -> None:

@@ -1,10 +1,10 @@
-"""Lets some pictures of a stream pass, and leaves the others out."""
+"""Limits how many pictures of a stream pass in a second."""
 
 from __future__ import annotations
 
 
 class RateLimit:
-    """Lets at most `most_per_s` pictures a second of stream time pass, evenly."""
+    """Lets at most `most_per_s` pictures a second of stream time pass, evenly spaced; None: all."""
 
     _SLACK_NS = 2_000_000  # timestamps are rounded to ticks of the stream
 
@@ -13,7 +13,7 @@ class RateLimit:
         self._due_ns: int | None = None
 
     def passes(self, pts_ns: int) -> bool:
-        """Whether the picture at that time is one of them; timestamps must grow."""
+        """Whether the picture with this timestamp passes; timestamps must grow."""
         if self._due_ns is None:
             self._due_ns = pts_ns
         if pts_ns + self._SLACK_NS < self._due_ns:

@@ -1,4 +1,4 @@
-"""Turns decoded pictures into frames: numbered, timed, marked as suspect after damage, at most so many a second."""
+"""Turns decoded pictures into frames: numbered, timed, marked as suspect after damage, limited in rate."""
 
 from __future__ import annotations
 

@@ -205,11 +205,11 @@ class PrometheusMeter:
         self._backwards.at(camera).inc()
 
     def gaps_bridged(self, camera: str, count: int) -> None:
-        """So many tracks (`count`) were found again after the detector had missed them."""
+        """`count` tracks were found again after the detector had missed them."""
         self._gaps.at(camera).inc(count)
 
     def unconfirmed_masked(self, camera: str, count: int) -> None:
-        """One released frame masks so many detections (`count`) that no second one has confirmed yet."""
+        """One released frame masks `count` detections that no second one has confirmed yet."""
         self._unconfirmed.at(camera).inc(count)
 
     def suspect(self, camera: str, cause: str) -> None:
@@ -253,7 +253,7 @@ class PrometheusMeter:
         self._attention_failures.at(camera).inc()
 
     def silhouettes(self, camera: str, *, drawn: int, boxes: int) -> None:
-        """So many persons of one frame are masked by their shape (`drawn`) and so many by their box."""
+        """Of the persons in one frame, `drawn` are masked by their shape and `boxes` by their box."""
         self._silhouettes.at(camera, _DRAWN).inc(drawn)
         self._silhouettes.at(camera, _BOX).inc(boxes)
 
@@ -270,7 +270,7 @@ class PrometheusMeter:
         self._delegate_fallbacks.labels(model, delegate).inc()
 
     def audited(self, camera: str, findings: int) -> None:
-        """One published picture was audited; so many faces (`findings`) lay outside its masks."""
+        """One published picture was audited; `findings` faces lay outside its masks."""
         self._audited.at(camera).inc()
         self._findings.at(camera).inc(findings)
 

@@ -21,7 +21,7 @@ class RateLimiter:
         ] = {}  # kind -> (when it was last admitted, how many were held back since)
 
     def admit(self, key: str) -> int | None:
-        """None: hold the event back. Else it is admitted; so many of its kind were held back since the last one."""
+        """None: hold the event back. A number: admit it; that many of its kind were held back since the last one."""
         now_ns = self._clock.now_ns()
         with self._lock:
             admitted_ns, held = self._kinds.get(key, (None, 0))

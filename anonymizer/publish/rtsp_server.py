@@ -164,7 +164,7 @@ class RtspServer(Resource):
         self._stop.set()
         self._context.wakeup()
         if self._thread is not None:
-            self._thread.join(_JOIN_S)  # from now on nobody is accepted whom we would not hang up on
+            self._thread.join(_JOIN_S)  # nobody is accepted from here on, so everybody is hung up on below
         for camera_id in list(self._mounts):
             self.unmount(camera_id)
         self._hang_up(list(self._clients))
@@ -282,7 +282,7 @@ class RtspServer(Resource):
     def _on_prepared(self, camera_id: str, media: Any) -> None:
         """Count as a user of the media ourselves, so that it stays ready without viewers.
 
-        GStreamer would tear it down when its last viewer leaves, and refuse whoever connects at that moment.
+        GStreamer would tear it down when its last viewer leaves, and refuse a viewer that connects at that moment.
         """
         with self._lock:
             mount = self._mounts.get(camera_id)
@@ -293,7 +293,7 @@ class RtspServer(Resource):
         media.prepare(None)
 
     def _on_broken(self, camera_id: str, media: Any) -> None:
-        """Mount again, unless the media never became ready: then the next viewer gets a new one anyhow."""
+        """Mount again, unless the media never became ready: GStreamer makes a new one for the next viewer then."""
         with self._lock:
             mount = self._mounts.get(camera_id)
             was_ready = mount is not None and mount.media is media and mount.held

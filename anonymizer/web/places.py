@@ -1,4 +1,4 @@
-"""The places for clients that watch live pictures: so many in all, counted for each camera."""
+"""A limited number of places for clients that watch live pictures, counted for each camera."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _BT709 = np.array([0.2126, 0.7152, 0.0722])
 class Picture:
     """A redacted picture as a JPEG."""
 
-    version: int  # counts up by one a frame of this camera
+    version: int  # counts the frames of this camera
     tag: str  # differs between any two pictures, also across restarts
     jpeg: bytes = field(repr=False)
 
