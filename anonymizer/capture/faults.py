@@ -1,4 +1,4 @@
-"""Translates libav's errors: what happened, where, and what to do; never with a login in the text."""
+"""Translates libav's errors: what happened, where, and what to do; never with a login or a key in the text."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def silent(where: str, waited_s: float) -> SourceError:
 def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float, timeout_s: float) -> SourceError:
     """The error to raise, outside of the `except` block: libav's error holds the login and must not be chained.
 
-    `where` is the public URL. `opened` is False while connecting. `waited_s` is how long libav took: when it runs out
-    of time, it reports a silent RTSP server as invalid data and a silent device as blocking.
+    `where` is the public address. `opened` is False while connecting. `waited_s` is how long libav took: when it runs
+    out of time, it reports a silent RTSP server as invalid data and a silent device as blocking.
     """
     is_timeout = isinstance(error, av.InvalidDataError | av.BlockingIOError) and waited_s >= timeout_s
     if isinstance(error, av.ExitError) or is_timeout:

@@ -16,7 +16,7 @@ LOW_DELAY: Final = {"fpsprobesize": "0", "analyzeduration": "100000"}
 class Input:
     """An address with libav's demuxer and options for it."""
 
-    where: str  # the address as logs may show it, without a login
+    where: str  # the address as logs may show it, without login and keys
     address: SecretStr
     format: str | None = None  # libav's demuxer; None: libav finds out
     options: Mapping[str, str] = field(default_factory=dict)
