@@ -29,7 +29,7 @@ ASIDE = 0.3  # of a body's width, from its middle: further off are 3 in 100 clea
 ABOVE = (
     0.8  # of a face's height, to the top of its body's box: more have 3 in 100 clear faces with a body to themselves
 )
-BESIDE = 1.35  # the same, to a side: of a face behind, in a body of usual width, no more than half shows in as much
+BESIDE = 1.2  # the same, to a side: of a face behind, in a body of usual width, less than half shows in as much
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
 
 Flags = NDArray[np.bool_]
