@@ -103,6 +103,10 @@ SECRETS = [
     "http://cam/video.cgi?user=admin&password=hunter2&x=1",
     "http://cam/video.cgi?pwd=hunter2",
     "TOKEN=hunter2",
+    "rtsp://cam:554/live/hunter2",
+    "open rtsp://cam/1?key=hunter2: refused",
+    "rtmp://live.example/app/hunter2",
+    "Error(5, 'http://cam/video?auth=hunter2')",
 ]
 
 
@@ -129,7 +133,14 @@ def test_a_field_named_like_a_secret_is_masked(field: str) -> None:
 
 
 def test_harmless_text_stays_as_it_is() -> None:
-    for text in ("", "rtsp://cam:554/live", "http://[::1]:8080/", "mail me@example.org", "tokens=3 passes=4"):
+    for text in (
+        "",
+        "rtsp://cam:554/",
+        "open rtsp://cam:554/: refused",
+        "http://[::1]:8080/",
+        "mail me@example.org",
+        "tokens=3 passes=4",
+    ):
         assert mask_secrets(text) == text
 
 

@@ -79,9 +79,9 @@ def test_every_reason_for_a_whole_mask_is_explained(reason: Reason) -> None:
     assert camera_report(dataclasses.replace(LIVE, whole_frame=reason), 101 * SECOND, None)["state"] == "masked"
 
 
-def test_a_password_in_the_detail_is_masked() -> None:
-    status = dataclasses.replace(LIVE, detail="rtsp://admin:hunter2@cam/1 refused")
-    assert camera_report(status, 0, None)["detail"] == "rtsp://***@cam/1 refused"
+def test_a_password_or_key_in_the_detail_is_masked() -> None:
+    status = dataclasses.replace(LIVE, detail="rtsp://admin:hunter2@cam/hunter2 refused")
+    assert camera_report(status, 0, None)["detail"] == "rtsp://***@cam/*** refused"
 
 
 def test_odd_numbers_still_make_valid_json() -> None:

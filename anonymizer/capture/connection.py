@@ -44,7 +44,7 @@ _MOST_OBLONG: Final = Fraction(4)  # pixels of a real picture are no longer than
 class Input:
     """What libav needs to open one camera or file."""
 
-    where: str  # for people: holds no login
+    where: str  # for people: holds no login and no key
     address: SecretStr
     format: str | None = None  # libav's demuxer; None: libav finds out
     options: Mapping[str, str] = field(default_factory=dict)

@@ -38,21 +38,6 @@ def authorised_url(url: str, credentials: Credentials | None) -> SecretStr:
     return SecretStr(scheme + mark + rest)
 
 
-def public_url(url: str) -> str:
-    """The URL as messages may show it: without login, query values and fragment.
-
-    Hidden entirely if an @ is left over: then a password with a bare / or ? in it may be what looks like the path.
-    """
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    address = _split_userinfo(rest)[1]
-    if "@" in address:
-        return f"{scheme}://(hidden: percent-encode every / ? # @ in the password)"
-    place, question, _ = address.partition("#")[0].partition("?")
-    return f"{scheme}://{place}?..." if question else f"{scheme}://{place}"
-
-
 def _split_userinfo(rest: str) -> tuple[str | None, str]:
     """Userinfo and the remainder of what follows `://` in a URL; a bare @ in the password is tolerated."""
     end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))

@@ -1,4 +1,4 @@
-"""libav's errors in words that help: what happened, where, what to do; never with a login in them."""
+"""libav's errors in words that help: what happened, where, what to do; never with a login or a key in them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def silent(where: str, waited_s: float) -> SourceError:
 def explain(error: av.FFmpegError, where: str, *, opened: bool, waited_s: float, timeout_s: float) -> SourceError:
     """The error to raise after leaving the `except` block, lest libav's error and its login be chained.
 
-    `where` is the public URL; `opened` tells a camera that fell silent from one that never answered; `waited_s` is how
-    long libav was busy: out of time, it calls a silent RTSP server invalid data and a silent device blocking.
+    `where` is the public address; `opened` tells a camera that fell silent from one that never answered; `waited_s` is
+    how long libav was busy: out of time, it calls a silent RTSP server invalid data and a silent device blocking.
     """
     mistaken = isinstance(error, av.InvalidDataError | av.BlockingIOError) and waited_s >= timeout_s
     if isinstance(error, av.ExitError) or mistaken:

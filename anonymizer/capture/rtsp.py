@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from anonymizer.capture.connection import LOW_DELAY, Input
-from anonymizer.capture.credentials import Credentials, authorised_url, public_url
+from anonymizer.capture.credentials import Credentials, authorised_url
 from anonymizer.capture.losses import QUEUE
+from anonymizer.settings.address import public_address
 from anonymizer.settings.schema import Transport
 
 _VIDEO_ONLY: Final = {"allowed_media_types": "video"}  # sound is neither fetched nor waited for
@@ -21,7 +22,7 @@ _BY_TRANSPORT: Final = {
 def rtsp_input(url: str, credentials: Credentials | None, transport: Transport) -> Input:
     """How to open an RTSP camera with little delay."""
     return Input(
-        where=public_url(url),
+        where=public_address(url),
         address=authorised_url(url, credentials),
         format="rtsp",
         options=LOW_DELAY | _VIDEO_ONLY | _BY_TRANSPORT[transport],

@@ -14,16 +14,19 @@ from typing import TextIO
 
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.observe.ratelimit import RateLimiter
+from anonymizer.settings.address import MASK
 from anonymizer.settings.schema import LogFormat, LogSettings
 
 REPEAT_S = 30.0  # between two warnings that differ in nothing but numbers; less than those wait that count themselves
-MASK = "***"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _SECRET_NAMES = "password|passwd|pass|pwd|secret|token|api_?key|authorization"  # noqa: S105 - names, not values
 _SECRET_FIELD = re.compile(rf"(?:\w*_)?(?:{_SECRET_NAMES})", re.IGNORECASE)
 # Greedy to the last @ of the word: a password may itself contain @ or /. Hiding too much is the safe side.
 _USER_INFO = re.compile(r"://\S*@")
+# Behind the host of a stream anything may be a key, and of other addresses anything behind a question mark.
+_PATH = re.compile(r"((?:rtsp|rtmp)s?://[^\s/?#\"']*)[/?#][^\s\"']*[^\s\"':;,.)]", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?#\"']*)[?#][^\s\"']*[^\s\"':;,.)]", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(rf"(?<![a-z0-9])({_SECRET_NAMES})=[^\s&\"']+", re.IGNORECASE)
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {10: "\\n", 13: "\\r", 9: "\\t"}
 # sd-daemon(3): <3> error, <4> warning, <6> info, <7> debug; <2> critical
@@ -31,8 +34,9 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 
 def mask_secrets(text: str) -> str:
-    """The text without user names and passwords of URLs and without `password=...` parameters."""
-    return _SECRET_PARAMETER.sub(rf"\1={MASK}", _USER_INFO.sub(f"://{MASK}@", text))
+    """The text without logins, paths and queries that may be keys in URLs, and without `password=...` parameters."""
+    text = _QUERY.sub(rf"\1?{MASK}", _PATH.sub(rf"\1/{MASK}", _USER_INFO.sub(f"://{MASK}@", text)))
+    return _SECRET_PARAMETER.sub(rf"\1={MASK}", text)
 
 
 def configure(

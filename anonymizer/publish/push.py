@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from typing import IO, Self
-from urllib.parse import urlsplit
 
 from anonymizer.backoff import Backoff
 from anonymizer.clock import Clock
@@ -19,6 +18,7 @@ from anonymizer.ports import Meter
 from anonymizer.publish.hub import Hub, Subscription
 from anonymizer.publish.pipe import write_within
 from anonymizer.publish.push_wire import CONNECTED, GOODBYE, pack_packet, pack_url
+from anonymizer.settings.address import public_address
 from anonymizer.types import EncodedPacket
 
 _LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Pusher(Resource):
     def __init__(self, camera_id: str, url: str, hub: Hub, meter: Meter, clock: Clock, *, stall_s: float = 5.0) -> None:
         self._camera_id = camera_id
         self._url = url
-        self._place = _without_credentials(url)
+        self._place = public_address(url)
         self._hub = hub
         self._meter = meter
         self._clock = clock
@@ -203,8 +203,3 @@ class Pusher(Resource):
             if child is not None and child.ended():
                 raise BrokenPipeError
         return None
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -1,4 +1,4 @@
-"""Addresses of other machines in the settings: whether they can be taken apart, before anything relies on that."""
+"""Addresses of other machines in the settings: whether they can be taken apart, and what people are told of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 from anonymizer.settings.section import problem
+
+MASK = "***"  # in place of what nobody is to read
 
 _CAMERAS_OF_A_NETWORK = ("rtsp://", "rtsps://", "http://", "https://")
 
@@ -24,6 +26,22 @@ def checked_camera(url: str, schemes: tuple[str, ...]) -> str:
         authority = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
         _check_place(f"//{authority.rpartition('@')[2]}")
     return url
+
+
+def public_address(url: str) -> str:
+    """The address as logs, pages and errors may tell it: scheme, host and port, with a mark where more follows.
+
+    Cameras and services take keys in the path and in the query. Hidden entirely if an @ is left over: then a password
+    with a bare / or ? in it may be what looks like the host.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    authority, *more = re.split(r"[/?#]", rest, maxsplit=1)
+    if any("@" in part for part in more):
+        return f"{scheme}://(hidden: percent-encode every / ? # @ in the password)"
+    place = f"{scheme}://{authority.rpartition('@')[2]}"
+    return f"{place}/{MASK}" if any(more) else place + rest[len(authority) :]
 
 
 def _check_scheme(url: str, schemes: tuple[str, ...]) -> None:
