@@ -179,7 +179,7 @@ def test_a_failure_inside_is_a_500_without_details_and_the_server_lives_on(
 def test_with_a_password_nothing_but_the_probes_is_open(start: Callable[..., Web]) -> None:
     web = start(username="viewer", password=SecretStr("hunter2"))
     web.show()
-    for path in EVERY_PAGE:
+    for path in (*EVERY_PAGE, "/cameras/roof/snapshot.jpg", "/nowhere"):
         for headers in ({}, {"Authorization": "Basic " + base64.b64encode(b"viewer:wrong").decode()}):
             response, body = web.ask(path, headers=headers)
             assert (path, response.status, body) == (path, 401, b"A password is needed.\n")

@@ -18,12 +18,12 @@ from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
 from anonymizer.publish.feed import Feed
 from anonymizer.publish.hub import Hub
+from anonymizer.publish.rtsp_login import ROLE, camera_of, digest_login
 from anonymizer.settings.schema import RtspSettings
 
 _LOG = logging.getLogger(__name__)
 
 OUTPUT = "rtsp"  # label in the metrics
-_ROLE = "viewer"
 _QUEUE_PACKETS = 60  # of one mount; viewers that are too slow have a queue each inside GStreamer
 _SPARE_CONNECTIONS = 32  # besides those of viewers: each has descriptors and a thread, watching or not
 _STALL_S = 10.0  # a viewer that takes nothing for so long is cut off by the kernel
@@ -103,7 +103,8 @@ class RtspServer(Resource):
         sessions.set_max_sessions(settings.max_clients)
         server.set_session_pool(sessions)
         if settings.username and settings.password:
-            server.set_auth(_digest(gst, settings.username, settings.password.get_secret_value()))
+            password = settings.password.get_secret_value()
+            server.set_auth(digest_login(gst, settings.username, password, self._mounts.__contains__))
         server.connect("client-connected", self._on_connected)
         try:
             listener = server.create_source(None)
@@ -132,7 +133,7 @@ class RtspServer(Resource):
         factory.set_launch(_LAUNCH)
         factory.set_shared(True)
         factory.set_protocols(gst.rtsp.RTSPLowerTrans.TCP | gst.rtsp.RTSPLowerTrans.UDP)
-        allowed = gst.core.Structure.new_empty(_ROLE)
+        allowed = gst.core.Structure.new_empty(ROLE)
         for permission in ("media.factory.access", "media.factory.construct"):
             allowed.set_value(permission, True)  # noqa: FBT003 - GStreamer's signature
         factory.add_role_from_structure(allowed)
@@ -231,7 +232,7 @@ class RtspServer(Resource):
                 self._clients[client].sessions.add(context.session.get_sessionid())
 
     def _on_play(self, client: Any, context: Any) -> None:
-        camera_id = _camera_of(context)
+        camera_id = camera_of(context)
         with self._lock:
             mount = self._mounts.get(camera_id)
             if mount is None or client not in self._clients:
@@ -241,7 +242,7 @@ class RtspServer(Resource):
         mount.hub.request_key()
 
     def _on_teardown(self, client: Any, context: Any) -> None:
-        camera_id = _camera_of(context)
+        camera_id = camera_of(context)
         with self._lock:
             if client in self._clients:
                 self._clients[client].playing.discard(camera_id)
@@ -338,20 +339,6 @@ def _one_media_of(factory: Any) -> Any:
             return "media"
 
     return OneMedia
-
-
-def _camera_of(context: Any) -> str:
-    return str(context.uri.abspath).strip("/").split("/", 1)[0]
-
-
-def _digest(gst: GStreamer, username: str, password: str) -> Any:
-    auth = gst.server.RTSPAuth.new()
-    auth.set_supported_methods(gst.rtsp.RTSPAuthMethod.DIGEST)
-    auth.set_realm("anonymizer")
-    token = gst.server.RTSPToken()
-    token.set_string("media.factory.role", _ROLE)
-    auth.add_digest(username, password, token)
-    return auth
 
 
 def _bind_trouble(settings: RtspSettings, detail: str) -> str:
