@@ -134,7 +134,7 @@ def fetch(zoo: Zoo, name: str) -> str:
     """
     spec = zoo.spec(name)
     if spec.url is None:
-        raise ModelError(f"model {name} has no url in the manifest: it comes with the program, nothing is to fetch")
+        raise ModelError(f"model {name} has no url in the manifest to be fetched from ({_origin(spec)})")
     done = "already here"
     if _sha256(spec.path) != spec.sha256:
         Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()

@@ -293,19 +293,11 @@ class Zoo:
         return self._compared(self.spec(name))
 
     def verify_embedder(self, name: str) -> EmbedderSpec:
-        """The embedder of that name, after comparing its file with the manifest's sha256.
-
-        Raises:
-            ModelError: unknown name; file missing, unreadable or altered.
-        """
+        """The embedder of that name; raises ModelError as `verify` does."""
         return self._compared(self.embedder(name))
 
     def verify_attention(self, name: str) -> AttentionSpec:
-        """The attention model of that name, after comparing its file with the manifest's sha256.
-
-        Raises:
-            ModelError: unknown name; file missing, unreadable or altered.
-        """
+        """The attention model of that name; raises ModelError as `verify` does."""
         return self._compared(self.attention(name))
 
     def verify_silhouette(self, name: str) -> SilhouetteSpec:
@@ -322,6 +314,8 @@ class Zoo:
     def _compared(self, spec: SpecT) -> SpecT:
         name = spec.name
         remedy = "restore it from the release, or install the package again"
+        if spec.source is None and spec.path.parent.resolve() != default_models_dir().resolve():  # somebody's own
+            remedy = "copy the file there again that was added; another one needs another name: anonymizer models add"
         if spec.url is not None:
             remedy = f"run anonymizer models fetch {name} --models-dir {self.models_dir}"
         try:

@@ -118,6 +118,21 @@ def test_the_models_of_the_program_are_there_beside_those_of_the_user(mine: Path
     assert Zoo(mine).verify("centerface-int8").path.parent == default_models_dir()
 
 
+@pytest.mark.parametrize("damage", [b"TFL3", None])
+def test_of_a_model_of_the_users_own_no_release_has_another_copy(
+    mine: Path, capsys: Capture, damage: bytes | None
+) -> None:
+    models.add(MODEL, mine, "door", None, None)
+    (mine / "door.tflite").unlink() if damage is None else (mine / "door.tflite").write_bytes(damage)
+    with pytest.raises(
+        ModelError, match=r"door\.tflite.*: copy the file there again that was added; another"
+    ) as caught:
+        Zoo(mine).verify("door")
+    assert "release" not in str(caught.value)
+    assert run("fetch", "door", "--models-dir", mine) == 1
+    assert "has no url in the manifest to be fetched from (your own file)" in capsys.readouterr().err
+
+
 def test_classes_that_nobody_looks_for_are_called_other(mine: Path) -> None:
     models.add(MODEL, mine, "door", None, None)
     path = mine / "manifest.yaml"
