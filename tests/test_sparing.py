@@ -185,6 +185,41 @@ def test_two_people_who_both_stay_visible_in_one_box_are_both_open() -> None:
     assert len(exposed(np.array([spared.box for spared in plan.spared], np.float32), plan.regions)) == 2
 
 
+# Ana's face and Bob's, whom she stands in front of and whose face no model finds; and what the detector makes of it
+UNFOUND = {
+    "he is taller": (FACE, (105, 10, 175, 90), [BODY, (62, -10, 218, 460)]),
+    "he is taller and one box is around both": (FACE, (105, 10, 175, 90), [(60, -10, 220, 460)]),
+    "she is a child": ((110, 200, 170, 275), (100, 80, 180, 180), [(60, 60, 220, 460)]),
+    "his head is beside hers, in a box of his own": (FACE, (185, 105, 255, 195), [BODY, (80, 80, 320, 460)]),
+    "his head is beside hers, in a box around both": (FACE, (185, 105, 255, 195), [(40, 80, 320, 460)]),
+    "the box around both is an older one": (FACE, (185, 105, 255, 195), [BODY, (40, 80, 320, 460)]),
+}
+
+
+@pytest.mark.parametrize(("ana", "bob", "bodies"), UNFOUND.values(), ids=UNFOUND.keys())
+@pytest.mark.parametrize("target", [TargetName.PERSON, TargetName.HEAD])
+@pytest.mark.parametrize("are_found", [True, False])
+def test_of_a_body_with_room_for_another_head_the_face_alone_is_open(
+    ana: Box, bob: Box, bodies: list[Box], target: TargetName, are_found: bool
+) -> None:
+    tracks = [face(box=ana), *(person(index, box) for index, box in enumerate(bodies, 11))]
+    privacy = PrivacySettings(targets=(TargetName.FACE, target))
+    plan = decide(*tracks, privacy=privacy, detections=None if are_found else make_detections(ana))
+    assert plan.spared
+    assert len(exposed(np.array([bob], np.float32), plan.regions)) == 0
+    assert len(exposed(np.array([ana], np.float32), plan.regions)) == 1
+
+
+def test_a_body_with_room_for_another_head_that_nobody_follows_yet_masks() -> None:
+    found = joined(make_detections(FACE), make_detections((60, -10, 220, 460), target=Target.PERSON))
+    assert doubt(decide(face(), detections=found)) is Doubt.COVERED
+
+
+@pytest.mark.parametrize("body", [(60, 21, 220, 460), (-19, 80, 299, 460)])
+def test_a_body_without_room_for_another_head_is_spared_whole(body: Box) -> None:
+    assert decide(face(), person(box=body)).regions == ()
+
+
 def test_a_second_body_beside_the_face_is_masked_over_the_first() -> None:
     beside = (175.0, 60.0, 300.0, 460.0)
     plan = decide(face(), person(), person(12, beside))

@@ -1,13 +1,13 @@
 """Leaves spared faces open in masks of something else: others' bodies, and guesses where a far face may be by now.
 
-A mask is cut only if the head that it hides is known to be elsewhere. The opening is the spared face's box: that face
-was recognised in it, and no other face is near.
+A mask is cut only if the head that it hides is known to be elsewhere, or is the spared one as far as anybody knows.
+The opening is the spared face's box: that face was recognised in it, and no other face is near.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -41,16 +41,27 @@ def has_head_elsewhere(body: Box, face: Box, others: Iterable[Box]) -> bool:
 
 
 def opened(
-    regions: Iterable[Region], spared: Sequence[Box], faces: Sequence[Box], tracks: Sequence[Track]
+    regions: Iterable[Region],
+    spared: Sequence[Box],
+    faces: Sequence[Box],
+    tracks: Sequence[Track],
+    own: Collection[tuple[Box, int | None]] = (),
 ) -> Iterator[Region]:
-    """The regions with openings for the spared faces; `faces` and `tracks` are those of everybody else."""
+    """The regions with openings for the spared faces; `faces` and `tracks` are those of everybody else.
+
+    `own` are spared faces, each with the track of a body that may be theirs, or somebody's behind it.
+    """
     for region in regions:
         if region.outline is not None:
             yield region
             continue
         places = [track for track in tracks if track.track_id == region.track_id and _meet(region.box, track.box)]
         touched = [face for face in spared if _meet(region.box, face)]
-        free = [face for face in touched if _is_elsewhere(region, places, face, [*faces, *spared])]
+        free = [
+            face
+            for face in touched
+            if (face, region.track_id) in own or _is_elsewhere(region, places, face, [*faces, *spared])
+        ]
         guessed = [face for face in touched if face not in free and places and all(_is_guess(t, face) for t in places)]
         parts = [region]
         for hole in (*free, *guessed):

@@ -1,9 +1,11 @@
 """Whom a frame leaves visible: faces that votes vouch for and nothing in it speaks against, with their bodies.
 
 A body is what a person's box shows, and it is spared with the face in the middle of its upper part; so are further
-boxes that show the same one. Where it is unclear whose body a box shows the face alone stays visible, and that only
-if the head of whoever else it may be is known to be elsewhere. It is unclear, too, where two boxes lie over a face that
-a look at the frame did not find: somebody may pass in front. Other people's masks are painted over it.
+boxes that show the same one. Of a box with room for another head above that face or beside it the face alone is spared:
+somebody whose face nobody finds may stand behind. Where it is unclear whose body a box shows the face alone stays
+visible, and that only if the head of whoever else it may be is known to be elsewhere. It is unclear, too, where two
+boxes lie over a face that a look at the frame did not find: somebody may pass in front. Other people's masks are
+painted over it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Detections, Doubt, Refused, Region, Spared, Target, Track
 
 ASIDE = 0.3  # of a body's width, from its middle: further off are 3 in 100 clear faces that have one body to themselves
+ABOVE = (
+    0.8  # of a face's height, to the top of its body's box: more have 3 in 100 clear faces with a body to themselves
+)
+BESIDE = 1.2  # the same, to a side: of a face behind, in a body of usual width, less than half shows in as much
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
 
 Flags = NDArray[np.bool_]
@@ -36,6 +42,7 @@ class Sparing:
     rest: Evidence
     spared: tuple[Spared, ...] = ()
     refused: tuple[Refused, ...] = ()
+    own: frozenset[tuple[Box, int | None]] = frozenset()  # spared faces, each with a track that is masked around it
 
     def over(self, regions: Iterable[Region]) -> Iterable[Region]:
         """The masks of everybody else, with openings for those who stay visible where nothing speaks against it."""
@@ -43,7 +50,7 @@ class Sparing:
             return regions
         faces = [as_box(box) for found in self.rest.found for box in found.boxes[found.class_ids == Target.FACE]]
         faces += [track.box for track in self.rest.tracks if track.target is Target.FACE]
-        return opened(regions, [face.box for face in self.spared], faces, self.rest.tracks)
+        return opened(regions, [face.box for face in self.spared], faces, self.rest.tracks, self.own)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,19 +86,23 @@ def spare(evidence: Evidence) -> Sparing:
     spared: list[Spared] = []
     refused: list[Refused] = []
     gone: list[_Somebody] = []
+    own: set[tuple[Box, int | None]] = set()
     for standing in evidence.standings:
         face = next(face for face in faces if face.track_id == standing.track_id)
         others = [other for other in faces if other is not face]
         bodies = [person for person in persons if (_covering(face, person) > MOST_HIDDEN).any()]
         is_missed = evidence.detections is not None and not any(flags.any() for flags in face.is_found)
-        unclear = bodies if is_missed and len(bodies) > 1 else _unclear(face, others, bodies)
+        unclear = list(bodies) if is_missed and len(bodies) > 1 else _unclear(face, others, bodies)
+        roomy = [body for body in bodies if body not in unclear and _has_room(face, body)]
+        unclear += [body for body in roomy if body.track_id is None]  # its mask could not be told from others'
         doubt = standing.doubt or _doubt_of_place(face, others, unclear)
         if doubt is None:
             spared.append(Spared(standing.track_id, standing.who, standing.votes, as_box(face.hull)))
-            gone += [face, *(body for body in bodies if body not in unclear)]
+            gone += [face, *(body for body in bodies if body not in unclear and body not in roomy)]
+            own |= {(as_box(face.hull), body.track_id) for body in roomy}
         else:
             refused.append(Refused(standing.track_id, standing.who, doubt))
-    return Sparing(_without(evidence, gone), tuple(spared), tuple(refused))
+    return Sparing(_without(evidence, gone), tuple(spared), tuple(refused), frozenset(own))
 
 
 def _doubt_of_place(face: _Somebody, others: Sequence[_Somebody], unclear: Sequence[_Somebody]) -> Doubt | None:
@@ -136,6 +147,13 @@ def _in_common(one: F32, other: F32) -> float:
 def _is_aside(face: Box, body: F32) -> bool:
     """Whether a face is where a body seldom has its own: somebody else's, whose face nobody sees, may stand beside."""
     return bool(abs(face[0] + face[2] - body[0] - body[2]) > 2 * ASIDE * (body[2] - body[0]))
+
+
+def _has_room(face: _Somebody, body: _Somebody) -> bool:
+    """Whether another head may be in a body's box, above that of a face or beside it."""
+    x1, y1, x2, y2 = as_box(face.hull)
+    height, (left, top, right, _) = y2 - y1, as_box(body.hull)
+    return y1 - top > ABOVE * height or max(x1 - left, right - x2) > BESIDE * height
 
 
 def _is_within(face: F32, body: F32) -> bool:
