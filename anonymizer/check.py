@@ -109,7 +109,7 @@ def _compared(verify: Callable[[], FileSpec]) -> str:
 
 
 def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
-    spec = zoo.spec(name)
+    spec = zoo.detectors.spec(name)
     try_strangers(zoo, [name], settings)
     delegate = Delegate.of(settings)
     with Engine(
@@ -179,7 +179,7 @@ def _asked_per_s(camera: CameraSettings, settings: Settings) -> float:
 
 def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:
     """What the smallest faces of each camera cost at usual resolutions, measured with one look."""
-    eye = face_eye(Zoo(settings.models_dir).spec(settings.face_model))
+    eye = face_eye(Zoo(settings.models_dir).detectors.spec(settings.face_model))
     look_ms = _look_ms(settings, frozenset({TargetName.FACE}), clock)
     budget = "in every frame" if settings.budget_ms is None else f"in turn, {settings.budget_ms} ms a frame"
     costs = []

@@ -269,10 +269,10 @@ def _models(arguments: argparse.Namespace) -> int:
     failures = 0
     with Quarantine() as quarantine:
         detects = partial(models.verify, quarantine=quarantine)
-        proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.names(), detects)
-        proofs |= dict.fromkeys(zoo.embedders(), models.verify_embedder)
-        proofs |= dict.fromkeys(zoo.attentions(), models.verify_attention)
-        proofs |= dict.fromkeys(zoo.silhouettes(), silhouettes.verify_silhouette)
+        proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.detectors.names(), detects)
+        proofs |= dict.fromkeys(zoo.embedders.names(), models.verify_embedder)
+        proofs |= dict.fromkeys(zoo.attentions.names(), models.verify_attention)
+        proofs |= dict.fromkeys(zoo.silhouettes.names(), silhouettes.verify_silhouette)
         for name, proof in proofs.items():
             try:
                 finding = Finding(ok=True, subject=f"model {name}", text=proof(zoo, name))
@@ -305,7 +305,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     def make(order: Order) -> Detector:
         model, reach_px, name = order.candidate.model, order.candidate.reach_px, TargetName[order.target.name]
-        if order.target not in Zoo(settings.detect.models_dir).spec(model).classes:
+        if order.target not in Zoo(settings.detect.models_dir).detectors.spec(model).classes:
             raise ModelError(f"model {model} does not find what the labels show: choose another --model or --target")
         if reach_px is not None and name is not TargetName.FACE:
             raise ModelError(f"{order.candidate}: only faces are searched in tiles: leave out @{reach_px}")
@@ -318,7 +318,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
 
     def own_threshold(model: str) -> float:
-        return Zoo(settings.detect.models_dir).spec(model).threshold
+        return Zoo(settings.detect.models_dir).detectors.spec(model).threshold
 
     print(evaluate(request_of(arguments), settings, make, own_threshold))
     return 0
@@ -344,7 +344,7 @@ def _evaluate_attack(arguments: argparse.Namespace) -> int:
     zoo, meter = Zoo(), PrometheusMeter(version=__version__, runtime="")
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
     detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=SystemClock(), meter=meter)
-    with detector, make_embedder(zoo.verify_embedder(MODEL)) as embedder:
+    with detector, make_embedder(zoo.embedders.verify(MODEL)) as embedder:
         portraits = tuple(sorted(PICTURES.glob("*.jpg")))
         print(evaluate_attack(attack_request_of(arguments), detector.detect, embedder.embed_chip, portraits))
     return 0

@@ -76,7 +76,7 @@ def make_detector(
     watched = strict if settings.budget_ms is None else strict | reaches.keys()
     if settings.attention == OFF or not watched:
         return together
-    model = attention_model(zoo.verify_attention(settings.attention))
+    model = attention_model(zoo.attentions.verify(settings.attention))
     attention = Attention(model, threads=settings.threads, meter=meter, delegate=None)
     return AttentiveDetector(together, attention, cameras=watched, scout=scout, clock=clock, meter=meter)
 
@@ -86,17 +86,17 @@ def finder(zoo: Zoo, name: str, target: Target) -> ModelSpec:
 
     A model of persons in the place of the face model works well, and leaves every face bare.
     """
-    spec = zoo.verify(name)
+    spec = zoo.detectors.verify(name)
     if target not in spec.classes:
         what = f"{target.name.lower()}s"
-        fitting = " or ".join(other for other in zoo.names() if target in zoo.spec(other).classes)
+        fitting = " or ".join(other for other in zoo.detectors.names() if target in zoo.detectors.spec(other).classes)
         raise ModelError(f"model {name} finds no {what}, all of which would stay bare; set another: {fitting}")
     return spec
 
 
 def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
     """Load the models that did not come with the program in a child process first; raises ModelError."""
-    strangers = [zoo.verify(name) for name in names if not zoo.is_shipped(name)]
+    strangers = [zoo.detectors.verify(name) for name in names if not zoo.is_shipped(name)]
     if strangers:
         with Quarantine() as quarantine:
             for spec in strangers:
@@ -180,11 +180,11 @@ def proofs_of(settings: Settings, zoo: Zoo) -> Iterator[tuple[str, Callable[[], 
     if audit.enabled:
         yield audit.model, partial(finder, zoo, audit.model, Target.FACE)
     if detect.attention != OFF:
-        yield detect.attention, partial(zoo.verify_attention, detect.attention)
+        yield detect.attention, partial(zoo.attentions.verify, detect.attention)
     if any(camera.identities.names for camera in settings.cameras):
-        yield MODEL, partial(zoo.verify_embedder, MODEL)
+        yield MODEL, partial(zoo.embedders.verify, MODEL)
     if silhouettes.silhouettes_of(settings):
-        yield silhouettes.MODEL, partial(zoo.verify_silhouette, silhouettes.MODEL)
+        yield silhouettes.MODEL, partial(zoo.silhouettes.verify, silhouettes.MODEL)
 
 
 def check_models(settings: Settings) -> None:
@@ -193,4 +193,4 @@ def check_models(settings: Settings) -> None:
     for _, verify in proofs_of(settings, zoo):
         verify()
     if reaches_of(settings):
-        face_eye(zoo.spec(settings.detect.face_model))
+        face_eye(zoo.detectors.spec(settings.detect.face_model))

@@ -46,7 +46,7 @@ def recognising(detector: Detector, settings: Settings, *, clock: Clock, meter: 
     identify = settings.identify
     return RecognisingDetector(
         detector,
-        make_embedder(Zoo(settings.detect.models_dir).verify_embedder(MODEL)),
+        make_embedder(Zoo(settings.detect.models_dir).embedders.verify(MODEL)),
         gallery_of(identify),
         model=MODEL,
         cameras=cameras,
@@ -110,7 +110,7 @@ def enroll(
     gallery = gallery_of(settings.identify)
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE, "budget_ms": None})
     detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
-    with detector, make_embedder(Zoo(settings.detect.models_dir).verify_embedder(MODEL)) as embedder:
+    with detector, make_embedder(Zoo(settings.detect.models_dir).embedders.verify(MODEL)) as embedder:
         person, complaints = make_person(
             name,
             photos,

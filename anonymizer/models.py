@@ -41,35 +41,19 @@ def table(zoo: Zoo) -> Iterator[str]:
     """A heading and one line for each model."""
     row = "{:28} {:8} {:10} {:8} {:>8}  {:12} {:16} {:>9}  {}".format
     yield row("model", "target", "input", "type", "size", "licence", "family", "threshold", "from").rstrip()
-    for spec in map(zoo.spec, zoo.names()):
-        size = f"{spec.input.width}x{spec.input.height}"
-        megabytes = f"{spec.size_bytes / 1e6:.1f} MB"
-        yield row(
-            spec.name,
-            spec.target.name.lower(),
-            size,
-            spec.input.dtype,
-            megabytes,
-            spec.licence,
-            spec.family,
-            spec.threshold,
-            _origin(spec),
-        )
-    for embedder in map(zoo.embedder, zoo.embedders()):
-        size = f"{embedder.input.width}x{embedder.input.height}"
-        megabytes = f"{embedder.size_bytes / 1e6:.1f} MB"
-        columns = ("identity", size, embedder.input.dtype, megabytes, embedder.licence, "embedder", "-")
-        yield row(embedder.name, *columns, _origin(embedder))
-    for attention in map(zoo.attention, zoo.attentions()):
-        size = f"{attention.input.width}x{attention.input.height}"
-        megabytes = f"{attention.size_bytes / 1e6:.1f} MB"
-        columns = ("attention", size, attention.input.dtype, megabytes, attention.licence, "attention", "-")
-        yield row(attention.name, *columns, _origin(attention))
-    for silhouette in map(zoo.silhouette, zoo.silhouettes()):
-        size = f"{silhouette.input.width}x{silhouette.input.height}"
-        megabytes = f"{silhouette.size_bytes / 1e6:.1f} MB"
-        columns = ("silhouette", size, silhouette.input.dtype, megabytes, silhouette.licence, "silhouette", "-")
-        yield row(silhouette.name, *columns, _origin(silhouette))
+    for spec in map(zoo.detectors.spec, zoo.detectors.names()):
+        yield row(*_columns(spec, spec.target.name.lower(), spec.family, str(spec.threshold)))
+    for embedder in map(zoo.embedders.spec, zoo.embedders.names()):
+        yield row(*_columns(embedder, "identity", "embedder", "-"))
+    for attention in map(zoo.attentions.spec, zoo.attentions.names()):
+        yield row(*_columns(attention, "attention", "attention", "-"))
+    for silhouette in map(zoo.silhouettes.spec, zoo.silhouettes.names()):
+        yield row(*_columns(silhouette, "silhouette", "silhouette", "-"))
+
+
+def _columns(spec: FileSpec, target: str, family: str, threshold: str) -> tuple[str, ...]:
+    size, megabytes = f"{spec.input.width}x{spec.input.height}", f"{spec.size_bytes / 1e6:.1f} MB"
+    return spec.name, target, size, spec.input.dtype, megabytes, spec.licence, family, threshold, _origin(spec)
 
 
 def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
@@ -77,7 +61,7 @@ def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.verify(name)
+    spec = zoo.detectors.verify(name)
     quarantine.load(detector_model(spec), threads=1, delegate=Delegate())
     test = spec.self_test
     proof = "nothing promised to compare with" if test is None else f"finds the {test.target.name.lower()} it must"
@@ -89,7 +73,7 @@ def verify_embedder(zoo: Zoo, name: str) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.verify_embedder(name)
+    spec = zoo.embedders.verify(name)
     with make_embedder(spec) as embedder:
         faces = [test for test in PORTRAITS if test.target is Target.FACE]
         here, there = (_embeddings(embedder, test) for test in faces)
@@ -107,7 +91,7 @@ def verify_attention(zoo: Zoo, name: str) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.verify_attention(name)
+    spec = zoo.attentions.verify(name)
     with Attention(attention_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
         return f"{spec.size_bytes / 1e6:.1f} MB, points at the person it must, sha256 matches"
 
@@ -132,11 +116,13 @@ def fetch(zoo: Zoo, name: str) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.spec(name)
+    spec = zoo.detectors.spec(name)
     if spec.url is None:
         raise ModelError(f"model {name} has no url in the manifest: it comes with the program, nothing is to fetch")
-    done = "already here"
-    if _sha256(spec.path) != spec.sha256:
+    try:
+        zoo.detectors.verify(name)
+        done = "already here"
+    except ModelError:  # missing or altered
         Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()
         done = "fetched"
     with Quarantine() as quarantine:
@@ -178,7 +164,7 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
     return {
         "name": name,
         "file": f"{name}.tflite",
-        "sha256": _sha256(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "bytes": file.stat().st_size,
         "family": reading.family,
         "classes": [OTHER] * reading.column + [target],
@@ -207,10 +193,3 @@ def _origin(spec: FileSpec) -> str:
     if spec.source is not None:
         return f"{spec.source.registry} {spec.source.package} {spec.source.version}"
     return spec.url or ("this project" if spec.path.parent == default_models_dir() else "your own file")
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None

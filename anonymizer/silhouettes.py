@@ -22,7 +22,7 @@ def tracing(detector: Detector, settings: Settings, *, clock: Clock, meter: Mete
     cameras = silhouettes_of(settings)
     if not cameras:
         return detector
-    spec = Zoo(settings.detect.models_dir).verify_silhouette(MODEL)
+    spec = Zoo(settings.detect.models_dir).silhouettes.verify(MODEL)
     silhouettist = Silhouettist(silhouette_model(spec), threads=settings.detect.threads, meter=meter)
     budget_ms = settings.detect.silhouette_budget_ms
     return TracingDetector(detector, silhouettist, cameras=cameras, budget_ms=budget_ms, clock=clock, meter=meter)
@@ -76,6 +76,6 @@ def verify_silhouette(zoo: Zoo, name: str) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.verify_silhouette(name)
+    spec = zoo.silhouettes.verify(name)
     with Silhouettist(silhouette_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
         return f"{spec.size_bytes / 1e6:.1f} MB, draws the person it must, sha256 matches"

@@ -160,12 +160,12 @@ def test_where_tiles_take_turns_no_view_rests_for_no_single_look_sees_all_of_it(
 
 
 def test_the_default_face_model_can_be_tiled() -> None:
-    assert face_eye(Zoo().spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16)
+    assert face_eye(Zoo().detectors.spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16)
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
     with pytest.raises(ModelError, match=r"nanodet-g-int8 cannot search tiles: .* lacks min_face_px"):
-        face_eye(Zoo().spec("nanodet-g-int8"))
+        face_eye(Zoo().detectors.spec("nanodet-g-int8"))
 
 
 def test_the_daemon_does_not_start_with_such_a_model_if_it_is_to_see_far() -> None:

@@ -40,8 +40,8 @@ def time_models(
     The budget is shared evenly; models that are too slow for their share exceed it, because they run a few times.
     """
     zoo = Zoo(settings.models_dir)
-    share_s = budget_s / (len(zoo.names()) * len(thread_counts))
-    for name in zoo.names():
+    share_s = budget_s / (len(zoo.detectors.names()) * len(thread_counts))
+    for name in zoo.detectors.names():
         try:
             for threads in thread_counts:
                 yield _time_model(settings, zoo, name, frame, threads, share_s)
@@ -59,7 +59,7 @@ def time_tiles(
     """
     zoo, plans = Zoo(settings.models_dir), list(face_models)
     for cost in plans:
-        spec = zoo.spec(cost.model)
+        spec = zoo.detectors.spec(cost.model)
         if spec.min_face_px is None:
             continue
         tried = {0}
@@ -83,7 +83,7 @@ def _time_model(
     share_s: float,
     plan: TilePlan | None = None,
 ) -> DetectCost:
-    spec = zoo.spec(name)
+    spec = zoo.detectors.spec(name)
     target = TargetName.FACE if spec.target is Target.FACE else TargetName.PERSON
     update = {f"{target}_model": name, "threads": threads, "budget_ms": None}
     clock = SystemClock()

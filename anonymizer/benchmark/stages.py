@@ -116,7 +116,7 @@ def measure_stages(
     """Run the film through one camera in the film's own time; `detect` only looks up what the models found before."""
     clock, ledger, meter = FakeClock(), _Ledger(), quiet_meter()
     zoo = Zoo(settings.detect.models_dir)
-    specs = [zoo.spec(name) for name in (settings.detect.face_model, settings.detect.person_model)]
+    specs = [zoo.detectors.spec(name) for name in (settings.detect.face_model, settings.detect.person_model)]
     boxers = [(Letterboxer(Size(spec.input.width, spec.input.height), spec.input.fit), spec.classes) for spec in specs]
     publisher = _Publisher(settings.encode, codec, Hub(CAMERA, meter), ledger)
     asked: list[Frame] = []

@@ -101,7 +101,7 @@ class ZooTeacher:
     """A model of the zoo; pictures larger than its input are looked at in overlapping windows."""
 
     def __init__(self, name: str, zoo: Zoo | None = None) -> None:
-        spec = (zoo or Zoo()).verify(name)
+        spec = (zoo or Zoo()).detectors.verify(name)
         source = spec.input
         self.targets = frozenset(each for each in spec.classes if each is not None)
         self._size = Size(source.width, source.height)
