@@ -69,7 +69,7 @@ def make_detector(
                 clock=clock,
                 meter=meter,
                 scout=scout if target is Target.FACE else None,
-                keen=strict,
+                strict=strict,
             )
         )
     together = CompositeDetector(detectors)

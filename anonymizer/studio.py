@@ -35,11 +35,11 @@ class RehearsalStudio:
         """Of one target, on one thread, in tiles if the settings say so; not started; raises ModelError."""
         detect, privacy = settings.detect.model_copy(update={"threads": 1}), settings.privacy
         targets = frozenset({TargetName[target.name]})
-        keen = frozenset({_CAMERA_ID}) if strict else frozenset[str]()
+        cameras = frozenset({_CAMERA_ID}) if strict else frozenset[str]()
         reaches = {}
         if detect.reach_px is not None and target is Target.FACE:
             reaches[_CAMERA_ID] = Reach(detect.reach_px, privacy.max_detection_age_ms, privacy.hold_ms)
-        return make_detector(detect, targets, reaches=reaches, strict=keen, clock=SystemClock(), meter=self._meter)
+        return make_detector(detect, targets, reaches=reaches, strict=cameras, clock=SystemClock(), meter=self._meter)
 
     def auditor(self, settings: Settings) -> Detector:
         """The second model; not started; raises ModelError."""
