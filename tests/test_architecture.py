@@ -34,6 +34,7 @@ LAYERS = {
     "anonymizer.settings.section": LEAF,
     "anonymizer.geometry": PURE,
     "anonymizer.exposure": PURE,
+    "anonymizer.stills": PURE,
     "anonymizer.detect.nms": PURE,
     "anonymizer.detect.letterbox": PURE,
     "anonymizer.detect.tiles": PURE,

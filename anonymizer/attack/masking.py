@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anonymizer.attack.people import BT601, Box, Face, frame_of
+from anonymizer.attack.people import Box, Face
 from anonymizer.identify.chip import cut_chip
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import RedactSettings
+from anonymizer.stills import BT601, frame_of
 from anonymizer.types import U8, Frame, Planes, Reason, RedactionPlan, Region, Target
 
 CHIP_PX = 150
@@ -38,7 +39,7 @@ def published(face: Face, look: Look, height_px: int, count: int, rng: np.random
     for seq in range(count):
         sway = rng.integers(-SWAY_PX, SWAY_PX + 1, 2) if seq else np.zeros(2, int)
         moved = (box[0] + sway[0], box[1] + sway[1], box[2] + sway[0], box[3] + sway[1])
-        frame = frame_of(np.roll(still, (sway[1], sway[0]), axis=(0, 1)), seq)
+        frame = frame_of(np.roll(still, (sway[1], sway[0]), axis=(0, 1)), "attack", seq)
         planes = frame.planes
         if redactor is not None and look.settings is not None:
             seen = _jittered(moved, rng) if seq else moved

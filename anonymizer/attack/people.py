@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from anonymizer.errors import DatasetError
-from anonymizer.types import U8, Colour, Detections, Frame, Planes, Target
+from anonymizer.stills import decode, frame_of
+from anonymizer.types import U8, Detections, Frame, Target
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
 AROUND = 1.3  # of a face's window on each side of its middle, in heights of the face
 PAD = 0.5  # of a picture, repeated edge: tight crops of faces are found only with something around them
 LEAST_HEIGHT_PX = 48  # of a face that is clear
@@ -72,13 +72,15 @@ def _likeness(face: Face, other: Face) -> float:
 
 def face_in(path: Path, person: str, find: Find) -> Face | None:
     """The largest face of a picture file, None if there is none that is clear; raises DatasetError."""
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        picture = decode(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
     if picture is None:
-        raise DatasetError(f"{path}: is no picture that can be read")
+        raise DatasetError(f"{path}: is no picture that can be read: remove it, or save it as JPEG or PNG")
     rows, columns = (round(PAD * side) for side in picture.shape[:2])
     padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
-    found = find(frame_of(padded))
+    found = find(frame_of(padded, "attack"))
     faces = found.boxes[found.class_ids == int(Target.FACE)]
     if not len(faces):
         return None
@@ -95,16 +97,6 @@ def cut_face(picture: U8, box: Box, person: str, name: str) -> Face:
     left, top = max(round(x - reach), 0), max(round(y - reach), 0)
     window = picture[top : round(y + reach), left : round(x + reach)]
     return Face(person, name, window, (x1 - left, y1 - top, x2 - left, y2 - top))
-
-
-def frame_of(picture: U8, seq: int = 0) -> Frame:
-    """A BGR picture as a camera sends it; an odd last row or column goes."""
-    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    even = np.ascontiguousarray(picture[:height, :width])
-    i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
-    planes = Planes(i420[:height], chroma[0], chroma[1])
-    return Frame("attack", seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=BT601)
 
 
 def persons_of(faces: Sequence[Face]) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from anonymizer.errors import DatasetError, InvalidOutputError
@@ -26,9 +25,9 @@ from anonymizer.evaluate.sample import Flags, Sample, load_picture
 from anonymizer.geometry import area, clip
 from anonymizer.policy import Evidence, Policy
 from anonymizer.ports import Detector
-from anonymizer.types import F32, U8, Colour, Detections, Frame, Planes, Reason, Size, Target
+from anonymizer.stills import frame_of
+from anonymizer.types import F32, U8, Detections, Frame, Reason, Size, Target
 
-_BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 CAMERA_ID = "evaluate"
 FILL_TOLERANCE = 12  # levels of a channel by which a lossy file may miss the fill colour
@@ -108,15 +107,12 @@ def _masked_picture(folder: Path, sample: Sample) -> U8:
 
 
 def _frame(sample: Sample, seq: int) -> Frame:
-    """The picture as the planes that cameras send; an odd last row or column goes, as it does there."""
+    """The picture as a frame of a camera; raises DatasetError."""
     picture = sample.load()
-    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    if not height or not width:
-        raise DatasetError(f"{sample.name}: a picture of {picture.shape[1]}x{picture.shape[0]} is too small")
-    i420 = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_BGR2YUV_I420), np.uint8)
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
-    planes = Planes(i420[:height], chroma[0], chroma[1])
-    return Frame(CAMERA_ID, seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=_BT601)
+    height, width = picture.shape[:2]
+    if min(height, width) < 2:
+        raise DatasetError(f"{sample.name}: a picture of {width}x{height} is too small: remove it from the labels")
+    return frame_of(picture, CAMERA_ID, seq)
 
 
 def _detect(detector: Detector, frame: Frame, target: Target) -> Detections | None:
