@@ -28,6 +28,8 @@ LAYERS = {
     "anonymizer.gstreamer": LEAF,
     "anonymizer.polygon": LEAF,
     "anonymizer.pose": LEAF,
+    "anonymizer.arguments": LEAF,
+    "anonymizer.results": LEAF,
     "anonymizer.settings.address": LEAF,
     "anonymizer.settings.identities": LEAF,
     "anonymizer.settings.schema": LEAF,

@@ -267,4 +267,4 @@ def test_the_command_line_attacks_portraits_with_the_real_models(
 def test_heights_that_make_no_sense_are_refused(height: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["evaluate", "attack", "x", "--height", height])
-    assert "must be 16 to 512" in capsys.readouterr().err
+    assert f"{height} is no whole number from 16 to 512" in capsys.readouterr().err

@@ -20,7 +20,7 @@ SLOW_LOOK_NS = 30 * 10**9
 
 def test_an_evaluation_has_time_for_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[DetectSettings] = []
-    monkeypatch.setattr("anonymizer.detectors.make_detector", lambda detect, *_targets, **_parts: asked.append(detect))
+    monkeypatch.setattr("anonymizer.studio.make_detector", lambda detect, *_targets, **_parts: asked.append(detect))
 
     def order_one(_request: object, settings: object, make: Callable[[Order], object], _own: object) -> str:
         make(Order(Candidate("centerface-int8", 16), Target.FACE, 0.2, 500, is_flat=False))

@@ -6,12 +6,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from anonymizer.arguments import whole
 from anonymizer.attack.page import page
 from anonymizer.attack.people import Find, face_in, persons_of, read_people
 from anonymizer.attack.picture import draw
 from anonymizer.attack.report import Population, as_json, table
 from anonymizer.attack.trial import Embed, attack, default_looks
-from anonymizer.errors import DatasetError
+from anonymizer.results import write_file
 
 HEIGHTS_PX = (96, 48)
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="a folder for each person, at any depth, with two pictures or more")
     parser.add_argument(
         "--height",
-        type=_height,
+        type=whole(16, 512),
         action="append",
         metavar="PX",
         help=f"height of the faces, repeat for several (default: {', '.join(map(str, HEIGHTS_PX))})",
@@ -52,24 +53,10 @@ def evaluate_attack(request: Request, find: Find, embed: Embed, portraits: tuple
     population = Population(len(persons_of(faces)), len(faces))
     outcomes = tuple(attack(faces, looks, request.heights_px, embed))
     if request.json is not None:
-        _write(request.json, as_json(outcomes, population).encode())
+        write_file(request.json, as_json(outcomes, population).encode())
     if request.page is not None:
         beside = request.page.with_suffix(".jpg")
         examples = [face for path in portraits if (face := face_in(path, path.stem, find)) is not None]
-        _write(beside, draw(examples, looks, request.heights_px))
-        _write(request.page, page(outcomes, population, looks, request.heights_px, beside.name).encode())
+        write_file(beside, draw(examples, looks, request.heights_px))
+        write_file(request.page, page(outcomes, population, looks, request.heights_px, beside.name).encode())
     return table(outcomes, population)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _height(text: str) -> int:
-    value = int(text)
-    if not 16 <= value <= 512:
-        raise argparse.ArgumentTypeError("must be 16 to 512")
-    return value

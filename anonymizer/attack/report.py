@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from anonymizer.attack.attackers import ATTACKS
 from anonymizer.attack.rates import Rate
 from anonymizer.attack.trial import TOP, Outcome
+from anonymizer.results import markdown_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,7 @@ def table(outcomes: Sequence[Outcome], population: Population) -> str:
         ["masked by", "face px", *(f"({letter})" for letter in ATTACKS), "(a)-(c) against chance"],
         *([each.look, str(each.height_px), *_cells(each), _verdict(each, population.chance)] for each in outcomes),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([caption(population), "", *lines])
+    return "\n".join([caption(population), "", *markdown_table(rows)])
 
 
 def caption(population: Population) -> str:

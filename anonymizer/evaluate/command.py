@@ -20,8 +20,9 @@ from anonymizer.evaluate.scores import sum_up
 from anonymizer.evaluate.trial import try_detector, try_pictures
 from anonymizer.policy import Policy
 from anonymizer.ports import Detector
+from anonymizer.results import write_file, write_png
 from anonymizer.settings.schema import Settings, TargetName
-from anonymizer.types import U8, Target
+from anonymizer.types import Target
 
 CURVE_FLOOR = 0.05  # least score that a curve is drawn from
 CURVE_LIMIT = 5000  # detections that a curve may need in one picture
@@ -85,9 +86,9 @@ def evaluate(
     scores = [sum_up(each.name, dataset.target, each.trials, each.threshold) for each in contenders]
     differences = [compare(each, first, resamples=request.resamples, seed=request.seed) for each in others]
     if request.json:
-        _write(request.json, as_json(scores, differences).encode())
+        write_file(request.json, as_json(scores, differences).encode())
     if request.picture:
-        _write_png(request.picture, draw(scores, differences))
+        write_png(request.picture, draw(scores, differences))
     if request.gallery:
         _write_galleries(request.gallery, dataset, contenders)
     return "\n\n".join(filter(None, (text_table(scores), difference_table(differences))))
@@ -130,16 +131,4 @@ def _write_galleries(folder: Path, dataset: Dataset, contenders: Iterable[Conten
         raise DatasetError(f"{folder}: cannot be made: {error.strerror}") from None
     for contender in contenders:
         for heights, sheet in sheets(dataset.samples, contender):
-            _write_png(folder / f"{contender.name}_{heights}px.png", sheet)
-
-
-def _write_png(path: Path, picture: U8) -> None:
-    _, png = cv2.imencode(".png", picture)
-    _write(path, png.tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+            write_png(folder / f"{contender.name}_{heights}px.png", sheet)

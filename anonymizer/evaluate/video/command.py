@@ -25,6 +25,7 @@ from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
 from anonymizer.evaluate.video.report import as_json, text_table
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
 from anonymizer.ports import Detector, FrameSink, Source
+from anonymizer.results import write_file, write_png
 from anonymizer.settings.schema import EVERY_PICTURE, Mode, PrivacySettings, Settings, TargetName
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Detections, Frame, Size, Target, TrackState
@@ -91,10 +92,9 @@ def evaluate_video(request: Request, settings: Settings, studio: Studio) -> str:
     else:
         scores = _rehearsed(request, clips, settings, studio)
     if request.json:
-        _write(request.json, as_json([scores]).encode())
+        write_file(request.json, as_json([scores]).encode())
     if request.picture:
-        _, png = cv2.imencode(".png", draw([scores]))
-        _write(request.picture, png.tobytes())
+        write_png(request.picture, draw([scores]))
     return text_table([scores])
 
 
@@ -211,10 +211,3 @@ def _identities(frames: Iterable[FrameJudgement], take: Take, settings: Settings
         return Followed(boxes, np.array([track.track_id for track in own], np.int32))
 
     return count_identities((frame.truth, followed(seq, frame.time_ns)) for seq, frame in enumerate(frames))
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
