@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymizer.types import F32, Detections, Region, Target
+from anonymizer.types import F32, Box, Detections, Region, Target
 
 LEAST_MASKED = 0.5  # share of a box: a redacted face that a model still takes for one lies under its mask
 SPARED_MARGIN = 0.25  # of a face's sides
 
-Box = tuple[float, float, float, float]
+Box = Box
 
 
 def bare_faces(found: Detections, regions: Sequence[Region], spared: Sequence[Box]) -> tuple[Box, ...]:

@@ -19,7 +19,7 @@ HEIGHTS_PX = (96, 48)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to attack and where to write it."""
+    """Whose pictures to attack, and where to write the results."""
 
     folder: Path
     heights_px: tuple[int, ...]
@@ -28,7 +28,7 @@ class Request:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `request_of` reads."""
+    """Add the arguments that `request_of` reads."""
     parser.add_argument("folder", type=Path, help="a folder for each person, at any depth, with two pictures or more")
     parser.add_argument(
         "--height",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """What to do."""
+    """The request that the parsed arguments make."""
     heights = tuple(arguments.height or HEIGHTS_PX)
     return Request(arguments.folder, heights, arguments.json, arguments.page)
 

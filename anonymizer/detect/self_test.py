@@ -12,7 +12,7 @@ from anonymizer.detect.families import Candidates
 from anonymizer.errors import ModelError
 from anonymizer.geometry import iou_matrix
 from anonymizer.stills import BT601, planes_of
-from anonymizer.types import F32, Colour, Planes, Size, Target
+from anonymizer.types import F32, Box, Colour, Planes, Size, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class SelfTest:
 
     picture: Path
     target: Target
-    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture
+    box: Box  # x1 y1 x2 y2 as fractions of the picture
     min_iou: float
     min_score: float
 

@@ -1,4 +1,4 @@
-"""The one face of a photo, and the templates that are made of it."""
+"""Finds the one face of a photo and makes templates of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from anonymizer.errors import GalleryError
 from anonymizer.identify.embedder import FaceEmbedder, Look, look_at, unit
-from anonymizer.identify.variants import Box, variants
+from anonymizer.identify.variants import variants
 from anonymizer.stills import BT601, decode, frame_of, planes_of
-from anonymizer.types import F32, U8, Detections, Frame, Target
+from anonymizer.types import F32, U8, Box, Detections, Frame, Target
 
 SURE_SCORE = 0.5  # of a face
-PAD = 0.3  # of a photo's sides, repeated edge: faces that fill a photo are found only with something around them
+PAD = 0.3  # of a photo's sides are added around it by repeating its edge: models miss faces that fill a photo
 
 Find = Callable[[Frame], Detections]
 
@@ -31,7 +31,7 @@ class Portrait:
 
 
 def find_portrait(photo: Path, find: Find, least_px: float) -> Portrait:
-    """The face of a photo; raises GalleryError where there is not just one, or it is lower than `least_px`."""
+    """The face of a photo; raises GalleryError unless there is exactly one, at least `least_px` high."""
     picture = _read(photo)
     rows, columns = (round(PAD * side) for side in picture.shape[:2])
     padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
@@ -62,7 +62,7 @@ def _read(photo: Path) -> U8:
 
 
 def look_of(portrait: Portrait, embedder: FaceEmbedder) -> Look:
-    """What a camera would see of the photo itself; raises InvalidOutputError, ModelError."""
+    """The look of the face in the photo itself; raises InvalidOutputError, ModelError."""
     return look_at(embedder.chip(planes_of(portrait.picture), BT601, portrait.face), embedder)
 
 
