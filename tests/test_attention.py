@@ -216,7 +216,7 @@ def test_the_scout_hears_what_attention_sees(
 ) -> None:
     heard: list[tuple[str, Heat | None]] = []
     scout = Scout(Eye(Size(192, 192), Fit.LETTERBOX, 16), {"yard": Reach(16, 400, 1000)}, budget_ms=40)
-    monkeypatch.setattr(scout, "heed", lambda camera_id, heat: heard.append((camera_id, heat)))
+    monkeypatch.setattr(scout, "set_heat", lambda camera_id, heat: heard.append((camera_id, heat)))
     watched = Watched(meter, scout)
     with watched.detector:
         found = watched.detect()

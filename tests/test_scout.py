@@ -76,8 +76,8 @@ def test_attention_is_heeded_in_the_next_frame_alone() -> None:
     plan = [tile for _ in range(30) for tile in far.tiles(frame_of(), 20 * MS)]
     cells = np.zeros((9, 16), np.float32)
     cells[-1, -1] = 1.0
-    far.heed("door", Heat(cells, 1.0))  # without reach: nothing to share out
-    far.heed("yard", Heat(cells, 1.0))
+    far.set_heat("door", Heat(cells, 1.0))  # without reach: nothing to share out
+    far.set_heat("yard", Heat(cells, 1.0))
     (hot,) = far.tiles(frame_of(), 20 * MS)
     assert hot == max(plan, key=lambda tile: (tile.y, tile.x))
     assert hot not in [far.tiles(frame_of(), 20 * MS)[0] for _ in range(10)]
