@@ -22,10 +22,10 @@ from anonymizer.identify.embedder import FaceEmbedder, distances
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.quarantine import Quarantine
 from anonymizer.types import F32, Planes, Target
-from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, default_models_dir, enrol
+from anonymizer.zoo import OTHER, PICTURES, ChannelOrder, EmbedderSpec, FileSpec, Zoo, default_models_dir, enrol
 
 SUGGESTED_THRESHOLD = 0.3
-SAME = 0.6  # distance of embeddings, dlib's own figure
+SAME = 0.6  # embeddings nearer to each other than this are of one person, by dlib's own figure
 PORTRAITS = tuple(
     SelfTest(PICTURES / f"{name}.jpg", target, box, min_iou, min_score=0.3)
     for name, target, box, min_iou in (
@@ -57,9 +57,9 @@ def _columns(spec: FileSpec, target: str, family: str, threshold: str) -> tuple[
 
 
 def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
-    """What was proven of a model: its file is the manifest's, it loads here, it finds what the manifest promises.
+    """Compare a model's file with the manifest, load it, and let it find what the manifest promises.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
     spec = zoo.detectors.verify(name)
     quarantine.load(detector_model(spec), threads=1, delegate=Delegate())
@@ -69,9 +69,9 @@ def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
 
 
 def verify_embedder(zoo: Zoo, name: str) -> str:
-    """What was proven of an embedder: its file, that it loads here, and that it tells the two portraits apart.
+    """Compare an embedder's file with the manifest, load it, and let it tell the two portraits apart.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
     spec = zoo.embedders.verify(name)
     with make_embedder(spec) as embedder:
@@ -87,9 +87,9 @@ def verify_embedder(zoo: Zoo, name: str) -> str:
 
 
 def verify_attention(zoo: Zoo, name: str) -> str:
-    """What was proven of an attention model: its file, that it loads here, and that it points at a portrait's person.
+    """Compare an attention model's file with the manifest, load it, and let it find the person in a portrait.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
     spec = zoo.attentions.verify(name)
     with Attention(attention_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
@@ -97,7 +97,7 @@ def verify_attention(zoo: Zoo, name: str) -> str:
 
 
 def _embeddings(embedder: FaceEmbedder, portrait: SelfTest) -> F32:
-    """Of the portrait's face, and of the same mirrored: (2, D)."""
+    """Embeddings (2, D) of the portrait's face and of its mirror image."""
     planes, colour = read_picture(portrait.picture)
     mirrored = Planes(planes.y[:, ::-1], planes.u[:, ::-1], planes.v[:, ::-1])
     x1, y1, x2, y2 = portrait.truth(planes.size)[0].tolist()
@@ -130,9 +130,9 @@ def fetch(zoo: Zoo, name: str) -> str:
 
 
 def add(file: Path, models_dir: Path, name: str | None, target: Target | None, threshold: float | None) -> str:
-    """Find out how a TFLite file is to be read, and enrol it in a folder of the user's; says what was found.
+    """Find out how to use a TFLite file, and add it to a folder of the user's; returns what was found.
 
-    Raises ModelError when it cannot be told, or finds nobody.
+    Raises ModelError if that cannot be found out, or the model misses the portraits at the threshold.
     """
     name = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "model"
     with Quarantine() as quarantine:
@@ -147,7 +147,7 @@ def add(file: Path, models_dir: Path, name: str | None, target: Target | None, t
         enrol(models_dir, entry, file)
         verify(Zoo(models_dir), name, quarantine)
     found = reading.target.name.lower()
-    order = Order.BGR if reading.bgr else Order.RGB
+    order = ChannelOrder.BGR if reading.bgr else ChannelOrder.RGB
     return (
         f"{name}: family {reading.family}, finds {found}s (column {reading.column} of the score)\n"
         f"input: {reading.size} {order}, {reading.precision}, (pixel - {reading.mean:g}) * {reading.scale:.6g}, "
@@ -175,10 +175,10 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
             "mean": reading.mean,
             "scale": reading.scale,
             "fit": str(reading.fit),
-            "order": str(Order.BGR if reading.bgr else Order.RGB),
+            "order": str(ChannelOrder.BGR if reading.bgr else ChannelOrder.RGB),
         },
         "threshold": threshold,
-        "licence": "NOASSERTION",  # SPDX for: the user knows
+        "licence": "NOASSERTION",  # in SPDX: not stated
         "self_test": {
             "picture": promise.picture.stem,
             "target": target,

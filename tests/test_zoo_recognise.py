@@ -18,7 +18,7 @@ from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.models import PORTRAITS
 from anonymizer.types import Size, Target
-from anonymizer.zoo import Order, Zoo
+from anonymizer.zoo import ChannelOrder, Zoo
 from tests.fake_runtime import FakeRuntime
 from tests.fakes import RecordingMeter
 from tests.test_families_by_shape import yunet
@@ -60,7 +60,7 @@ def test_a_committed_model_is_read_as_the_manifest_says(name: str) -> None:
     assert found.scale == pytest.approx(spec.input.scale)
     assert found.fit is spec.input.fit
     assert found.mean == spec.input.mean or name in ANY_MEAN
-    assert found.bgr is (spec.input.order is Order.BGR)
+    assert found.bgr is (spec.input.order is ChannelOrder.BGR)
     assert found.score > spec.threshold
 
 

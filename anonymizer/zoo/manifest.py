@@ -31,7 +31,7 @@ class Dtype(enum.StrEnum):
     UINT8 = "uint8"
 
 
-class Order(enum.StrEnum):
+class ChannelOrder(enum.StrEnum):
     """The order of the colour channels."""
 
     RGB = "rgb"
@@ -75,7 +75,7 @@ class InputSpec(Section):
     mean: float
     scale: float = Field(gt=0)
     fit: Fit
-    order: Order = Order.RGB
+    order: ChannelOrder = ChannelOrder.RGB
 
 
 class SourceSpec(Section):
