@@ -11,7 +11,7 @@ from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.scout import Reach
 from anonymizer.detectors import make_detector
 from anonymizer.errors import ModelError
-from anonymizer.evaluate.command import Order
+from anonymizer.evaluate.command import WantedDetector
 from anonymizer.evaluate.trial import CAMERA_ID
 from anonymizer.pipeline.assembly import make_core
 from anonymizer.pipeline.camera import CameraCore
@@ -32,10 +32,10 @@ class PictureStudio:
         self._settings = settings
         self._meter = meter
 
-    def detector(self, order: Order) -> Detector:
+    def detector(self, wanted: WantedDetector) -> Detector:
         """One model on one thread, all tiles of a picture at once; not started; raises ModelError."""
-        candidate, target = order.candidate, TargetName[order.target.name]
-        if order.target not in self._spec(candidate.model).classes:
+        candidate, target = wanted.candidate, TargetName[wanted.target.name]
+        if wanted.target not in self._spec(candidate.model).classes:
             raise ModelError(
                 f"model {candidate.model} does not find what the labels show: choose another --model or --target"
             )
@@ -47,8 +47,8 @@ class PictureStudio:
         detect = self._settings.detect.model_copy(
             update={
                 f"{target}_model": candidate.model,
-                f"{target}_threshold": order.threshold,
-                "max_detections": order.max_detections,
+                f"{target}_threshold": wanted.threshold,
+                "max_detections": wanted.max_detections,
                 "threads": 1,
                 "budget_ms": NO_HURRY_MS,
             }
@@ -57,7 +57,7 @@ class PictureStudio:
             detect,
             frozenset({target}),
             reaches=reaches,
-            is_flat=order.is_flat,
+            is_flat=wanted.is_flat,
             clock=SystemClock(),
             meter=self._meter,
         )

@@ -14,7 +14,7 @@ _FORMS = "labels: .json (list of files and boxes, or COCO), WIDER FACE .txt, fol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `request_of` reads."""
+    """Add the arguments that `request_of` reads."""
     parser.add_argument("dataset", type=Path, help=_FORMS)
     parser.add_argument("--pictures", type=Path, help="their folder, if it is not beside the labels")
     parser.add_argument("--target", choices=["face", "person"], help="if the labels have both")
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """What to measure."""
+    """The request that the parsed arguments make."""
     return Request(
         dataset=arguments.dataset,
         pictures=arguments.pictures,

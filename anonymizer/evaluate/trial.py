@@ -35,13 +35,13 @@ FILL_TOLERANCE = 12  # levels of a channel by which a lossy file may miss the fi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One picture judged: N labels, D detections."""
+    """One judged picture with N labels and D detections."""
 
     boxes: F32  # (N, 4) ground truth, cut at the picture's edge
     ignored: Flags  # (N,)
     crowd: Flags  # (N,)
-    bare: Flags  # (N,) masks leave too much of it uncovered
-    bare_head: Flags  # (N,) of persons; of faces the same as bare
+    bare: Flags  # (N,) masks cover too little of it
+    bare_head: Flags  # (N,) masks cover too little of the person's head; for faces the same as bare
     over_mask: float  # share of the picture that is masked outside all labels
     found: F32  # (D, 4) detections by falling score
     scores: F32  # (D,)
@@ -52,11 +52,11 @@ class Trial:
 def try_detector(
     dataset: Dataset, masking: Detector, curve: Detector, policy: Policy, *, cpu_ns: Callable[[], int]
 ) -> Iterator[Trial]:
-    """Run two started detectors of one model: `masking` as the daemon has it, `curve` with all weak detections.
+    """Run two started detectors of one model: `masking` as in the daemon, `curve` with all weak detections.
 
-    Two, because tiles join weak parts to strong ones. Masks are the policy's, invalid output masks the whole picture
-    as it does in the daemon. `cpu_ns` reads the CPU time of this process; only `masking` is timed. Frames come from
-    the camera CAMERA_ID. Raises DatasetError, ModelError.
+    One cannot serve for both, because weak parts of a box seen in tiles would be united with strong ones. Masks are
+    the policy's; invalid output masks the whole picture, as in the daemon. `cpu_ns` reads the CPU time of this process;
+    only `masking` is timed. Frames have the camera id CAMERA_ID. Raises DatasetError, ModelError.
     """
     for seq, sample in enumerate(dataset.samples):
         frame = _frame(sample, seq)
@@ -83,7 +83,7 @@ def try_detector(
 def try_pictures(dataset: Dataset, folder: Path, fill: tuple[int, int, int]) -> Iterator[Trial]:
     """Judge pictures that another tool masked with one solid colour (B, G, R); raises DatasetError.
 
-    Lossless files: JPEG mixes a rim of a pixel or two into the surroundings, which counts as bare.
+    The pictures should be lossless: JPEG blurs the rim of a mask by a pixel or two, which counts as bare.
     """
     for seq, sample in enumerate(dataset.samples):
         original = sample.load()
@@ -116,7 +116,7 @@ def _frame(sample: Sample, seq: int) -> Frame:
 
 
 def _detect(detector: Detector, frame: Frame, target: Target) -> Detections | None:
-    """What it finds of one target; None if its output is invalid."""
+    """The detections of one target; None if the model's output is invalid."""
     try:
         found = detector.detect(frame)
     except InvalidOutputError:

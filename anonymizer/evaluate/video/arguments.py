@@ -14,7 +14,7 @@ MOST_MS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `request_of` reads."""
+    """Add the arguments that `request_of` reads."""
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="video file, or folder of one and gt.txt")
     parser.add_argument("--truth", type=Path, help="gt.txt of MOTChallenge, if it is not beside the clip in a folder")
     parser.add_argument("--target", choices=["face", "person"], help="if the ground truth has both")
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """What to measure."""
+    """The request that the parsed arguments make."""
     return Request(
         clips=tuple(arguments.clips),
         truth=arguments.truth,

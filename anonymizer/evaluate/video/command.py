@@ -33,10 +33,10 @@ from anonymizer.types import Detections, Frame, Size, Target, TrackState
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to measure; None means the settings'."""
+    """What to measure and where to write it; None means as the settings say."""
 
     clips: tuple[Path, ...]  # files, or folders of a clip and its ground truth
-    truth: Path | None = None  # of the only clip
+    truth: Path | None = None  # the ground truth, if there is only one clip
     target: Target | None = None  # None: the only one that is labelled
     model: str | None = None
     mode: Mode | None = None
@@ -50,7 +50,7 @@ class Request:
 
 
 class Studio(Protocol):
-    """Makes the parts of the daemon that a clip is played through."""
+    """Makes the parts of the daemon through which a clip is played."""
 
     def source(self, clip: Path) -> Source:
         """The clip, read as fast as possible; not started."""
@@ -61,7 +61,7 @@ class Studio(Protocol):
         ...
 
     def auditor(self, settings: Settings) -> Detector:
-        """What looks for bare faces in published pictures; not started; raises ModelError."""
+        """The audit's detector; not started; raises ModelError."""
         ...
 
     def core(
@@ -108,7 +108,7 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         changes["mode"] = request.mode
     if request.lookahead_ms is not None:
         changes["lookahead_ms"] = request.lookahead_ms
-    if not request.tracking:  # nothing would mask whoever is in a frame that was passed over
+    if not request.tracking:  # then nothing would mask people in frames that the models passed over
         changes |= {"lookahead_ms": 0, "hold_ms": 0}
         settings = settings.model_copy(
             update={"track": settings.track.model_copy(update={"looks_per_s": EVERY_PICTURE})}
@@ -129,11 +129,11 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """What clips are played with."""
+    """What plays the clips."""
 
     studio: Studio
     detector: Detector  # started
-    auditor: Detector | None  # started; None: nobody looks again
+    auditor: Detector | None  # started; None: there is no audit
     settings: Settings
 
 
@@ -177,7 +177,7 @@ def judge_pixels(clip: ClipTruth, anonymized: Path, fill: tuple[int, int, int]) 
 
 
 def _must_match(clip: ClipTruth, frames: int) -> None:
-    """Raises DatasetError where the truth goes on after the clip: of its earlier frames some may be lost, too."""
+    """Raises DatasetError if frames after the end of the clip are labelled: earlier ones may be missing as well."""
     labelled = max(clip.rows, default=0)
     if labelled > frames:
         raise DatasetError(
@@ -200,7 +200,7 @@ def _judged(clip: ClipTruth, take: Take) -> Iterator[FrameJudgement]:
 
 
 def _identities(frames: Iterable[FrameJudgement], take: Take, settings: Settings) -> IdentityCounts:
-    """How the tracker followed people: those of its tracks that are confirmed and supported by a detection."""
+    """How well the tracker kept identities, by its confirmed tracks that a detection supports."""
     tracker = Tracker(settings.track, settings.privacy.hold_ms * 1_000_000)
 
     def followed(seq: int, time_ns: int) -> Followed:

@@ -11,7 +11,7 @@ from anonymizer.types import Target
 
 
 def text_table(scores: Sequence[ClipScores]) -> str:
-    """A row for each figure, a column for each way of masking; at least one."""
+    """A row for each figure, a column for each way of masking; needs at least one."""
     first = scores[0]
     people = f"{first.target.name.lower()}s"
     sizes = ", ".join(f"{share.whole} of {heights} px" for heights, share in first.by_height.items())
