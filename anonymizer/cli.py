@@ -37,7 +37,7 @@ from anonymizer.zoo import PICTURES, Zoo
 
 FAILED, WRONG, INTERRUPTED, UNREAD = 1, 2, 130, 141
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
-SURE_FACE = 0.5  # least score of a face that an attack takes for clear
+SURE_FACE = 0.5  # least score of the faces that are attacked
 USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read has enough, as `| head`; the interpreter would stumble over the rest
+    except BrokenPipeError:  # the reader has enough, as with `| head`; without this the interpreter fails at its exit
         if arguments.command is _run:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,7 +68,7 @@ def _complain(error: Exception, status: int) -> int:
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuses files that cannot be written before hours of measuring, not after them."""
+    """Raises SettingsError for output files that cannot be written, before hours of measuring rather than after."""
     for name in ("json", "picture", "page"):
         path: Path | None = getattr(arguments, name, None)
         if path is not None and (
@@ -105,7 +105,24 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_enroll(command("enroll", _enroll, "let cameras know somebody who agreed, from photos, which are not kept"))
 
-    models = command("models", _models, "list, verify, fetch or add models")
+    _add_models(command("models", _models, "list, verify, fetch or add models"))
+    _add_evaluate(command("evaluate", _evaluate, "measure on labelled pictures and clips what masks leave bare"))
+
+    benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
+    benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
+    benchmark.add_argument(
+        "--size", type=picture_size, default=Size(1920, 1080), help="of their pictures (default: 1920x1080)"
+    )
+    benchmark.add_argument("--fps", type=float, default=15.0, help="pictures a second of each (default: 15)")
+    benchmark.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the recommended keys into a settings file; comments stay"
+    )
+
+    command("version", _version, "print the versions of the program and of what it runs on")
+    return parser
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
     actions = models.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="the models of the manifest")
     actions.add_parser("verify", help="compare the files with the manifest, and run each on a portrait")
@@ -121,7 +138,8 @@ def _parser() -> argparse.ArgumentParser:
         text = f"folder with models of yours (default: {default or 'none, only those of the program'})"
         actions.choices[action].add_argument("--models-dir", type=Path, default=default, help=text)
 
-    evaluate = command("evaluate", _evaluate, "measure on labelled pictures and clips what masks leave bare")
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
     add_evaluate_arguments(kinds.add_parser("detect", help="detectors, or the masked pictures of another tool"))
     video = kinds.add_parser("video", help="the whole pipeline on clips, or the masked clip of another tool")
@@ -130,19 +148,6 @@ def _parser() -> argparse.ArgumentParser:
     attack = kinds.add_parser("attack", help="who is still recognised behind each effect, by folders of known people")
     attack.set_defaults(command=_evaluate_attack)
     add_attack_arguments(attack)
-
-    benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
-    benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
-    benchmark.add_argument(
-        "--size", type=picture_size, default=Size(1920, 1080), help="of their pictures (default: 1920x1080)"
-    )
-    benchmark.add_argument("--fps", type=float, default=15.0, help="pictures a second of each (default: 15)")
-    benchmark.add_argument(
-        "--write", type=Path, metavar="FILE", help="put the recommended keys into a settings file; comments stay"
-    )
-
-    command("version", _version, "print the versions of the program and of what it runs on")
-    return parser
 
 
 def _add_enroll(enroll: argparse.ArgumentParser) -> None:
@@ -233,7 +238,7 @@ def _enroll(arguments: argparse.Namespace) -> int:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether there is no such file; not if that cannot be told, which reading it then explains."""
+    """Whether there is no such file; False if that cannot be told, because reading the file explains why."""
     try:
         return not path.exists()
     except OSError:
