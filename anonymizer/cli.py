@@ -75,6 +75,13 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             path.is_dir() or not os.access(path if os.path.lexists(path) else path.parent, os.W_OK)
         ):
             raise SettingsError(f"--{name}: {path} cannot be written: a folder, in no folder, or not for this user")
+    gallery: Path | None = getattr(arguments, "gallery", None)
+    if gallery is not None:
+        place = next(path for path in (gallery, *gallery.absolute().parents) if os.path.lexists(path))
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            raise SettingsError(
+                f"--gallery: {gallery} cannot be made: {place} is no folder that this user can write to"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:

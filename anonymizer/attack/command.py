@@ -15,6 +15,7 @@ from anonymizer.attack.trial import Embed, attack, default_looks
 from anonymizer.results import write_file
 
 HEIGHTS_PX = (96, 48)
+PICTURE_SUFFIX = ".jpg"  # of the picture beside the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"height of the faces, repeat for several (default: {', '.join(map(str, HEIGHTS_PX))})",
     )
     parser.add_argument("--json", type=Path, help="write the figures")
-    parser.add_argument("--page", type=Path, help="write them as a page, with a JPEG of the same name beside it")
+    parser.add_argument("--page", type=_page, help="write them as a page, with a JPEG of the same name beside it")
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
@@ -55,8 +56,16 @@ def evaluate_attack(request: Request, find: Find, embed: Embed, portraits: tuple
     if request.json is not None:
         write_file(request.json, as_json(outcomes, population).encode())
     if request.page is not None:
-        beside = request.page.with_suffix(".jpg")
+        beside = request.page.with_suffix(PICTURE_SUFFIX)
         examples = [face for path in portraits if (face := face_in(path, path.stem, find)) is not None]
         write_file(beside, draw(examples, looks, request.heights_px))
         write_file(request.page, page(outcomes, population, looks, request.heights_px, beside.name).encode())
     return table(outcomes, population)
+
+
+def _page(text: str) -> Path:
+    path = Path(text)
+    if path == path.with_suffix(PICTURE_SUFFIX):
+        better = path.with_suffix(".md")
+        raise argparse.ArgumentTypeError(f"{path} is the name of the picture beside the page; write {better}")
+    return path
