@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ def load_picture(path: Path) -> U8:
 
 def stated_size(width: float | None, height: float | None) -> Size | None:
     """The size of a picture according to its labels, if they state one."""
-    return Size(round(width), round(height)) if width and height else None
+    return Size(round(width), round(height)) if width and height and math.isfinite(width + height) else None
 
 
 def find_pictures(places: Iterable[Path], first: str, labels: Path) -> Path:
