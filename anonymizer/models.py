@@ -22,7 +22,7 @@ from anonymizer.identify.embedder import FaceEmbedder, distances
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.quarantine import Quarantine
 from anonymizer.types import F32, Planes, Target
-from anonymizer.zoo import OTHER, PICTURES, ChannelOrder, EmbedderSpec, FileSpec, Zoo, default_models_dir, enrol
+from anonymizer.zoo import OTHER, PICTURES, ChannelOrder, EmbedderSpec, FileSpec, Zoo, add_model, default_models_dir
 
 SUGGESTED_THRESHOLD = 0.3
 SAME = 0.6  # embeddings nearer to each other than this are of one person, by dlib's own figure
@@ -144,7 +144,7 @@ def add(file: Path, models_dir: Path, name: str | None, target: Target | None, t
                 f"threshold {least:g}: even clear ones would be missed; choose a lower --threshold"
             )
         entry = _entry(file, reading, name, least)
-        enrol(models_dir, entry, file)
+        add_model(models_dir, entry, file)
         verify(Zoo(models_dir), name, quarantine)
     found = reading.target.name.lower()
     order = ChannelOrder.BGR if reading.bgr else ChannelOrder.RGB

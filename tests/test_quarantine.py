@@ -21,7 +21,7 @@ from anonymizer.models import PORTRAITS
 from anonymizer.quarantine import Allowance, Quarantine
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Target
-from anonymizer.zoo import MANIFEST, Zoo, enrol
+from anonymizer.zoo import MANIFEST, Zoo, add_model
 from tests.fakes import RecordingMeter
 from tests.mutations import KINDS, variant
 
@@ -116,7 +116,7 @@ def stranger(folder: Path, **changes: object) -> DetectSettings:
     file = folder / "other.tflite"
     file.write_bytes(data)
     entry |= {"name": "door", "file": "door.tflite", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    enrol(folder / "mine", entry | changes, file)
+    add_model(folder / "mine", entry | changes, file)
     return DetectSettings(models_dir=folder / "mine", face_model="door")
 
 

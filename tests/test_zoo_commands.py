@@ -13,7 +13,7 @@ from anonymizer import models
 from anonymizer.cli import main
 from anonymizer.errors import ModelError
 from anonymizer.quarantine import Quarantine
-from anonymizer.zoo import Zoo, default_models_dir, enrol
+from anonymizer.zoo import Zoo, add_model, default_models_dir
 from tests.test_zoo_download import Server, server
 
 __all__ = ["server"]
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> N
 
 def test_a_wrong_entry_is_refused_before_anything_is_written(mine: Path) -> None:
     with pytest.raises(ModelError, match="Field required"):
-        enrol(mine, {"name": "one"}, MODEL)
+        add_model(mine, {"name": "one"}, MODEL)
     assert not mine.exists()
 
 

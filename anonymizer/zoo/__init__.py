@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from anonymizer.errors import ModelError
-from anonymizer.zoo.folder import default_models_dir, enrol, read_manifest
+from anonymizer.zoo.folder import add_model, default_models_dir, read_manifest
 from anonymizer.zoo.manifest import (
     MANIFEST,
     OTHER,
@@ -36,8 +36,8 @@ __all__ = [
     "Shelf",
     "SilhouetteSpec",
     "Zoo",
+    "add_model",
     "default_models_dir",
-    "enrol",
 ]
 
 SpecT = TypeVar("SpecT", bound=FileSpec)

@@ -30,7 +30,7 @@ def read_manifest(models_dir: Path) -> Manifest:
     return parse(path, _content(path))
 
 
-def enrol(models_dir: Path, entry: Mapping[str, object], file: Path) -> None:
+def add_model(models_dir: Path, entry: Mapping[str, object], file: Path) -> None:
     """Copy a model file into a folder of the user's and add its entry to the manifest there, made if it is missing.
 
     Raises ModelError if the entry is wrong, its name is taken, or the folder is the program's own or cannot be written.
