@@ -1,7 +1,7 @@
 """The command line: `anonymizer run | check | probe | enroll | models | evaluate | benchmark | version`.
 
 Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
-(systemd does not restart the service then); 130 interrupted; 141 whoever read the output has gone.
+(systemd does not restart the service then); 130 interrupted; 141 the reader of the output has gone.
 """
 
 from __future__ import annotations

@@ -100,6 +100,22 @@ def evaluate_video(request: Request, settings: Settings, studio: Studio) -> str:
 
 def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, studio: Studio) -> ClipScores:
     target = clips[0].target
+    settings, privacy = _adapted(request, settings, target)
+    name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
+    is_strict = privacy.mode is Mode.STRICT
+    with contextlib.ExitStack() as stack:
+        detector = stack.enter_context(contextlib.closing(studio.detector(settings, target, strict=is_strict)))
+        detector.start()
+        auditor = None
+        if settings.audit.enabled and target is Target.FACE:
+            auditor = stack.enter_context(contextlib.closing(studio.auditor(settings)))
+            auditor.start()
+        crew = Crew(studio, detector, auditor, settings)
+        return sum_up(name, [rehearse(clip, crew, privacy, request.pace) for clip in clips])
+
+
+def _adapted(request: Request, settings: Settings, target: Target) -> tuple[Settings, PrivacySettings]:
+    """The settings as the request changes them, and the privacy section to measure: of one target alone."""
     if request.model is not None:
         key = f"{target.name.lower()}_model"
         settings = settings.model_copy(update={"detect": settings.detect.model_copy(update={key: request.model})})
@@ -113,18 +129,7 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         settings = settings.model_copy(
             update={"track": settings.track.model_copy(update={"looks_per_s": EVERY_PICTURE})}
         )
-    privacy = settings.privacy.model_copy(update=changes)
-    name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
-    is_strict = privacy.mode is Mode.STRICT
-    with contextlib.ExitStack() as stack:
-        detector = stack.enter_context(contextlib.closing(studio.detector(settings, target, strict=is_strict)))
-        detector.start()
-        auditor = None
-        if settings.audit.enabled and target is Target.FACE:
-            auditor = stack.enter_context(contextlib.closing(studio.auditor(settings)))
-            auditor.start()
-        crew = Crew(studio, detector, auditor, settings)
-        return sum_up(name, [rehearse(clip, crew, privacy, request.pace) for clip in clips])
+    return settings, settings.privacy.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,11 @@ def judge(
 
 
 def _seen(truth: FrameTruth, target: Target, found: Detections) -> Flags:
+    """Which people or faces (N,) of the truth a detection matches."""
     own = found.class_ids == int(target)
     order = np.argsort(-found.scores[own], kind="stable")
-    nobody = np.zeros(len(truth.boxes), np.bool_)
-    taken = match(found.boxes[own][order], Truth(truth.boxes, ~truth.judged, ~truth.judged, crowd=nobody))
-    nobody[taken[taken != NOBODY]] = True
-    return nobody
+    no_crowd = np.zeros(len(truth.boxes), np.bool_)
+    taken = match(found.boxes[own][order], Truth(truth.boxes, ~truth.judged, ~truth.judged, crowd=no_crowd))
+    seen = np.zeros(len(truth.boxes), np.bool_)
+    seen[taken[taken != NOBODY]] = True
+    return seen
