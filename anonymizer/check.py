@@ -151,10 +151,11 @@ def _speed(settings: Settings, clock: Clock) -> str:
     for camera in settings.cameras:
         privacy, fps = camera.privacy or settings.privacy, camera.max_fps or USUAL_FPS
         tempo, patience = Tempo.of(look_ms, count, _asked_per_s(camera, settings)), Patience.of(privacy)
-        is_every_looked_at = tempo.period_ms <= 1000 / fps and tempo.answer_ms <= patience.held_ms
-        if not is_every_looked_at and not patience.shows_all(tempo, strict=privacy.mode is Mode.STRICT):
+        if tempo.period_ms <= 1000 / fps and tempo.answer_ms <= patience.held_ms:
+            continue  # every picture is looked at in time
+        if not patience.shows_all(tempo, strict=privacy.mode is Mode.STRICT):
             masked.append(camera.id)
-        elif not is_every_looked_at and not patience.suffices(tempo):
+        elif not patience.suffices(tempo):
             slow.append(camera.id)
     looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
     if not slow and not masked:

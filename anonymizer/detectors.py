@@ -55,21 +55,15 @@ def make_detector(
     for target in needed:
         name, threshold = configured[target]
         spec = verified(zoo, name, target)
-        limits = Limits(
-            spec.threshold if threshold is None else threshold,
-            settings.nms_iou,
-            settings.max_detections,
-            is_flat=is_flat,
-        )
-        delegate = Delegate.of(settings)
+        whole_threshold = spec.threshold if threshold is None else threshold
         if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
             TfliteDetector(
                 detector_model(spec),
-                limits,
+                Limits(whole_threshold, settings.nms_iou, settings.max_detections, is_flat=is_flat),
                 threads=settings.threads,
-                delegate=delegate,
+                delegate=Delegate.of(settings),
                 clock=clock,
                 meter=meter,
                 scout=scout if target is Target.FACE else None,
