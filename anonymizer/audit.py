@@ -1,4 +1,4 @@
-"""The audit of published pictures: which model looks, and who is told."""
+"""Puts the audit of published pictures together: its model, its thread and the web address that is told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anonymizer.types import AuditFinding
 
 
 class Audit(Resource):
-    """The auditor of all cameras with its model and its web address, as the settings want them."""
+    """The auditor of all cameras, with the model and the web address of the settings."""
 
     def __init__(self, settings: Settings, *, clock: Clock, meter: Meter) -> None:
         url = settings.audit.webhook_url
@@ -41,12 +41,15 @@ class Audit(Resource):
             self._webhook.close()
 
     def tap(self, packets: PacketSink, on_finding: Callable[[AuditFinding], None]) -> AuditTap:
-        """What one camera's encoder writes to and its redacted pictures are shown to."""
+        """The sink of one camera's packets and redacted frames, through which the audit sees them."""
         return self._auditor.tap(packets, on_finding)
 
 
 def make_auditing_detector(settings: Settings, *, clock: Clock, meter: Meter) -> Detector:
-    """The second model, on the CPU: the accelerator belongs to the pipeline. Not started; raises ModelError."""
+    """The audit's detector, not started, on the CPU, because the accelerator belongs to the pipeline.
+
+    Raises ModelError.
+    """
     detect = settings.detect.model_copy(
         update={
             "face_model": settings.audit.model,

@@ -1,4 +1,4 @@
-"""Looks at everything that `anonymizer run` will need before it does, one finding at a time, with the fix."""
+"""The command `anonymizer check`: looks at everything that `anonymizer run` needs, and says what to mend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
 from anonymizer.detect.reach import plan_tiles
 from anonymizer.detect.scout import Reach
-from anonymizer.detectors import face_eye, make_detector, proofs_of, reaches_of, targets_of, try_strangers
+from anonymizer.detectors import face_eye, make_detector, proofs_of, reaches_of, targets_of, try_in_quarantine
 from anonymizer.encode.choose import choose_codec
 from anonymizer.errors import AnonymizerError
 from anonymizer.gstreamer import load_gstreamer
@@ -51,7 +51,7 @@ _BLACK = Frame(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of checking one thing."""
 
     ok: bool
     subject: str
@@ -63,12 +63,13 @@ class Finding:
 
 def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> Iterator[Finding]:
     """Findings in the order of start-up; `connect` also opens every camera."""
+    clock = clock or SystemClock()
     yield Finding(ok=True, subject="program", text=f"anonymizer {__version__}")
     yield _try("model runtime", runtime_name)
     models = tuple(_models(settings))
     yield from models
     if settings.cameras and all(model.ok for model in models):
-        yield _try("speed", lambda: _speed(settings, clock or SystemClock()))
+        yield _try("speed", lambda: _speed(settings, clock))
     yield _try("encoder", lambda: choose_codec(settings.encode).name)
     yield from (Finding(ok=True, subject="effects", text=f"weak: {text}") for text in weak_effects(settings))
     yield from (Finding(ok=True, subject="effects", text=text) for text in misplaced(settings))
@@ -78,10 +79,10 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
     if settings.web.enabled:
         yield _port("web", settings.web)
     if reaches := reaches_of(settings):
-        yield _try("tiles", lambda: _tile_costs(settings.detect, reaches, clock or SystemClock()))
-    yield from _identities(settings, clock or SystemClock())
+        yield _try("tiles", lambda: _tile_costs(settings.detect, reaches, clock))
+    yield from _identities(settings, clock)
     for camera in settings.cameras if connect else ():
-        yield _camera(camera, camera.privacy or settings.privacy, clock or SystemClock())
+        yield _camera(camera, camera.privacy or settings.privacy, clock)
 
 
 def _try(subject: str, look: Callable[[], str]) -> Finding:
@@ -109,8 +110,8 @@ def _compared(verify: Callable[[], FileSpec]) -> str:
 
 
 def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
-    spec = zoo.spec(name)
-    try_strangers(zoo, [name], settings)
+    spec = zoo.detectors.spec(name)
+    try_in_quarantine(zoo, [name], settings)
     delegate = Delegate.of(settings)
     with Engine(
         spec.path, threads=settings.threads, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate
@@ -122,7 +123,7 @@ def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
 
 
 def _identities(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Whether everybody is enrolled whom a camera is to recognise."""
+    """Whether everybody whom a camera is to recognise is enrolled."""
     cameras = names_of(settings)
     if not cameras:
         return
@@ -144,16 +145,17 @@ def _look_ms(settings: DetectSettings, targets: frozenset[TargetName], clock: Cl
 
 
 def _speed(settings: Settings, clock: Clock) -> str:
-    """Whether the models are quick enough for what lies between two looks at a camera, tiles left aside."""
+    """Whether the models, run on whole frames without tiles, are quick enough for every camera."""
     look_ms, count = _look_ms(settings.detect, targets_of(settings), clock), len(settings.cameras)
     slow, masked = [], []
     for camera in settings.cameras:
         privacy, fps = camera.privacy or settings.privacy, camera.max_fps or USUAL_FPS
         tempo, patience = Tempo.of(look_ms, count, _asked_per_s(camera, settings)), Patience.of(privacy)
-        is_every_looked_at = tempo.period_ms <= 1000 / fps and tempo.answer_ms <= patience.held_ms
-        if not is_every_looked_at and not patience.shows_all(tempo, strict=privacy.mode is Mode.STRICT):
+        if tempo.period_ms <= 1000 / fps and tempo.answer_ms <= patience.held_ms:
+            continue  # every picture is looked at in time
+        if not patience.shows_all(tempo, strict=privacy.mode is Mode.STRICT):
             masked.append(camera.id)
-        elif not is_every_looked_at and not patience.suffices(tempo):
+        elif not patience.suffices(tempo):
             slow.append(camera.id)
     looks = f"a look takes {look_ms:.0f} ms, so each camera gets at most {1000 / max(count * look_ms, 1):.1f} a second"
     if not slow and not masked:
@@ -178,8 +180,8 @@ def _asked_per_s(camera: CameraSettings, settings: Settings) -> float:
 
 
 def _tile_costs(settings: DetectSettings, reaches: Mapping[str, Reach], clock: Clock) -> str:
-    """What the smallest faces of each camera cost at usual resolutions, measured with one look."""
-    eye = face_eye(Zoo(settings.models_dir).spec(settings.face_model))
+    """What searching tiles costs each camera at usual resolutions, calculated from the time of one inference."""
+    eye = face_eye(Zoo(settings.models_dir).detectors.spec(settings.face_model))
     look_ms = _look_ms(settings, frozenset({TargetName.FACE}), clock)
     budget = "in every frame" if settings.budget_ms is None else f"in turn, {settings.budget_ms} ms a frame"
     costs = []
@@ -212,7 +214,7 @@ def _camera(camera: CameraSettings, privacy: PrivacySettings, clock: Clock) -> F
 
 
 def _room(sent: Probed, camera: CameraSettings, privacy: PrivacySettings) -> str:
-    """What a camera sends, and whether as much of it can be held as the look-ahead wants."""
+    """What a camera sends, and whether there is memory to hold as many frames as the look-ahead needs."""
     fps = min(sent.fps or USUAL_FPS, camera.max_fps or math.inf)
     room_ms = 1000 / fps * RING_BYTES / (sent.size.width * sent.size.height * 3 // 2)
     if privacy.effective_lookahead_ms <= room_ms:

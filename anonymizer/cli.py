@@ -1,15 +1,13 @@
 """The command line: `anonymizer run | check | probe | enroll | models | evaluate | benchmark | version`.
 
 Exit status: 0 done; 1 something is wrong that the message names; 2 the command line or the settings are wrong
-(systemd does not restart the service then); 130 interrupted; 141 whoever read the output has gone.
+(systemd does not restart the service then); 130 interrupted; 141 the reader of the output has gone.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
-import math
 import os
 import platform
 import sys
@@ -20,17 +18,17 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from anonymizer import __version__
+from anonymizer.arguments import day, picture_size, share
 from anonymizer.attack.command import add_arguments as add_attack_arguments
 from anonymizer.attack.command import request_of as attack_request_of
 from anonymizer.clock import SystemClock
-from anonymizer.errors import AnonymizerError, ModelError, SettingsError
+from anonymizer.errors import AnonymizerError, SettingsError
 from anonymizer.evaluate.arguments import add_arguments as add_evaluate_arguments
 from anonymizer.evaluate.arguments import request_of
 from anonymizer.evaluate.video.arguments import add_arguments as add_video_arguments
 from anonymizer.evaluate.video.arguments import request_of as video_request_of
 from anonymizer.identify.calibration import MODEL
 from anonymizer.observe.log import mask_secrets
-from anonymizer.ports import Detector
 from anonymizer.settings.load import load_settings, read_password
 from anonymizer.settings.schema import CameraSettings, Settings, TargetName, Transport
 from anonymizer.settings.wording import explain
@@ -38,9 +36,8 @@ from anonymizer.types import Size
 from anonymizer.zoo import PICTURES, Zoo
 
 FAILED, WRONG, INTERRUPTED, UNREAD = 1, 2, 130, 141
-NO_HURRY_MS = 3_600_000  # for one picture of an evaluation: every tile counts, however slow the device
 DEFAULT_CONFIG = Path("/etc/anonymizer/anonymizer.yaml")
-SURE_FACE = 0.5  # least score of a face that an attack takes for clear
+SURE_FACE = 0.5  # least score of the faces that are attacked
 USER_MODELS_DIR = Path("/etc/anonymizer/models")
 
 
@@ -57,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read has enough, as `| head`; the interpreter would stumble over the rest
+    except BrokenPipeError:  # the reader has enough, as with `| head`; without this the interpreter fails at its exit
         if arguments.command is _run:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,13 +68,20 @@ def _complain(error: Exception, status: int) -> int:
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuses files that cannot be written before hours of measuring, not after them."""
+    """Raises SettingsError for output files that cannot be written, before hours of measuring rather than after."""
     for name in ("json", "picture", "page"):
         path: Path | None = getattr(arguments, name, None)
         if path is not None and (
             path.is_dir() or not os.access(path if os.path.lexists(path) else path.parent, os.W_OK)
         ):
             raise SettingsError(f"--{name}: {path} cannot be written: a folder, in no folder, or not for this user")
+    gallery: Path | None = getattr(arguments, "gallery", None)
+    if gallery is not None:
+        place = next(path for path in (gallery, *gallery.absolute().parents) if os.path.lexists(path))
+        if not (place.is_dir() and os.access(place, os.W_OK)):
+            raise SettingsError(
+                f"--gallery: {gallery} cannot be made: {place} is no folder that this user can write to"
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +112,24 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_enroll(command("enroll", _enroll, "let cameras know somebody who agreed, from photos, which are not kept"))
 
-    models = command("models", _models, "list, verify, fetch or add models")
+    _add_models(command("models", _models, "list, verify, fetch or add models"))
+    _add_evaluate(command("evaluate", _evaluate, "measure on labelled pictures and clips what masks leave bare"))
+
+    benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
+    benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
+    benchmark.add_argument(
+        "--size", type=picture_size, default=Size(1920, 1080), help="of their pictures (default: 1920x1080)"
+    )
+    benchmark.add_argument("--fps", type=float, default=15.0, help="pictures a second of each (default: 15)")
+    benchmark.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the recommended keys into a settings file; comments stay"
+    )
+
+    command("version", _version, "print the versions of the program and of what it runs on")
+    return parser
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
     actions = models.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="the models of the manifest")
     actions.add_parser("verify", help="compare the files with the manifest, and run each on a portrait")
@@ -119,12 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("file", type=Path)
     add.add_argument("--name", help="(default: from the file's name)")
     add.add_argument("--target", choices=["face", "person"], help="(default: what it finds best)")
-    add.add_argument("--threshold", type=_share, help="least score of a detection, between 0 and 1 (default: 0.3)")
+    add.add_argument("--threshold", type=share, help="least score of a detection, between 0 and 1 (default: 0.3)")
     for action, default in (("list", None), ("verify", None), ("fetch", None), ("add", USER_MODELS_DIR)):
         text = f"folder with models of yours (default: {default or 'none, only those of the program'})"
         actions.choices[action].add_argument("--models-dir", type=Path, default=default, help=text)
 
-    evaluate = command("evaluate", _evaluate, "measure on labelled pictures and clips what masks leave bare")
+
+def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     kinds = evaluate.add_subparsers(title="what", required=True, metavar="WHAT")
     add_evaluate_arguments(kinds.add_parser("detect", help="detectors, or the masked pictures of another tool"))
     video = kinds.add_parser("video", help="the whole pipeline on clips, or the masked clip of another tool")
@@ -133,19 +155,6 @@ def _parser() -> argparse.ArgumentParser:
     attack = kinds.add_parser("attack", help="who is still recognised behind each effect, by folders of known people")
     attack.set_defaults(command=_evaluate_attack)
     add_attack_arguments(attack)
-
-    benchmark = command("benchmark", _benchmark, "measure this device for a minute and recommend settings")
-    benchmark.add_argument("--cameras", type=int, help="how many (default: those in the file of --write, or 1)")
-    benchmark.add_argument(
-        "--size", type=_size, default=Size(1920, 1080), help="of their pictures (default: 1920x1080)"
-    )
-    benchmark.add_argument("--fps", type=float, default=15.0, help="pictures a second of each (default: 15)")
-    benchmark.add_argument(
-        "--write", type=Path, metavar="FILE", help="put the recommended keys into a settings file; comments stay"
-    )
-
-    command("version", _version, "print the versions of the program and of what it runs on")
-    return parser
 
 
 def _add_enroll(enroll: argparse.ArgumentParser) -> None:
@@ -159,7 +168,7 @@ def _add_enroll(enroll: argparse.ArgumentParser) -> None:
         "photos", nargs="*", metavar="PHOTO", help="each shows the face once, from the front; or: a name"
     )
     enroll.add_argument(
-        "--consent", type=_day, metavar="DATE", help="last day on which they may be recognised: 2027-06-30"
+        "--consent", type=day, metavar="DATE", help="last day on which they may be recognised: 2027-06-30"
     )
     enroll.add_argument("--pseudonym", help="what logs call them (default: the name)")
     enroll.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="settings file (default: %(default)s)")
@@ -236,18 +245,11 @@ def _enroll(arguments: argparse.Namespace) -> int:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether there is no such file; not if that cannot be told, which reading it then explains."""
+    """Whether there is no such file; False if that cannot be told, because reading the file explains why."""
     try:
         return not path.exists()
     except OSError:
         return False
-
-
-def _day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no day; write 2027-06-30") from None
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -269,10 +271,10 @@ def _models(arguments: argparse.Namespace) -> int:
     failures = 0
     with Quarantine() as quarantine:
         detects = partial(models.verify, quarantine=quarantine)
-        proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.names(), detects)
-        proofs |= dict.fromkeys(zoo.embedders(), models.verify_embedder)
-        proofs |= dict.fromkeys(zoo.attentions(), models.verify_attention)
-        proofs |= dict.fromkeys(zoo.silhouettes(), silhouettes.verify_silhouette)
+        proofs: dict[str, Callable[[Zoo, str], str]] = dict.fromkeys(zoo.detectors.names(), detects)
+        proofs |= dict.fromkeys(zoo.embedders.names(), models.verify_embedder)
+        proofs |= dict.fromkeys(zoo.attentions.names(), models.verify_attention)
+        proofs |= dict.fromkeys(zoo.silhouettes.names(), silhouettes.verify_silhouette)
         for name, proof in proofs.items():
             try:
                 finding = Finding(ok=True, subject=f"model {name}", text=proof(zoo, name))
@@ -283,44 +285,14 @@ def _models(arguments: argparse.Namespace) -> int:
     return FAILED if failures else 0
 
 
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number between 0 and 1")
-    return value
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from anonymizer.detect.scout import Reach
-    from anonymizer.detectors import make_detector
-    from anonymizer.evaluate.command import Order, evaluate
-    from anonymizer.evaluate.trial import CAMERA_ID
+    from anonymizer.evaluate.command import evaluate
     from anonymizer.observe.meter import PrometheusMeter
+    from anonymizer.studio import PictureStudio
 
     settings = load_settings(arguments.settings) if arguments.settings else Settings()
-    meter = PrometheusMeter(version=__version__, runtime="")
-
-    def make(order: Order) -> Detector:
-        model, reach_px, name = order.candidate.model, order.candidate.reach_px, TargetName[order.target.name]
-        if order.target not in Zoo(settings.detect.models_dir).spec(model).classes:
-            raise ModelError(f"model {model} does not find what the labels show: choose another --model or --target")
-        if reach_px is not None and name is not TargetName.FACE:
-            raise ModelError(f"{order.candidate}: only faces are searched in tiles: leave out @{reach_px}")
-        update = {f"{name}_model": model, f"{name}_threshold": order.threshold, "threads": 1, "budget_ms": NO_HURRY_MS}
-        detect = settings.detect.model_copy(update={**update, "max_detections": order.max_detections})
-        reach = reach_px and Reach(reach_px, NO_HURRY_MS, NO_HURRY_MS)
-        reaches = {CAMERA_ID: reach} if reach else {}
-        return make_detector(
-            detect, frozenset({name}), reaches=reaches, is_flat=order.is_flat, clock=SystemClock(), meter=meter
-        )
-
-    def own_threshold(model: str) -> float:
-        return Zoo(settings.detect.models_dir).spec(model).threshold
-
-    print(evaluate(request_of(arguments), settings, make, own_threshold))
+    studio = PictureStudio(settings, PrometheusMeter(version=__version__, runtime=""))
+    print(evaluate(request_of(arguments), settings, studio.detector, studio.threshold))
     return 0
 
 
@@ -344,18 +316,10 @@ def _evaluate_attack(arguments: argparse.Namespace) -> int:
     zoo, meter = Zoo(), PrometheusMeter(version=__version__, runtime="")
     detect = Settings().detect.model_copy(update={"face_threshold": SURE_FACE})
     detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=SystemClock(), meter=meter)
-    with detector, make_embedder(zoo.verify_embedder(MODEL)) as embedder:
+    with detector, make_embedder(zoo.embedders.verify(MODEL)) as embedder:
         portraits = tuple(sorted(PICTURES.glob("*.jpg")))
         print(evaluate_attack(attack_request_of(arguments), detector.detect, embedder.embed_chip, portraits))
     return 0
-
-
-def _size(text: str) -> Size:
-    width, _, height = text.partition("x")
-    size = Size(int(width), int(height)) if width.isdecimal() and height.isdecimal() else Size(0, 0)
-    if not (64 <= size.width <= 7680 and 64 <= size.height <= 4320) or size.width % 2 or size.height % 2:
-        raise argparse.ArgumentTypeError(f"{text} is no size of pictures; write 1920x1080, both numbers even")
-    return size
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Which models make up the detector that the settings ask for."""
+"""Puts the detector together that the settings ask for, from the models of the zoo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anonymizer.ports import Meter
 from anonymizer.quarantine import Quarantine
 from anonymizer.settings.schema import EVERY_PICTURE, OFF, DetectSettings, Mode, Settings, TargetName, TrackSettings
 from anonymizer.types import Size, Target
-from anonymizer.zoo import AttentionSpec, FileSpec, ModelSpec, Order, Zoo
+from anonymizer.zoo import AttentionSpec, ChannelOrder, FileSpec, ModelSpec, Zoo
 
 
 def make_detector(
@@ -35,68 +35,67 @@ def make_detector(
     clock: Clock,
     meter: Meter,
 ) -> CompositeDetector | AttentiveDetector:
-    """A detector for each target; the manifest is read anew, so that a repaired models folder is picked up.
+    """One detector of all targets, not started; the manifest is read anew, so that a repaired models folder counts.
 
-    `reaches` are those of the cameras, by id, that look for faces in tiles as well; persons are large enough to be
-    found in the whole frame, and tiles cut them apart. `strict` are the cameras in that mode: half the score is enough
-    there. Attention looks at their frames, and where a budget makes tiles take turns. `is_flat`: small ones need the
-    whole score, too, for whoever must be sure of what is found, or judges the scores.
-    Raises ModelError for a model that is unknown, missing, altered, does harm, or finds something else.
+    `reaches`: by id, the cameras whose faces are also searched in tiles; persons are large enough to be found in the
+    whole frame, and tiles would cut them apart. `strict`: ids of the cameras in mode strict, where half of the
+    threshold is enough and attention looks at the frames; with a budget it also looks at frames in tiles, to order
+    them. `is_flat`: the threshold is the same at every height, for uses that need certain detections or judge scores.
+    Raises ModelError for a model that is unknown, missing, altered, does harm, or detects something else.
     """
     zoo = Zoo(settings.models_dir)
-    wanted = {
+    configured = {
         Target.FACE: (settings.face_model, settings.face_threshold),
         Target.PERSON: (settings.person_model, settings.person_threshold),
     }
     needed = sorted({name.target for name in targets}, reverse=True)
-    try_strangers(zoo, [wanted[target][0] for target in needed], settings)
+    try_in_quarantine(zoo, [configured[target][0] for target in needed], settings)
     scout: Scout | None = None
     detectors = []
     for target in needed:
-        name, threshold = wanted[target]
-        spec = finder(zoo, name, target)
-        least = spec.threshold if threshold is None else threshold
-        limits = Limits(least, settings.nms_iou, settings.max_detections, is_flat=is_flat)
-        delegate = Delegate.of(settings)
+        name, threshold = configured[target]
+        spec = verified(zoo, name, target)
+        whole_threshold = spec.threshold if threshold is None else threshold
         if target is Target.FACE and reaches:
             scout = Scout(face_eye(spec), reaches, budget_ms=settings.budget_ms)
         detectors.append(
             TfliteDetector(
                 detector_model(spec),
-                limits,
+                Limits(whole_threshold, settings.nms_iou, settings.max_detections, is_flat=is_flat),
                 threads=settings.threads,
-                delegate=delegate,
+                delegate=Delegate.of(settings),
                 clock=clock,
                 meter=meter,
                 scout=scout if target is Target.FACE else None,
-                keen=strict,
+                strict=strict,
             )
         )
-    together = CompositeDetector(detectors)
+    detector = CompositeDetector(detectors)
     watched = strict if settings.budget_ms is None else strict | reaches.keys()
     if settings.attention == OFF or not watched:
-        return together
-    model = attention_model(zoo.verify_attention(settings.attention))
+        return detector
+    model = attention_model(zoo.attentions.verify(settings.attention))
     attention = Attention(model, threads=settings.threads, meter=meter, delegate=None)
-    return AttentiveDetector(together, attention, cameras=watched, scout=scout, clock=clock, meter=meter)
+    return AttentiveDetector(detector, attention, cameras=watched, scout=scout, clock=clock, meter=meter)
 
 
-def finder(zoo: Zoo, name: str, target: Target) -> ModelSpec:
-    """The model of that name, verified; raises ModelError, also for one that finds something else.
+def verified(zoo: Zoo, name: str, target: Target) -> ModelSpec:
+    """The model of that name, after comparing its file with the manifest; raises ModelError.
 
-    A model of persons in the place of the face model works well, and leaves every face bare.
+    Also for a model that does not detect the target: a person model in the place of the face model would run without
+    complaint and leave every face bare.
     """
-    spec = zoo.verify(name)
+    spec = zoo.detectors.verify(name)
     if target not in spec.classes:
         what = f"{target.name.lower()}s"
-        fitting = " or ".join(other for other in zoo.names() if target in zoo.spec(other).classes)
+        fitting = " or ".join(other for other in zoo.detectors.names() if target in zoo.detectors.spec(other).classes)
         raise ModelError(f"model {name} finds no {what}, all of which would stay bare; set another: {fitting}")
     return spec
 
 
-def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
-    """Load the models that did not come with the program in a child process first; raises ModelError."""
-    strangers = [zoo.verify(name) for name in names if not zoo.is_shipped(name)]
+def try_in_quarantine(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> None:
+    """Load those of the models that did not come with the program in a child process first; raises ModelError."""
+    strangers = [zoo.detectors.verify(name) for name in names if not zoo.is_shipped(name)]
     if strangers:
         with Quarantine() as quarantine:
             for spec in strangers:
@@ -104,7 +103,7 @@ def try_strangers(zoo: Zoo, names: Iterable[str], settings: DetectSettings) -> N
 
 
 def detector_model(spec: ModelSpec) -> DetectorModel:
-    """What the detector must know of a model of the manifest."""
+    """A model of the manifest as the detector takes it."""
     return DetectorModel(
         name=spec.name,
         path=spec.path,
@@ -114,27 +113,27 @@ def detector_model(spec: ModelSpec) -> DetectorModel:
         fit=spec.input.fit,
         mean=spec.input.mean,
         scale=spec.input.scale,
-        bgr=spec.input.order is Order.BGR,
+        bgr=spec.input.order is ChannelOrder.BGR,
         self_test=None if spec.self_test is None else SelfTest(**dict(spec.self_test)),
     )
 
 
 def attention_model(spec: AttentionSpec) -> AttentionModel:
-    """What attention must know of a model of the manifest."""
+    """A model of the manifest as attention takes it."""
     return AttentionModel(
         name=spec.name,
         path=spec.path,
         size=Size(spec.input.width, spec.input.height),
         mean=spec.input.mean,
         scale=spec.input.scale,
-        bgr=spec.input.order is Order.BGR,
+        bgr=spec.input.order is ChannelOrder.BGR,
         hot_logit=spec.hot_logit,
         self_test=AttentionTest(**dict(spec.self_test)),
     )
 
 
 def face_eye(spec: ModelSpec) -> Eye:
-    """What the planner of tiles must know of a face model; raises ModelError where the manifest does not say it."""
+    """What the plan of tiles needs to know of a face model; raises ModelError if its manifest lacks min_face_px."""
     if spec.min_face_px is None:
         raise ModelError(
             f"model {spec.name} cannot search tiles: its entry in the manifest lacks min_face_px, the height in input "
@@ -144,13 +143,16 @@ def face_eye(spec: ModelSpec) -> Eye:
 
 
 def track_of(settings: Settings, camera_id: str) -> TrackSettings:
-    """How a camera's people are followed; where tiles take turns no view rests, for no single look sees all of it."""
+    """The settings of a camera's tracker.
+
+    Where tiles take turns, a view that stands still is looked at no less often, for no single look sees all of it.
+    """
     takes_turns = settings.detect.budget_ms is not None and camera_id in reaches_of(settings)
     return settings.track.model_copy(update={"quiet_looks_per_s": EVERY_PICTURE}) if takes_turns else settings.track
 
 
 def reaches_of(settings: Settings) -> dict[str, Reach]:
-    """The cameras, by id, whose faces are searched in tiles."""
+    """By id, the cameras whose faces are searched in tiles, with the smallest face to be found."""
     reaches = {}
     for camera in settings.cameras:
         privacy, reach_px = camera.privacy or settings.privacy, camera.reach_px or settings.detect.reach_px
@@ -160,31 +162,31 @@ def reaches_of(settings: Settings) -> dict[str, Reach]:
 
 
 def strict_of(settings: Settings) -> frozenset[str]:
-    """The cameras, by id, in mode strict."""
+    """Ids of the cameras in mode strict."""
     return frozenset(
         camera.id for camera in settings.cameras if (camera.privacy or settings.privacy).mode is Mode.STRICT
     )
 
 
 def targets_of(settings: Settings) -> frozenset[TargetName]:
-    """What any camera masks: models that nobody needs are not run."""
+    """What at least one camera masks; models of other targets need not run."""
     sections = [camera.privacy or settings.privacy for camera in settings.cameras] or [settings.privacy]
     return frozenset(target for section in sections for target in section.targets)
 
 
 def proofs_of(settings: Settings, zoo: Zoo) -> Iterator[tuple[str, Callable[[], FileSpec]]]:
-    """Every model that the settings have loaded, by name, with what verifies it or raises ModelError."""
+    """Name of every model that these settings use, and a function that verifies its file or raises ModelError."""
     detect, audit = settings.detect, settings.audit
-    yield detect.face_model, partial(finder, zoo, detect.face_model, Target.FACE)
-    yield detect.person_model, partial(finder, zoo, detect.person_model, Target.PERSON)
+    yield detect.face_model, partial(verified, zoo, detect.face_model, Target.FACE)
+    yield detect.person_model, partial(verified, zoo, detect.person_model, Target.PERSON)
     if audit.enabled:
-        yield audit.model, partial(finder, zoo, audit.model, Target.FACE)
+        yield audit.model, partial(verified, zoo, audit.model, Target.FACE)
     if detect.attention != OFF:
-        yield detect.attention, partial(zoo.verify_attention, detect.attention)
+        yield detect.attention, partial(zoo.attentions.verify, detect.attention)
     if any(camera.identities.names for camera in settings.cameras):
-        yield MODEL, partial(zoo.verify_embedder, MODEL)
+        yield MODEL, partial(zoo.embedders.verify, MODEL)
     if silhouettes.silhouettes_of(settings):
-        yield silhouettes.MODEL, partial(zoo.verify_silhouette, silhouettes.MODEL)
+        yield silhouettes.MODEL, partial(zoo.silhouettes.verify, silhouettes.MODEL)
 
 
 def check_models(settings: Settings) -> None:
@@ -193,4 +195,4 @@ def check_models(settings: Settings) -> None:
     for _, verify in proofs_of(settings, zoo):
         verify()
     if reaches_of(settings):
-        face_eye(zoo.spec(settings.detect.face_model))
+        face_eye(zoo.detectors.spec(settings.detect.face_model))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anonymizer.types import F32, Detections, Region, Target
+from anonymizer.types import F32, Box, Detections, Region, Target
 
 LEAST_MASKED = 0.5  # a box is bare if less of it is masked; a model may still take a mask itself for a face
 SPARED_MARGIN = 0.25  # of the sides of a face; models disagree about its box by about as much
 
-Box = tuple[float, float, float, float]
+Box = Box
 
 
 def bare_faces(found: Detections, regions: Sequence[Region], spared: Sequence[Box]) -> tuple[Box, ...]:

@@ -21,7 +21,7 @@ from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings,
 from anonymizer.settings.schema import Settings, TargetName
 from anonymizer.zoo import Zoo
 
-NEAR = 10  # how many times more strangers a vote may let by that only goes on with what sure ones began
+NEAR = 10  # factor on the false accept rate for votes that only continue what surer votes began
 
 
 def permit_of(identities: IdentitiesSettings, identify: IdentifySettings) -> Permit | None:
@@ -39,14 +39,14 @@ def permit_of(identities: IdentitiesSettings, identify: IdentifySettings) -> Per
 
 
 def recognising(detector: Detector, settings: Settings, *, clock: Clock, meter: Meter) -> Detector:
-    """The detector, with votes where a camera is to recognise somebody; raises ModelError."""
+    """The detector, with votes on the cameras that recognise somebody; raises ModelError."""
     cameras = names_of(settings)
     if not cameras:
         return detector
     identify = settings.identify
     return RecognisingDetector(
         detector,
-        make_embedder(Zoo(settings.detect.models_dir).verify_embedder(MODEL)),
+        make_embedder(Zoo(settings.detect.models_dir).embedders.verify(MODEL)),
         gallery_of(identify),
         model=MODEL,
         cameras=cameras,
@@ -57,7 +57,7 @@ def recognising(detector: Detector, settings: Settings, *, clock: Clock, meter: 
 
 
 def names_of(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Who is to be recognised, of the cameras, by id, where anybody is."""
+    """By id, the cameras that recognise somebody, with the names of the people."""
     return {camera.id: camera.identities.names for camera in settings.cameras if camera.identities.names}
 
 
@@ -67,9 +67,9 @@ def gallery_of(identify: IdentifySettings) -> Gallery:
 
 
 def faults_of(settings: Settings, clock: Clock) -> list[str]:
-    """A sentence for each name in the settings that stands for nobody, or whose consent has ended.
+    """A sentence for each name in the settings that nobody is enrolled under, or whose consent has ended.
 
-    Nobody is bare because of it, but more people are masked than the settings say.
+    Those people are masked although the settings would leave them visible.
     """
     cameras = names_of(settings)
     try:
@@ -101,7 +101,10 @@ def enroll(
     clock: Clock,
     meter: Meter,
 ) -> str:
-    """Enroll somebody, in place of whoever had the name; raises GalleryError, SettingsError, ModelError."""
+    """Enroll somebody, replacing who had the name before; returns what to tell the user.
+
+    Raises GalleryError, SettingsError, ModelError.
+    """
     for given in (name, alias or name):
         try:
             checked_name(given)
@@ -110,7 +113,7 @@ def enroll(
     gallery = gallery_of(settings.identify)
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE, "budget_ms": None})
     detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
-    with detector, make_embedder(Zoo(settings.detect.models_dir).verify_embedder(MODEL)) as embedder:
+    with detector, make_embedder(Zoo(settings.detect.models_dir).embedders.verify(MODEL)) as embedder:
         person, complaints = make_person(
             name,
             photos,

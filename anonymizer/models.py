@@ -22,10 +22,10 @@ from anonymizer.identify.embedder import FaceEmbedder, distances
 from anonymizer.observe.meter import PrometheusMeter
 from anonymizer.quarantine import Quarantine
 from anonymizer.types import F32, Planes, Target
-from anonymizer.zoo import OTHER, PICTURES, EmbedderSpec, FileSpec, Order, Zoo, default_models_dir, enrol
+from anonymizer.zoo import OTHER, PICTURES, ChannelOrder, EmbedderSpec, FileSpec, Zoo, add_model, default_models_dir
 
 SUGGESTED_THRESHOLD = 0.3
-SAME = 0.6  # distance of embeddings, dlib's own figure
+SAME = 0.6  # embeddings nearer to each other than this are of one person, by dlib's own figure
 PORTRAITS = tuple(
     SelfTest(PICTURES / f"{name}.jpg", target, box, min_iou, min_score=0.3)
     for name, target, box, min_iou in (
@@ -41,43 +41,27 @@ def table(zoo: Zoo) -> Iterator[str]:
     """A heading and one line for each model."""
     row = "{:28} {:8} {:10} {:8} {:>8}  {:12} {:16} {:>9}  {}".format
     yield row("model", "target", "input", "type", "size", "licence", "family", "threshold", "from").rstrip()
-    for spec in map(zoo.spec, zoo.names()):
-        size = f"{spec.input.width}x{spec.input.height}"
-        megabytes = f"{spec.size_bytes / 1e6:.1f} MB"
-        yield row(
-            spec.name,
-            spec.target.name.lower(),
-            size,
-            spec.input.dtype,
-            megabytes,
-            spec.licence,
-            spec.family,
-            spec.threshold,
-            _origin(spec),
-        )
-    for embedder in map(zoo.embedder, zoo.embedders()):
-        size = f"{embedder.input.width}x{embedder.input.height}"
-        megabytes = f"{embedder.size_bytes / 1e6:.1f} MB"
-        columns = ("identity", size, embedder.input.dtype, megabytes, embedder.licence, "embedder", "-")
-        yield row(embedder.name, *columns, _origin(embedder))
-    for attention in map(zoo.attention, zoo.attentions()):
-        size = f"{attention.input.width}x{attention.input.height}"
-        megabytes = f"{attention.size_bytes / 1e6:.1f} MB"
-        columns = ("attention", size, attention.input.dtype, megabytes, attention.licence, "attention", "-")
-        yield row(attention.name, *columns, _origin(attention))
-    for silhouette in map(zoo.silhouette, zoo.silhouettes()):
-        size = f"{silhouette.input.width}x{silhouette.input.height}"
-        megabytes = f"{silhouette.size_bytes / 1e6:.1f} MB"
-        columns = ("silhouette", size, silhouette.input.dtype, megabytes, silhouette.licence, "silhouette", "-")
-        yield row(silhouette.name, *columns, _origin(silhouette))
+    for spec in map(zoo.detectors.spec, zoo.detectors.names()):
+        yield row(*_columns(spec, spec.target.name.lower(), spec.family, str(spec.threshold)))
+    for embedder in map(zoo.embedders.spec, zoo.embedders.names()):
+        yield row(*_columns(embedder, "identity", "embedder", "-"))
+    for attention in map(zoo.attentions.spec, zoo.attentions.names()):
+        yield row(*_columns(attention, "attention", "attention", "-"))
+    for silhouette in map(zoo.silhouettes.spec, zoo.silhouettes.names()):
+        yield row(*_columns(silhouette, "silhouette", "silhouette", "-"))
+
+
+def _columns(spec: FileSpec, target: str, family: str, threshold: str) -> tuple[str, ...]:
+    size, megabytes = f"{spec.input.width}x{spec.input.height}", f"{spec.size_bytes / 1e6:.1f} MB"
+    return spec.name, target, size, spec.input.dtype, megabytes, spec.licence, family, threshold, _origin(spec)
 
 
 def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
-    """What was proven of a model: its file is the manifest's, it loads here, it finds what the manifest promises.
+    """Compare a model's file with the manifest, load it, and let it find what the manifest promises.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
-    spec = zoo.verify(name)
+    spec = zoo.detectors.verify(name)
     quarantine.load(detector_model(spec), threads=1, delegate=Delegate())
     test = spec.self_test
     proof = "nothing promised to compare with" if test is None else f"finds the {test.target.name.lower()} it must"
@@ -85,11 +69,11 @@ def verify(zoo: Zoo, name: str, quarantine: Quarantine) -> str:
 
 
 def verify_embedder(zoo: Zoo, name: str) -> str:
-    """What was proven of an embedder: its file, that it loads here, and that it tells the two portraits apart.
+    """Compare an embedder's file with the manifest, load it, and let it tell the two portraits apart.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
-    spec = zoo.verify_embedder(name)
+    spec = zoo.embedders.verify(name)
     with make_embedder(spec) as embedder:
         faces = [test for test in PORTRAITS if test.target is Target.FACE]
         here, there = (_embeddings(embedder, test) for test in faces)
@@ -103,17 +87,17 @@ def verify_embedder(zoo: Zoo, name: str) -> str:
 
 
 def verify_attention(zoo: Zoo, name: str) -> str:
-    """What was proven of an attention model: its file, that it loads here, and that it points at a portrait's person.
+    """Compare an attention model's file with the manifest, load it, and let it find the person in a portrait.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
-    spec = zoo.verify_attention(name)
+    spec = zoo.attentions.verify(name)
     with Attention(attention_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
         return f"{spec.size_bytes / 1e6:.1f} MB, points at the person it must, sha256 matches"
 
 
 def _embeddings(embedder: FaceEmbedder, portrait: SelfTest) -> F32:
-    """Of the portrait's face, and of the same mirrored: (2, D)."""
+    """Embeddings (2, D) of the portrait's face and of its mirror image."""
     planes, colour = read_picture(portrait.picture)
     mirrored = Planes(planes.y[:, ::-1], planes.u[:, ::-1], planes.v[:, ::-1])
     x1, y1, x2, y2 = portrait.truth(planes.size)[0].tolist()
@@ -132,11 +116,13 @@ def fetch(zoo: Zoo, name: str) -> str:
 
     Raises ModelError.
     """
-    spec = zoo.spec(name)
+    spec = zoo.detectors.spec(name)
     if spec.url is None:
         raise ModelError(f"model {name} has no url in the manifest to be fetched from ({_origin(spec)})")
-    done = "already here"
-    if _sha256(spec.path) != spec.sha256:
+    try:
+        zoo.detectors.verify(name)
+        done = "already here"
+    except ModelError:  # missing or altered
         Download(spec.url, spec.path, spec.sha256, spec.size_bytes).run()
         done = "fetched"
     with Quarantine() as quarantine:
@@ -144,9 +130,9 @@ def fetch(zoo: Zoo, name: str) -> str:
 
 
 def add(file: Path, models_dir: Path, name: str | None, target: Target | None, threshold: float | None) -> str:
-    """Find out how a TFLite file is to be read, and enrol it in a folder of the user's; says what was found.
+    """Find out how to use a TFLite file, and add it to a folder of the user's; returns what was found.
 
-    Raises ModelError when it cannot be told, or finds nobody.
+    Raises ModelError if that cannot be found out, or the model misses the portraits at the threshold.
     """
     name = name or re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "model"
     with Quarantine() as quarantine:
@@ -158,10 +144,10 @@ def add(file: Path, models_dir: Path, name: str | None, target: Target | None, t
                 f"threshold {least:g}: even clear ones would be missed; choose a lower --threshold"
             )
         entry = _entry(file, reading, name, least)
-        enrol(models_dir, entry, file)
+        add_model(models_dir, entry, file)
         verify(Zoo(models_dir), name, quarantine)
     found = reading.target.name.lower()
-    order = Order.BGR if reading.bgr else Order.RGB
+    order = ChannelOrder.BGR if reading.bgr else ChannelOrder.RGB
     return (
         f"{name}: family {reading.family}, finds {found}s (column {reading.column} of the score)\n"
         f"input: {reading.size} {order}, {reading.precision}, (pixel - {reading.mean:g}) * {reading.scale:.6g}, "
@@ -178,7 +164,7 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
     return {
         "name": name,
         "file": f"{name}.tflite",
-        "sha256": _sha256(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "bytes": file.stat().st_size,
         "family": reading.family,
         "classes": [OTHER] * reading.column + [target],
@@ -189,10 +175,10 @@ def _entry(file: Path, reading: Reading, name: str, threshold: float) -> dict[st
             "mean": reading.mean,
             "scale": reading.scale,
             "fit": str(reading.fit),
-            "order": str(Order.BGR if reading.bgr else Order.RGB),
+            "order": str(ChannelOrder.BGR if reading.bgr else ChannelOrder.RGB),
         },
         "threshold": threshold,
-        "licence": "NOASSERTION",  # SPDX for: the user knows
+        "licence": "NOASSERTION",  # in SPDX: not stated
         "self_test": {
             "picture": promise.picture.stem,
             "target": target,
@@ -207,10 +193,3 @@ def _origin(spec: FileSpec) -> str:
     if spec.source is not None:
         return f"{spec.source.registry} {spec.source.package} {spec.source.version}"
     return spec.url or ("this project" if spec.path.parent == default_models_dir() else "your own file")
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None

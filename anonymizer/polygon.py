@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from anonymizer.types import Box
+
 Point = tuple[float, float]
-Box = tuple[float, float, float, float]
 
 
 def crosses_itself(points: Sequence[Point]) -> bool:

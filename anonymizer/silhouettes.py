@@ -18,18 +18,18 @@ MODEL = "pose-silhouette-float32"
 
 
 def tracing(detector: Detector, settings: Settings, *, clock: Clock, meter: Meter) -> Detector:
-    """The detector, drawing silhouettes for the cameras that show them; raises ModelError for an altered file."""
+    """The detector, with silhouettes drawn for the cameras that use them; raises ModelError."""
     cameras = silhouettes_of(settings)
     if not cameras:
         return detector
-    spec = Zoo(settings.detect.models_dir).verify_silhouette(MODEL)
+    spec = Zoo(settings.detect.models_dir).silhouettes.verify(MODEL)
     silhouettist = Silhouettist(silhouette_model(spec), threads=settings.detect.threads, meter=meter)
     budget_ms = settings.detect.silhouette_budget_ms
     return TracingDetector(detector, silhouettist, cameras=cameras, budget_ms=budget_ms, clock=clock, meter=meter)
 
 
 def silhouettes_of(settings: Settings) -> frozenset[str]:
-    """The cameras, by id, that mask persons by their shape."""
+    """Ids of the cameras that mask persons by their shape."""
     return frozenset(
         camera.id
         for camera in settings.cameras
@@ -38,7 +38,7 @@ def silhouettes_of(settings: Settings) -> frozenset[str]:
 
 
 def misplaced(settings: Settings) -> Iterator[str]:
-    """One sentence for each place or time where the effect silhouette is only a fill."""
+    """One sentence for each setting that makes the effect silhouette a mere fill, or a box in some pictures."""
     for camera in settings.cameras:
         redact, privacy = camera.redact or settings.redact, camera.privacy or settings.privacy
         by_shape = masks_by_shape(privacy, redact)
@@ -60,7 +60,7 @@ def misplaced(settings: Settings) -> Iterator[str]:
 
 
 def silhouette_model(spec: SilhouetteSpec) -> SilhouetteModel:
-    """What the silhouettist must know of a model of the manifest."""
+    """A model of the manifest as the silhouettist takes it."""
     return SilhouetteModel(
         name=spec.name,
         path=spec.path,
@@ -72,10 +72,10 @@ def silhouette_model(spec: SilhouetteSpec) -> SilhouetteModel:
 
 
 def verify_silhouette(zoo: Zoo, name: str) -> str:
-    """What was proven of a silhouette model: its file, that it loads here, and that it draws a portrait's person.
+    """Compare a silhouette model's file with the manifest, load it, and let it draw the person in a portrait.
 
-    Raises ModelError.
+    Returns what was proven; raises ModelError.
     """
-    spec = zoo.verify_silhouette(name)
+    spec = zoo.silhouettes.verify(name)
     with Silhouettist(silhouette_model(spec), threads=1, meter=PrometheusMeter(version=__version__, runtime="")):
         return f"{spec.size_bytes / 1e6:.1f} MB, draws the person it must, sha256 matches"

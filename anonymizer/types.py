@@ -19,6 +19,7 @@ from anonymizer.pose import STILL, Pose
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
+Box = tuple[float, float, float, float]  # x1 y1 x2 y2 of one box; arrays hold many
 
 
 class Target(enum.IntEnum):
@@ -150,18 +151,18 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class FaceVote:
-    """Whom one face of a frame resembles."""
+    """How much one face of a frame resembles each enrolled person."""
 
     index: int  # of the face in the detections
-    likenesses: tuple[Likeness, ...]  # everybody enrolled whose consent lasts; none: the face could not be embedded
-    is_clear: bool = True  # False: small, or seen a little from the side, where people are more alike
+    likenesses: tuple[Likeness, ...]  # to everybody whose consent lasts; empty: the face could not be embedded
+    is_clear: bool = True  # False: small, or turned a little to the side, where people look more alike
 
 
 @dataclass(frozen=True, slots=True)
 class Silhouette:
     """The shape of one detected person, in the frame of the detection and in no other."""
 
-    box: tuple[float, float, float, float]  # exactly the detection's; of any other box it says nothing
+    box: Box  # the detection's own, unchanged: the outline holds for no other box
     outline: tuple[tuple[float, float], ...]  # a polygon around the shape, source pixels
 
 
@@ -177,9 +178,9 @@ class Detections:
     class_ids: I32  # (N,) values of Target
     model: str = ""
     heat: Heat | None = None  # None: attention did not look, or failed
-    attention_failed: bool = False  # attention was to look and could not
-    silhouettes: tuple[Silhouette, ...] = ()  # of persons whose shape is sure
-    votes: tuple[FaceVote, ...] = ()  # of the faces that were clear enough, where somebody is to be recognised
+    attention_failed: bool = False  # attention should have looked and could not
+    silhouettes: tuple[Silhouette, ...] = ()  # of the persons whose shape is certain
+    votes: tuple[FaceVote, ...] = ()  # about faces that are clear enough, on cameras that recognise people
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -210,14 +211,14 @@ class Track:
 
     track_id: int
     target: Target
-    box: tuple[float, float, float, float]  # x1 y1 x2 y2, source pixels, not clipped
+    box: Box  # x1 y1 x2 y2, source pixels, not clipped
     score: float
     state: TrackState
     unseen_ns: int  # time since a detection last supported it; 0: supported in this frame
     spread_px: tuple[float, float] = (0.0, 0.0)  # one-sigma position uncertainty in x and y
-    is_followed: bool = False  # this sighting is where the one in the look before it made it expected
-    is_recent: bool = False  # the newest look before this frame, which nobody looked at, found it
-    excess_px: float = 0.0  # by so much the box is higher than who is in it, for it is around two places
+    is_followed: bool = False  # its newest sighting is where the one in the look before it had led to expect it
+    is_recent: bool = False  # the models passed this frame over, and the newest look before it found the object
+    excess_px: float = 0.0  # how much higher the box is than the object, because it encloses two places
 
 
 class Shape(enum.StrEnum):
@@ -235,14 +236,14 @@ class Effect(enum.StrEnum):
     BLUR = "blur"
     NOISE = "noise"
     IMAGE = "image"
-    SILHOUETTE = "silhouette"  # the fill, within a person's outline where there is a sure one
+    SILHOUETTE = "silhouette"  # the fill, within a person's outline where that is certain
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
     """One area to redact; the box already contains every margin and may reach over the frame's edge."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     shape: Shape
     effect: Effect
     reason: Reason
@@ -252,20 +253,20 @@ class Region:
 
 
 class Doubt(enum.StrEnum):
-    """Why somebody who might stay visible is masked."""
+    """Why somebody who might stay visible is masked all the same."""
 
-    FEW_VOTES = "few_votes"  # not enough that agree, so far
-    NO_VOTE = "no_vote"  # none before and after the frame, close enough to each other
-    DISAGREEMENT = "disagreement"  # the vote before or after the frame says otherwise
+    FEW_VOTES = "few_votes"  # too few agree so far
+    NO_VOTE = "no_vote"  # there is none soon before and soon after the frame
+    DISAGREEMENT = "disagreement"  # the vote before or after the frame is for somebody else
     TWO_CLAIMS = "two_claims"  # somebody else in the picture has votes for the same person
-    STALE_TRACK = "stale_track"  # not followed surely enough
+    STALE_TRACK = "stale_track"  # it is not certain that the track is still on the same person
     SMALL = "small"
     NEAR_FACE = "near_face"  # another face is so near that they may be mixed up
-    COVERED = "covered"  # somebody else's body lies over the face, or whose body it belongs to is unclear
+    COVERED = "covered"  # somebody else's body overlaps the face, or it is unclear which body is the face's
     WHOLE_FRAME = "whole_frame"  # the frame is masked whole
     EMBEDDER_FAILED = "embedder_failed"
-    NOT_ENROLLED = "not_enrolled"  # somebody whom the settings name has no template, or it cannot be read
-    CONSENT_ENDED = "consent_ended"  # of somebody whom the settings name
+    NOT_ENROLLED = "not_enrolled"  # a person named in the settings has no template, or it cannot be read
+    CONSENT_ENDED = "consent_ended"  # the consent of a person named in the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +274,9 @@ class Spared:
     """A face that stays visible, and the body below it."""
 
     track_id: int
-    who: str  # a name or pseudonym, or whom it is none of
-    votes: int  # that agree on that
-    box: tuple[float, float, float, float]  # of the face, source pixels
+    who: str  # a name or pseudonym; with only_redact, the people whom it is not
+    votes: int  # how many agree on that
+    box: Box  # of the face, source pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +311,8 @@ class RedactedFrame:
     i420: U8  # (H * 3 / 2, W) contiguous, read-only: Y, then U, then V
     colour: Colour
     whole_frame: Reason | None
-    regions: tuple[Region, ...]  # what was masked; empty when all of it is
-    spared: tuple[tuple[float, float, float, float], ...] = ()  # faces that are visible on purpose, source pixels
+    regions: tuple[Region, ...]  # what was masked; empty when the whole frame is
+    spared: tuple[Box, ...] = ()  # faces that are visible on purpose, source pixels
     pixel_aspect: Fraction = Fraction(1)
 
     @property
@@ -350,7 +351,7 @@ class AuditFinding:
     captured_ns: int
     wall_ns: int
     size: Size
-    boxes: tuple[tuple[float, float, float, float], ...]  # x1 y1 x2 y2, source pixels
+    boxes: tuple[Box, ...]  # x1 y1 x2 y2, source pixels
 
 
 class LinkState(enum.StrEnum):
@@ -387,4 +388,4 @@ class CameraStatus:
     published_ns: int | None  # monotonic time of the newest published frame
     tracks: int
     restarts: int
-    load_level: int = 0  # of the governor: 0 nothing is held back, 1 masks are wider, more: frames are left out
+    load_level: int = 0  # of the governor: 0 no load, 1 masks are wider, 2 and more: frames are left out

@@ -28,6 +28,6 @@ def golden() -> dict[str, dict[str, list[Row]]]:
 
 
 if __name__ == "__main__":
-    every = {model: {who: rows(model, who) for who in FACES} for model in Zoo().names()}
+    every = {model: {who: rows(model, who) for who in FACES} for model in Zoo().detectors.names()}
     text = json.dumps(every, separators=(", ", ": "))
     FILE.write_text(text.replace(": {", ": {\n  ").replace("]], ", "]],\n  ").replace("}, ", "},\n") + "\n")

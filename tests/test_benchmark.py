@@ -318,7 +318,7 @@ def test_a_written_file_keeps_its_mode_and_a_new_one_holds_the_snippet(tmp_path:
 def test_a_whole_benchmark_of_small_pictures_ends_in_a_plan_or_a_plain_no() -> None:
     wish = replace(WISH, size=Size(320, 240))
     made = benchmark(Settings(), wish, models_budget_s=0.0, tiles_budget_s=0.0, frames=6)
-    assert {each.model for each in made.models} == set(Zoo().names())
+    assert {each.model for each in made.models} == set(Zoo().detectors.names())
     assert {"centerface-int8", "nanodet-g-int8"} <= {c.model for c in made.models if isinstance(c, DetectCost)}
     assert all(each.wall_ms > 0 for each in made.models if isinstance(each, DetectCost))
     for costs in made.stages.values():
@@ -333,8 +333,8 @@ def test_a_model_that_does_not_run_here_does_not_end_the_benchmark(tmp_path: Pat
     manifest = yaml.safe_load((ROOT / "models" / "manifest.yaml").read_text())
     manifest["models"] = [model for model in manifest["models"] if model["name"] in names]
     (tmp_path / "manifest.yaml").write_text(yaml.safe_dump(manifest))
-    whole, broken = (Zoo(tmp_path).spec(name).path for name in names)
-    shutil.copy(Zoo().spec(names[0]).path, whole)
+    whole, broken = (Zoo(tmp_path).detectors.spec(name).path for name in names)
+    shutil.copy(Zoo().detectors.spec(names[0]).path, whole)
     broken.write_bytes(b"no model")
     frame = make_frame(planes=make_planes(320, 240))
     rows = list(time_models(DetectSettings(models_dir=tmp_path), frame, thread_counts=[1], budget_s=0.0))

@@ -115,6 +115,23 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
         assert capsys.readouterr().err.startswith(f"--json: {path} cannot be written")
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_gallery_that_cannot_be_made_is_refused_before_anything_is_measured(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["evaluate", "detect", "nosuch", "--gallery", str(tmp_path / place)]) == 2
+    assert capsys.readouterr().err.startswith(f"--gallery: {tmp_path / place} cannot be made: {tmp_path}/file is no")
+    assert main(["evaluate", "detect", "nosuch", "--gallery", str(tmp_path / "new/folder")]) == 1
+    assert "nosuch: missing" in capsys.readouterr().err
+
+
+def test_a_page_in_the_place_of_its_picture_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "attack", "nosuch", "--page", "a.jpg"])
+    assert "a.jpg is the name of the picture beside the page; write a.md" in capsys.readouterr().err
+
+
 def test_help_states_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anonymizer.detect.daylight import BRIGHT, MOST, bring_out, lift
+from anonymizer.detect.daylight import BRIGHT_LEVEL, MAX_GAIN, brighten, bring_out
 from anonymizer.detect.letterbox import Fit, Letterbox
 from anonymizer.types import U8, Size, Target
 
@@ -22,7 +22,7 @@ def noise(least: int, below: int) -> U8:
 
 def lifted(picture: U8, box: Letterbox = BOX) -> U8:
     result = picture.copy()
-    lift(result, box)
+    brighten(result, box)
     return result
 
 
@@ -34,13 +34,13 @@ def test_a_bright_picture_stays_as_it_is() -> None:
 def test_a_dark_picture_is_lifted_until_its_bright_parts_are_bright() -> None:
     picture = noise(0, 40)
     result = lifted(picture)[: BOX.inner.height]
-    assert np.percentile(result, 97) == pytest.approx(BRIGHT, rel=0.1)
+    assert np.percentile(result, 97) == pytest.approx(BRIGHT_LEVEL, rel=0.1)
     assert np.corrcoef(result.ravel(), picture[: BOX.inner.height].ravel())[0, 1] > 0.99
 
 
 def test_a_black_picture_is_lifted_no_further_than_noise_allows() -> None:
     picture = noise(0, 3)
-    assert lifted(picture).max() <= 2 * MOST
+    assert lifted(picture).max() <= 2 * MAX_GAIN
 
 
 def test_only_the_dark_side_is_lifted() -> None:
@@ -92,7 +92,7 @@ def test_who_says_whether_anything_was_changed_says_it_of_all_pictures() -> None
     for levels in ((0, 256), (0, 90), (0, 50), (0, 10), (100, 150), (128, 130), (195, 246)):
         picture = noise(*levels)
         result = picture.copy()
-        assert lift(result, BOX) is not np.array_equal(result, picture)
+        assert brighten(result, BOX) is not np.array_equal(result, picture)
 
 
 def test_what_the_picture_does_not_cover_stays_black() -> None:

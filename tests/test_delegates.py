@@ -173,7 +173,7 @@ def plug_in(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def real_engine(library: str, *, device: str = "any", fallback: bool = False) -> Engine:
-    spec = Zoo().spec("nanodet-g-float32")
+    spec = Zoo().detectors.spec("nanodet-g-float32")
     delegate = Delegate(DelegateName.EXTERNAL, library, {"device": device}, fallback)
     return Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate)
 

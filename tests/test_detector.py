@@ -144,10 +144,10 @@ def test_more_faces_than_allowed_are_refused(runtime: FakeRuntime, meter: Record
             detector.detect(frame_of(64, 48))
 
 
-def test_half_the_score_is_enough_for_a_keen_camera(runtime: FakeRuntime, meter: RecordingMeter) -> None:
+def test_half_the_score_is_enough_for_a_camera_in_mode_strict(runtime: FakeRuntime, meter: RecordingMeter) -> None:
     runtime.outputs = heads((2, 3, 8, 8, 0.5), (6, 10, 8, 12, 0.13))
-    for keen, count in ((frozenset({"cam"}), 2), (frozenset({"door"}), 1)):
-        with TfliteDetector(MODEL, LIMITS, threads=1, clock=FakeClock(), meter=meter, keen=keen) as detector:
+    for strict, count in ((frozenset({"cam"}), 2), (frozenset({"door"}), 1)):
+        with TfliteDetector(MODEL, LIMITS, threads=1, clock=FakeClock(), meter=meter, strict=strict) as detector:
             assert len(detector.detect(frame_of(64, 48))) == count
 
 

@@ -153,9 +153,9 @@ def test_it_runs_only_between_start_and_close_and_starts_again(monkeypatch: pyte
         engine.close()
 
 
-@pytest.mark.parametrize("name", Zoo().names())
+@pytest.mark.parametrize("name", Zoo().detectors.names())
 def test_every_committed_model_runs_and_repeats_itself(name: str) -> None:
-    spec = Zoo().verify(name)
+    spec = Zoo().detectors.verify(name)
     rng = np.random.default_rng(1)
     first, second = rng.integers(0, 256, (2, spec.input.height, spec.input.width, 3), dtype=np.uint8)
     with Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale) as engine:

@@ -122,6 +122,12 @@ def test_a_photo_that_is_no_file_is_no_picture(
     assert f"{tmp_path}/photo: is no picture that can be read" in capsys.readouterr().err
 
 
+def test_a_photo_of_one_pixel_is_no_picture(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((1, 1, 3), np.uint8))
+    assert enroll(config, "ana", tmp_path / "photo.png", "--consent", "2099-01-01") == 1
+    assert "photo.png: is no picture that can be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", ["stat", "read_bytes"])
 def test_a_photo_that_may_not_be_read_is_named_with_the_reason(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Path) -> None:

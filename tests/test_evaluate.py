@@ -12,7 +12,7 @@ import pytest
 from anonymizer.cli import main
 from anonymizer.errors import DatasetError, InvalidOutputError
 from anonymizer.evaluate.chart import draw
-from anonymizer.evaluate.command import Candidate, Order, Request, evaluate
+from anonymizer.evaluate.command import Candidate, Request, WantedDetector, evaluate
 from anonymizer.evaluate.coverage import covered_share, heads, mask_of_colour, mask_of_plan, over_mask_share
 from anonymizer.evaluate.dataset import Dataset
 from anonymizer.evaluate.report import as_json, text_table
@@ -260,11 +260,11 @@ def own_threshold(model: str) -> float:
 
 
 def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path: Path) -> None:
-    made: list[Order] = []
+    made: list[WantedDetector] = []
     detectors: list[ScriptedDetector] = []
 
-    def make(order: Order) -> ScriptedDetector:
-        made.append(order)
+    def make(wanted: WantedDetector) -> ScriptedDetector:
+        made.append(wanted)
         detectors.append(ScriptedDetector(make_detections((20, 20, 40, 40)), make_detections(seq=1)))
         return detectors[-1]
 
@@ -274,7 +274,7 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
     assert "2 pictures, 1 faces" in table
     assert all(f"| {name} " in table for name in ("one", "two@16"))
     assert made == [
-        Order(candidate, Target.FACE, threshold, limit, is_flat=is_flat)
+        WantedDetector(candidate, Target.FACE, threshold, limit, is_flat=is_flat)
         for candidate, own in zip(candidates, (0.3, 0.6), strict=True)
         for threshold, limit, is_flat in ((own, 1000, False), (0.05, 5000, True))
     ]
@@ -300,27 +300,27 @@ def test_every_model_gets_a_row_and_every_file_is_written(faces: Path, tmp_path:
 
 
 def test_without_a_model_that_of_the_settings_is_measured(faces: Path) -> None:
-    made: list[Order] = []
+    made: list[WantedDetector] = []
 
-    def make(order: Order) -> ScriptedDetector:
-        made.append(order)
+    def make(wanted: WantedDetector) -> ScriptedDetector:
+        made.append(wanted)
         return ScriptedDetector(make_detections(), make_detections(seq=1))
 
     settings = Settings(detect=DetectSettings(face_model="x", reach_px=20))
     evaluate(Request(faces, threshold=0.01), settings, make, own_threshold)
-    assert [(order.candidate, order.threshold) for order in made] == [(Candidate("x", 20), 0.01)] * 2
+    assert [(wanted.candidate, wanted.threshold) for wanted in made] == [(Candidate("x", 20), 0.01)] * 2
 
 
 def test_the_settings_threshold_goes_before_the_models_own(faces: Path) -> None:
-    made: list[Order] = []
+    made: list[WantedDetector] = []
 
-    def make(order: Order) -> ScriptedDetector:
-        made.append(order)
+    def make(wanted: WantedDetector) -> ScriptedDetector:
+        made.append(wanted)
         return ScriptedDetector(make_detections(), make_detections(seq=1))
 
     settings = Settings(detect=DetectSettings(face_model="one", face_threshold=0.45))
     evaluate(Request(faces), settings, make, own_threshold)
-    assert [order.threshold for order in made] == [0.45, 0.05]
+    assert [wanted.threshold for wanted in made] == [0.45, 0.05]
 
 
 def test_another_tool_alone_needs_no_model(faces: Path, tmp_path: Path) -> None:

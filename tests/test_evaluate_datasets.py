@@ -123,6 +123,14 @@ def test_every_form_gives_the_same_boxes(make: Callable[[Path], Path], target: T
     assert second.load().shape == (HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.parametrize("width", [float("nan"), float("inf"), 0, None])
+def test_a_width_that_is_none_is_as_if_it_were_not_stated(tmp_path: Path, width: float | None) -> None:
+    path = make_coco(tmp_path)
+    write(path, COCO | {"images": [{"id": 7, "file_name": "a.png", "width": width, "height": 48}]})
+    (sample,) = open_dataset(path).samples
+    assert sample.load().shape[2] == 3
+
+
 def test_only_coco_marks_crowds(tmp_path: Path) -> None:
     assert open_dataset(make_coco(tmp_path / "coco")).samples[0].crowd.tolist() == [False, True]
     assert open_dataset(make_xywh(tmp_path / "xywh")).samples[0].crowd.tolist() == [False, False]

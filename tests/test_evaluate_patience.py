@@ -10,7 +10,7 @@ from anonymizer import cli
 from anonymizer.detect.letterbox import Fit
 from anonymizer.detect.reach import MAX_TILES, Eye
 from anonymizer.detect.scout import Reach, Scout
-from anonymizer.evaluate.command import Candidate, Order
+from anonymizer.evaluate.command import Candidate, WantedDetector
 from anonymizer.settings.schema import DetectSettings
 from anonymizer.types import Size, Target
 from tests.fakes import make_frame, make_planes
@@ -20,10 +20,10 @@ SLOW_LOOK_NS = 30 * 10**9
 
 def test_an_evaluation_has_time_for_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[DetectSettings] = []
-    monkeypatch.setattr("anonymizer.detectors.make_detector", lambda detect, *_targets, **_parts: asked.append(detect))
+    monkeypatch.setattr("anonymizer.studio.make_detector", lambda detect, *_targets, **_parts: asked.append(detect))
 
-    def order_one(_request: object, settings: object, make: Callable[[Order], object], _own: object) -> str:
-        make(Order(Candidate("centerface-int8", 16), Target.FACE, 0.2, 500, is_flat=False))
+    def order_one(_request: object, settings: object, make: Callable[[WantedDetector], object], _own: object) -> str:
+        make(WantedDetector(Candidate("centerface-int8", 16), Target.FACE, 0.2, 500, is_flat=False))
         return ""
 
     monkeypatch.setattr("anonymizer.evaluate.command.evaluate", order_one)

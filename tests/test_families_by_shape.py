@@ -14,6 +14,8 @@ from anonymizer.detect.families import FAMILIES, make_family
 from anonymizer.detect.families.blazeface import BlazeFace
 from anonymizer.detect.families.nanodet import NanoDet
 from anonymizer.detect.families.retinanet import RetinaNet, anchors
+from anonymizer.detect.families.ssd import Ssd
+from anonymizer.detect.families.ssd import anchors as ssd_anchors
 from anonymizer.detect.families.tflite_detection_postprocess import TfliteDetectionPostprocess
 from anonymizer.errors import InvalidOutputError
 from anonymizer.types import Size
@@ -388,3 +390,17 @@ def test_scalars_and_other_shapes_are_told_apart() -> None:
     assert TfliteDetectionPostprocess.columns(Size(96, 96), four) == 256
     assert TfliteDetectionPostprocess.columns(Size(96, 96), four | {"d:3": (2,)}) is None
     assert TfliteDetectionPostprocess.columns(Size(96, 96), four | {"c:2": ()}) is None
+
+
+def test_a_model_that_can_list_nothing_fails() -> None:
+    nothing = {"a:0": np.zeros((1, 0, 4)), "b:1": np.zeros((1, 0)), "c:2": np.zeros((1, 0)), "d:3": np.zeros(1)}
+    outputs = {name: values.astype(np.float32) for name, values in nothing.items()}
+    with pytest.raises(InvalidOutputError, match="found 0 objects, all it can list"):
+        TfliteDetectionPostprocess(Size(96, 96), (0,)).decode(outputs, 0.3)
+
+
+def test_a_model_that_scores_no_class_fails() -> None:
+    count = len(ssd_anchors(Size(96, 96)))
+    outputs = {"boxes": np.zeros((1, count, 4), np.float32), "scores": np.zeros((1, count, 0), np.float32)}
+    with pytest.raises(InvalidOutputError, match="the model scores 0 classes, the manifest names 1 of them"):
+        Ssd(Size(96, 96), (0,)).decode(outputs, 0.3)

@@ -136,7 +136,7 @@ def test_the_committed_embedder_knows_a_face_again_that_is_smaller_and_darker() 
     small = [np.asarray(cv2.resize(plane, None, fx=0.5, fy=0.5), np.uint8) for plane in (planes.y, planes.u, planes.v)]
     dark = Planes((small[0] * 0.6).astype(np.uint8), small[1], small[2])
     other, other_colour = read_picture(PICTURES / "grace_hopper.jpg")
-    with models.make_embedder(Zoo().verify_embedder("dlib-resnet-int8")) as embedder:
+    with models.make_embedder(Zoo().embedders.verify("dlib-resnet-int8")) as embedder:
         one = embedder.embed(planes, colour, box)
         same = embedder.embed(dark, colour, tuple(side / 2 for side in box))
         stranger = embedder.embed(other, other_colour, tuple(his.truth(other.size)[0].tolist()))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer.detect.families import Candidates
-from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, KEEN_SHARE, LEAST_SHARE, Limits
+from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, STRICT_SHARE, Limits
 from anonymizer.types import Target
 
 LIMITS = Limits(threshold=0.3, nms_iou=0.4, max_detections=100)
@@ -24,14 +24,14 @@ def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
     return Candidates(boxes.reshape(-1, 4), scores, np.full(len(rows), target, np.int32))
 
 
-def needed(limits: Limits, target: Target, height: float, *, is_faint: bool = False, is_keen: bool = False) -> float:
+def needed(limits: Limits, target: Target, height: float, *, is_faint: bool = False, is_strict: bool = False) -> float:
     """The least of a thousand scores that counts."""
     rows = [(height, score) for score in np.arange(1, 1001) / 1000]
-    return float(limits.counted(seen(target, *rows), is_faint=is_faint, is_keen=is_keen).scores.min())
+    return float(limits.counted(seen(target, *rows), is_faint=is_faint, is_strict=is_strict).scores.min())
 
 
 def test_nobody_seen_is_nobody_counted() -> None:
-    assert len(LIMITS.counted(seen(Target.FACE), is_faint=False, is_keen=False).boxes) == 0
+    assert len(LIMITS.counted(seen(Target.FACE), is_faint=False, is_strict=False).boxes) == 0
 
 
 @pytest.mark.parametrize("target", Target)
@@ -53,16 +53,16 @@ def test_a_box_inside_out_needs_the_least() -> None:
 
 @pytest.mark.parametrize("target", Target)
 def test_in_mode_strict_half_is_enough_for_everybody_and_no_more_is_needed_of_small_ones(target: Target) -> None:
-    assert needed(LIMITS, target, 500.0, is_keen=True) == pytest.approx(0.3 * KEEN_SHARE, abs=0.002)
-    assert needed(LIMITS, target, 1.0, is_keen=True) == pytest.approx(
-        0.3 * min(KEEN_SHARE, LEAST_SHARE[target]), abs=0.002
+    assert needed(LIMITS, target, 500.0, is_strict=True) == pytest.approx(0.3 * STRICT_SHARE, abs=0.002)
+    assert needed(LIMITS, target, 1.0, is_strict=True) == pytest.approx(
+        0.3 * min(STRICT_SHARE, LEAST_SHARE[target]), abs=0.002
     )
 
 
 def test_in_a_faint_picture_less_is_enough_at_every_height() -> None:
-    for target, height, is_keen in itertools.product(Target, (1.0, 500.0), (True, False)):
-        clear = needed(LIMITS, target, height, is_keen=is_keen)
-        assert needed(LIMITS, target, height, is_faint=True, is_keen=is_keen) == pytest.approx(
+    for target, height, is_strict in itertools.product(Target, (1.0, 500.0), (True, False)):
+        clear = needed(LIMITS, target, height, is_strict=is_strict)
+        assert needed(LIMITS, target, height, is_faint=True, is_strict=is_strict) == pytest.approx(
             FAINT_SHARE * clear, abs=0.002
         )
 
@@ -72,10 +72,10 @@ def test_in_a_faint_picture_less_is_enough_at_every_height() -> None:
     st.sampled_from((LIMITS, FLAT)),
 )  # fmt: skip
 def test_nothing_counts_that_a_decoder_would_not_report(
-    target: Target, height: float, score: float, is_faint: bool, is_keen: bool, limits: Limits
+    target: Target, height: float, score: float, is_faint: bool, is_strict: bool, limits: Limits
 ) -> None:
-    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_keen=is_keen)
-    assert (counted.scores >= np.float32(limits.floor(is_faint=is_faint, is_keen=is_keen)) - 1e-6).all()
+    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_strict=is_strict)
+    assert (counted.scores >= np.float32(limits.floor(is_faint=is_faint, is_strict=is_strict)) - 1e-6).all()
 
 
 def test_boxes_scores_and_classes_stay_together() -> None:
@@ -83,7 +83,7 @@ def test_boxes_scores_and_classes_stay_together() -> None:
         np.array([(0, 0, 9, 10), (0, 0, 9, 10), (0, 0, 40, 100)], np.float32), np.array([0.21, 0.13, 0.29], np.float32),
         np.array([Target.FACE, Target.PERSON, Target.PERSON], np.int32),
     )  # fmt: skip
-    counted = LIMITS.counted(both, is_faint=False, is_keen=False)
+    counted = LIMITS.counted(both, is_faint=False, is_strict=False)
     assert counted.class_ids.tolist() == [Target.FACE, Target.PERSON]
     assert counted.scores.tolist() == pytest.approx([0.21, 0.13])
     assert counted.boxes.tolist() == [[0, 0, 9, 10], [0, 0, 9, 10]]

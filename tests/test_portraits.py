@@ -22,7 +22,7 @@ from tests.pictures import read_bgr
 
 
 def committed(name: str, *, max_detections: int = 100, nms_iou: float = 0.4) -> TfliteDetector:
-    spec = Zoo().verify(name)
+    spec = Zoo().detectors.verify(name)
     model = DetectorModel(
         name=spec.name,
         path=spec.path,
@@ -63,7 +63,9 @@ def test_a_face_in_the_dark_is_found(name: str, who: str) -> None:
     assert iou_matrix(found.boxes[:1], face.astype(np.float32)).max(initial=0.0) > 0.5
 
 
-@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.FACE])
+@pytest.mark.parametrize(
+    "name", [name for name in Zoo().detectors.names() if Zoo().detectors.spec(name).target is Target.FACE]
+)
 @pytest.mark.parametrize("who", FACES)
 def test_every_face_model_finds_the_face_of_a_portrait_best_of_all(name: str, who: str) -> None:
     picture = portrait(who)
@@ -76,7 +78,9 @@ def test_every_face_model_finds_the_face_of_a_portrait_best_of_all(name: str, wh
     assert iou_matrix(found.boxes, truth)[best].item() > 0.6
 
 
-@pytest.mark.parametrize("name", [name for name in Zoo().names() if Zoo().spec(name).target is Target.PERSON])
+@pytest.mark.parametrize(
+    "name", [name for name in Zoo().detectors.names() if Zoo().detectors.spec(name).target is Target.PERSON]
+)
 @pytest.mark.parametrize("who", FACES)
 def test_every_person_model_finds_the_person_of_a_portrait(name: str, who: str) -> None:
     picture = portrait(who)

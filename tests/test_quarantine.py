@@ -21,7 +21,7 @@ from anonymizer.models import PORTRAITS
 from anonymizer.quarantine import Allowance, Quarantine
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Target
-from anonymizer.zoo import MANIFEST, Zoo, enrol
+from anonymizer.zoo import MANIFEST, Zoo, add_model
 from tests.fakes import RecordingMeter
 from tests.mutations import KINDS, variant
 
@@ -49,7 +49,7 @@ def refusal(allowance: Allowance = ALLOWANCE) -> str:
 @pytest.mark.e2e
 def test_no_variant_of_a_model_ends_the_one_who_asks(tmp_path: Path) -> None:
     """Each is read as a model or refused with its name; what is read is loaded as the daemon would."""
-    original = Zoo().spec(SMALL)
+    original = Zoo().detectors.spec(SMALL)
     data, path = original.path.read_bytes(), tmp_path / "door.tflite"
     refusals: list[str] = []
     with Quarantine() as quarantine:
@@ -96,7 +96,7 @@ def test_a_child_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch, co
 
 
 def test_a_file_that_needs_more_memory_than_it_may_have_is_refused() -> None:
-    model = detector_model(Zoo().spec("nanodet-g-float32"))
+    model = detector_model(Zoo().detectors.spec("nanodet-g-float32"))
     with Quarantine() as quarantine:
         with pytest.raises(ModelError):
             quarantine.load(model, threads=1, delegate=Delegate(), allowance=Allowance(60.0, 60, memory_bytes=1 << 20))
@@ -112,11 +112,11 @@ def stranger(folder: Path, **changes: object) -> DetectSettings:
     entry = next(entry for entry in entries if entry["name"] == SMALL)
     for key in ("source", "card", "licence_file"):
         del entry[key]
-    data = Zoo().spec(SMALL).path.read_bytes() + b"\0"
+    data = Zoo().detectors.spec(SMALL).path.read_bytes() + b"\0"
     file = folder / "other.tflite"
     file.write_bytes(data)
     entry |= {"name": "door", "file": "door.tflite", "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    enrol(folder / "mine", entry | changes, file)
+    add_model(folder / "mine", entry | changes, file)
     return DetectSettings(models_dir=folder / "mine", face_model="door")
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from anonymizer.clock import SystemClock
 from anonymizer.detectors import make_detector
-from anonymizer.identify.portrait import planes_of
 from anonymizer.settings.schema import DetectSettings, TargetName
+from anonymizer.stills import planes_of
 from anonymizer.types import U8
 from anonymizer.zoo import PICTURES
 from tests.daemon import RunningDaemon, eventually

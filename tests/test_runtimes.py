@@ -18,7 +18,7 @@ GOLDEN = golden()
 
 @pytest.mark.parametrize(("model", "who"), [(model, who) for model in GOLDEN for who in GOLDEN[model]])
 def test_a_committed_model_finds_the_same_boxes_in_every_runtime(model: str, who: str) -> None:
-    surely = Zoo().spec(model).threshold + SCORE_TOLERANCE  # a score nearer to it may fall on either side
+    surely = Zoo().detectors.spec(model).threshold + SCORE_TOLERANCE  # a score nearer to it may fall on either side
     expected, found, cells = (
         np.array(each, np.float32).reshape(-1, 5)
         for each in (GOLDEN[model][who], rows(model, who), rows(model, who, nms_iou=EVERY_CELL))

@@ -76,8 +76,8 @@ def test_attention_is_heeded_in_the_next_frame_alone() -> None:
     plan = [tile for _ in range(30) for tile in far.tiles(frame_of(), 20 * MS)]
     cells = np.zeros((9, 16), np.float32)
     cells[-1, -1] = 1.0
-    far.heed("door", Heat(cells, 1.0))  # without reach: nothing to share out
-    far.heed("yard", Heat(cells, 1.0))
+    far.set_heat("door", Heat(cells, 1.0))  # without reach: nothing to share out
+    far.set_heat("yard", Heat(cells, 1.0))
     (hot,) = far.tiles(frame_of(), 20 * MS)
     assert hot == max(plan, key=lambda tile: (tile.y, tile.x))
     assert hot not in [far.tiles(frame_of(), 20 * MS)[0] for _ in range(10)]
@@ -160,12 +160,12 @@ def test_where_tiles_take_turns_no_view_rests_for_no_single_look_sees_all_of_it(
 
 
 def test_the_default_face_model_can_be_tiled() -> None:
-    assert face_eye(Zoo().spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16)
+    assert face_eye(Zoo().detectors.spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16)
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:
     with pytest.raises(ModelError, match=r"nanodet-g-int8 cannot search tiles: .* lacks min_face_px"):
-        face_eye(Zoo().spec("nanodet-g-int8"))
+        face_eye(Zoo().detectors.spec("nanodet-g-int8"))
 
 
 def test_the_daemon_does_not_start_with_such_a_model_if_it_is_to_see_far() -> None:

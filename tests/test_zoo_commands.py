@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anonymizer import models, zoo
+from anonymizer import models
 from anonymizer.cli import main
 from anonymizer.errors import ModelError
 from anonymizer.quarantine import Quarantine
-from anonymizer.zoo import Zoo, default_models_dir, enrol
+from anonymizer.zoo import Zoo, add_model, default_models_dir
 from tests.test_zoo_download import Server, server
 
 __all__ = ["server"]
@@ -47,7 +47,7 @@ def test_add_finds_out_everything_and_says_how_to_use_it(mine: Path, capsys: Cap
     assert "door: family blazeface, finds faces (column 0 of the score)" in told
     assert "input: 192x192 rgb, float32" in told
     assert f"models_dir: {mine}\n  face_model: door\n  face_threshold: 0.3" in told
-    spec = Zoo(mine).verify("door")
+    spec = Zoo(mine).detectors.verify("door")
     assert spec.path == mine / "door.tflite"
     assert (spec.target.name, spec.threshold, spec.licence) == ("FACE", 0.3, "NOASSERTION")
     assert spec.self_test is not None
@@ -62,7 +62,7 @@ def test_add_takes_name_target_and_threshold_from_the_user(mine: Path, tmp_path:
     assert entry(mine)["threshold"] == 0.4
     assert run("add", file, "--models-dir", mine, "--target", "person") == 1
     assert "finds no person in the test pictures" in capsys.readouterr().err
-    assert len(Zoo(mine).names()) == len(Zoo().names()) + 1
+    assert len(Zoo(mine).detectors.names()) == len(Zoo().detectors.names()) + 1
 
 
 @pytest.mark.parametrize("threshold", ["0", "1", "-1", "x", "nan"])
@@ -91,7 +91,7 @@ def test_a_second_model_leaves_the_first(mine: Path) -> None:
 def test_the_programs_own_folder_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own"
     shutil.copytree(default_models_dir(), own)
-    monkeypatch.setattr(zoo, "default_models_dir", lambda: own)
+    monkeypatch.setattr("anonymizer.zoo.folder.default_models_dir", lambda: own)
     with pytest.raises(ModelError, match="belongs to the program and is replaced with it"):
         models.add(MODEL, own, "one", None, None)
 
@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, name: str) -> N
 
 def test_a_wrong_entry_is_refused_before_anything_is_written(mine: Path) -> None:
     with pytest.raises(ModelError, match="Field required"):
-        enrol(mine, {"name": "one"}, MODEL)
+        add_model(mine, {"name": "one"}, MODEL)
     assert not mine.exists()
 
 
@@ -114,8 +114,8 @@ def test_a_wrong_entry_is_refused_before_anything_is_written(mine: Path) -> None
 
 def test_the_models_of_the_program_are_there_beside_those_of_the_user(mine: Path) -> None:
     models.add(MODEL, mine, "door", None, None)
-    assert Zoo(mine).names() == ("door", *Zoo().names())
-    assert Zoo(mine).verify("centerface-int8").path.parent == default_models_dir()
+    assert Zoo(mine).detectors.names() == ("door", *Zoo().detectors.names())
+    assert Zoo(mine).detectors.verify("centerface-int8").path.parent == default_models_dir()
 
 
 @pytest.mark.parametrize("damage", [b"TFL3", None])
@@ -127,7 +127,7 @@ def test_of_a_model_of_the_users_own_no_release_has_another_copy(
     with pytest.raises(
         ModelError, match=r"door\.tflite.*: copy the file there again that was added; another"
     ) as caught:
-        Zoo(mine).verify("door")
+        Zoo(mine).detectors.verify("door")
     assert "release" not in str(caught.value)
     assert run("fetch", "door", "--models-dir", mine) == 1
     assert "has no url in the manifest to be fetched from (your own file)" in capsys.readouterr().err
@@ -138,8 +138,8 @@ def test_classes_that_nobody_looks_for_are_called_other(mine: Path) -> None:
     path = mine / "manifest.yaml"
     text = path.read_text()
     path.write_text(text.replace("  - face\n", "  - other\n  - face\n"))
-    assert [target and target.name for target in Zoo(mine).spec("door").classes] == [None, "FACE"]
-    assert Zoo(mine).spec("door").target.name == "FACE"
+    assert [target and target.name for target in Zoo(mine).detectors.spec("door").classes] == [None, "FACE"]
+    assert Zoo(mine).detectors.spec("door").target.name == "FACE"
     path.write_text(text.replace("  - face\n", "  - other\n"))
     with pytest.raises(ModelError, match="every class is 'other', so the model looks for nothing"):
         Zoo(mine)
@@ -178,7 +178,7 @@ def test_verify_runs_what_nothing_is_promised_of(mine: Path) -> None:
 
 
 def test_every_detector_that_comes_with_the_program_promises_something() -> None:
-    assert all(Zoo().spec(name).self_test is not None for name in Zoo().names())
+    assert all(Zoo().detectors.spec(name).self_test is not None for name in Zoo().detectors.names())
 
 
 # --- fetch ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from anonymizer.detect.self_test import SelfTest
 from anonymizer.errors import ModelError
 from anonymizer.models import PORTRAITS
 from anonymizer.types import Size, Target
-from anonymizer.zoo import Order, Zoo
+from anonymizer.zoo import ChannelOrder, Zoo
 from tests.fake_runtime import FakeRuntime
 from tests.fakes import RecordingMeter
 from tests.test_families_by_shape import yunet
@@ -51,16 +51,16 @@ def face(score: float = 0.9, at: tuple[float, float, float, float] = (24, 24, 72
 ANY_MEAN = ("nanodet-g-float32",)
 
 
-@pytest.mark.parametrize("name", Zoo().names())
+@pytest.mark.parametrize("name", Zoo().detectors.names())
 def test_a_committed_model_is_read_as_the_manifest_says(name: str) -> None:
-    spec = Zoo().spec(name)
+    spec = Zoo().detectors.spec(name)
     found = recognise(spec.path, PORTRAITS)
     assert (found.family, found.target, found.column) == (spec.family, spec.target, 0)
     assert (found.size, found.precision) == (Size(spec.input.width, spec.input.height), spec.input.dtype)
     assert found.scale == pytest.approx(spec.input.scale)
     assert found.fit is spec.input.fit
     assert found.mean == spec.input.mean or name in ANY_MEAN
-    assert found.bgr is (spec.input.order is Order.BGR)
+    assert found.bgr is (spec.input.order is ChannelOrder.BGR)
     assert found.score > spec.threshold
 
 
@@ -75,7 +75,7 @@ def test_a_family_whose_normalisation_is_folded_in_is_read_on_raw_pixels_however
             super().__init__(path, mean=mean, scale=scale, **others)  # type: ignore[arg-type]
 
     monkeypatch.setattr("anonymizer.detect.recognise.Engine", Noted)
-    found = recognise(Zoo().spec("anonymizer-face-small-int8").path, PORTRAITS)
+    found = recognise(Zoo().detectors.spec("anonymizer-face-small-int8").path, PORTRAITS)
     assert (found.family, found.mean, found.scale) == ("anchorfree", 0.0, 1.0)
     assert set(tried) == {(0.0, 1.0)}
 

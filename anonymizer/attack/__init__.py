@@ -1,1 +1,1 @@
-"""Attacks on our own masks: how often a masked face is still told whose it is."""
+"""Attacks on our own masks: how often the person behind a masked face is still named."""

@@ -1,4 +1,4 @@
-"""Four ways to name the person behind a masked face, given clear pictures of everybody who comes into question.
+"""Four ways to name the person behind a masked face, given clear pictures of all the people it may be.
 
 McPherson, Shokri and Shmatikov (2016, 1609.00408) train on masked pictures; Newton, Sweeney and Malin (2005) named the
 parrot attack, which masks the gallery as well.
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from anonymizer.types import F32, U8
 
 FOLDS = 5
-DETAIL_PX = 24  # side to which chips are scaled for the regression: finer than any cell of a mosaic
-RIDGE = 0.03  # weight of the penalty, in shares of the mean of the kernel's diagonal
+DETAIL_PX = 24  # side to which chips are scaled for the regression: its pixels are finer than the cells of any mosaic
+RIDGE = 0.03  # weight of the penalty, as a share of the mean of the kernel's diagonal
 
 ATTACKS = {
     "a": "compared as it is",
@@ -31,7 +31,7 @@ Ranks = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the attackers have of N faces; the last axis of embeddings is D."""
+    """What the attackers know of N faces; the last axis of embeddings is D."""
 
     persons: tuple[str, ...]  # N
     clear: F32  # (N, D) embeddings of the clear faces
@@ -41,10 +41,7 @@ class Evidence:
 
 
 def ranks(evidence: Evidence) -> dict[str, Ranks]:
-    """By attack the place (N,) at which each face's own person is named, 0 the first, as `ranked` finds it.
-
-    Everybody has two faces or more.
-    """
+    """For each attack the rank (N,) of each face's own person, as by `ranked`; everybody has two faces or more."""
     everyone = np.array(evidence.persons)
     return {
         "a": ranked(evidence.masked, evidence.clear, everyone),
@@ -55,10 +52,10 @@ def ranks(evidence: Evidence) -> dict[str, Ranks]:
 
 
 def ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
-    """The place (N,) of each probe's own person among all by the nearest picture in the gallery.
+    """The rank (N,) of each probe's own person among all people, 0 the best, by their nearest picture in the gallery.
 
-    Its own picture is left out, and one of everybody else in turn: with one picture more than the right person, all
-    others would be named too often, by who guesses as well, and he is what attacks are measured by.
+    The probe's own picture is left out, and of everybody else one picture in turn. Else all others would have one more
+    picture than the right person and be named too often, also by guessing, which attacks are compared with.
     """
     apart = np.linalg.norm(probes[:, None] - gallery[None], axis=2)
     names, numbers = np.unique(everyone), np.arange(len(everyone))
@@ -70,7 +67,7 @@ def ranked(probes: F32, gallery: F32, everyone: NDArray[np.str_]) -> Ranks:
         known = apart[:, own].copy()
         known[left_out[:, None] == own] = np.inf
         nearest[:, column] = known.min(axis=1)
-    order = np.argsort(nearest, axis=1, kind="stable")  # level ones by name: always naming the same one is chance
+    order = np.argsort(nearest, axis=1, kind="stable")  # ties by name, so that always naming the same person is chance
     places: Ranks = (order == np.searchsorted(names, everyone)[:, None]).argmax(axis=1)
     return places
 
@@ -100,7 +97,7 @@ def restored(evidence: Evidence) -> F32:
 
 
 def folds_of(persons: Sequence[str]) -> NDArray[np.intp]:
-    """Which fold each face is in; the faces of a person are dealt out in turn."""
+    """The fold (N,) of each face; the faces of a person go to the folds in turn."""
     seen: dict[str, int] = {}
     folds = np.zeros(len(persons), np.intp)
     for index, person in enumerate(persons):

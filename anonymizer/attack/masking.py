@@ -1,4 +1,4 @@
-"""Faces as the daemon publishes them: sized, masked by its own redactor, then cut out again."""
+"""Faces as the daemon publishes them: scaled, masked by the daemon's own redactor, and cut out again."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from anonymizer.attack.people import BT601, Box, Face, frame_of
+from anonymizer.attack.people import Face
 from anonymizer.identify.chip import cut_chip
 from anonymizer.redact.redactor import Redactor
 from anonymizer.settings.schema import RedactSettings
-from anonymizer.types import U8, Frame, Planes, Reason, RedactionPlan, Region, Target
+from anonymizer.stills import BT601, frame_of
+from anonymizer.types import U8, Box, Frame, Planes, Reason, RedactionPlan, Region, Target
 
 CHIP_PX = 150
-JITTER = 0.04  # of a face's height, one sigma: how its box differs from frame to frame
-SWAY_PX = 3  # how far the face itself moves, at most
+JITTER = 0.04  # one sigma of how a face's box differs from frame to frame, in heights of the face
+SWAY_PX = 3  # how far the face itself moves at most
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One way of masking, by name; without settings nothing is masked, which shows what the attack can do."""
+    """One way of masking, by name; without settings nothing is masked, which shows the most that an attack can do."""
 
     name: str
     settings: RedactSettings | None
 
 
 def published(face: Face, look: Look, height_px: int, count: int, rng: np.random.Generator) -> Iterator[tuple[U8, U8]]:
-    """A face in `count` frames of one track: what is published of it, and its chip, both RGB.
+    """A face in `count` frames of one track: the published picture and the chip of the face, both RGB.
 
-    The picture is scaled so that the face has the height. From the second frame on face and box move a little, as those
-    of live people do. The attacker knows where the face is, as if he had seen the frame without its mask.
+    The picture is scaled so that the face is `height_px` high. From the second frame on, face and box move a little, as
+    those of live people do. The chip is cut where the face really is, as if the attacker knew that.
     """
     redactor = None if look.settings is None else Redactor(look.settings)
     still, box = _scaled(face, height_px)
     for seq in range(count):
         sway = rng.integers(-SWAY_PX, SWAY_PX + 1, 2) if seq else np.zeros(2, int)
         moved = (box[0] + sway[0], box[1] + sway[1], box[2] + sway[0], box[3] + sway[1])
-        frame = frame_of(np.roll(still, (sway[1], sway[0]), axis=(0, 1)), seq)
+        frame = frame_of(np.roll(still, (sway[1], sway[0]), axis=(0, 1)), "attack", seq)
         planes = frame.planes
         if redactor is not None and look.settings is not None:
             seen = _jittered(moved, rng) if seq else moved

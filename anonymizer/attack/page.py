@@ -1,4 +1,4 @@
-"""The page `docs/attack.md`, wholly generated."""
+"""Generates the page `docs/attack.md`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def page(
     heights_px: Sequence[int],
     picture: str,
 ) -> str:
-    """Markdown; `picture` is the file beside it."""
+    """The page in Markdown; `picture` is the name of the file beside it."""
     heights = " and ".join(str(height) for height in heights_px)
     return _PAGE.format(
         frames=FRAMES,

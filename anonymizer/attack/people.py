@@ -1,4 +1,4 @@
-"""Faces of known people, out of a folder that has one folder for each person."""
+"""Reads the faces of known people from a folder that has a folder for each person."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import cv2
 import numpy as np
 
 from anonymizer.errors import DatasetError
-from anonymizer.types import U8, Colour, Detections, Frame, Planes, Target
+from anonymizer.stills import decode, frame_of
+from anonymizer.types import U8, Box, Detections, Frame, Target
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
-AROUND = 1.3  # of a face's window on each side of its middle, in heights of the face
-PAD = 0.5  # of a picture, repeated edge: tight crops of faces are found only with something around them
-LEAST_HEIGHT_PX = 48  # of a face that is clear
-SAME = 0.98  # correlation from which two windows are one photograph
-SAME_PX = 32  # side to which they are scaled for that
+AROUND = 1.3  # how far a face's window reaches from its middle, in heights of the face
+PAD = 0.5  # of a picture's sides are added around it by repeating its edge: models miss faces that fill a picture
+LEAST_HEIGHT_PX = 48  # of a clear face
+SAME = 0.98  # correlation from which two windows are taken for one photograph
+SAME_PX = 32  # side to which they are scaled to tell
 
-Box = tuple[float, float, float, float]
 Find = Callable[[Frame], Detections]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One clear face and what is around it."""
+    """One clear face with its surroundings."""
 
     person: str
     picture: str  # for messages
@@ -35,10 +34,10 @@ class Face:
 
 
 def read_people(folder: Path, find: Find) -> tuple[Face, ...]:
-    """The largest face of every picture; a folder that holds pictures is a person, its name the path to it.
+    """The largest face of every picture; every folder that holds pictures is a person, named by its path.
 
-    A photograph that somebody has twice, scaled or compressed anew, counts once, and people of whom only one face is
-    found are left out. Raises DatasetError if fewer than two people remain.
+    A photograph that a person has twice, scaled or compressed anew, counts once. People with only one face are left
+    out. Raises DatasetError if fewer than two people remain.
     """
     pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not pictures:
@@ -53,7 +52,7 @@ def read_people(folder: Path, find: Find) -> tuple[Face, ...]:
 
 
 def _different(faces: Sequence[Face]) -> Iterator[Face]:
-    """Without those whose photograph the same person has before."""
+    """The faces without repetitions of a photograph of the same person."""
     seen: dict[str, list[Face]] = {}
     for face in faces:
         before = seen.setdefault(face.person, [])
@@ -71,14 +70,16 @@ def _likeness(face: Face, other: Face) -> float:
 
 
 def face_in(path: Path, person: str, find: Find) -> Face | None:
-    """The largest face of a picture file, None if there is none that is clear; raises DatasetError."""
-    data = np.fromfile(path, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    """The largest face of a picture file, None if it has no clear one; raises DatasetError."""
+    try:
+        picture = decode(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
     if picture is None:
-        raise DatasetError(f"{path}: is no picture that can be read")
+        raise DatasetError(f"{path}: is no picture that can be read: remove it, or save it as JPEG or PNG")
     rows, columns = (round(PAD * side) for side in picture.shape[:2])
     padded = np.asarray(cv2.copyMakeBorder(picture, rows, rows, columns, columns, cv2.BORDER_REPLICATE), np.uint8)
-    found = find(frame_of(padded))
+    found = find(frame_of(padded, "attack"))
     faces = found.boxes[found.class_ids == int(Target.FACE)]
     if not len(faces):
         return None
@@ -89,7 +90,7 @@ def face_in(path: Path, person: str, find: Find) -> Face | None:
 
 
 def cut_face(picture: U8, box: Box, person: str, name: str) -> Face:
-    """A face of a BGR picture with what is around it; `name` is the picture's, for messages."""
+    """A face of a BGR picture with its surroundings; `name` is the picture's, for messages."""
     x1, y1, x2, y2 = box
     reach, x, y = AROUND * (y2 - y1), (x1 + x2) / 2, (y1 + y2) / 2
     left, top = max(round(x - reach), 0), max(round(y - reach), 0)
@@ -97,16 +98,6 @@ def cut_face(picture: U8, box: Box, person: str, name: str) -> Face:
     return Face(person, name, window, (x1 - left, y1 - top, x2 - left, y2 - top))
 
 
-def frame_of(picture: U8, seq: int = 0) -> Frame:
-    """A BGR picture as a camera sends it; an odd last row or column goes."""
-    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    even = np.ascontiguousarray(picture[:height, :width])
-    i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
-    planes = Planes(i420[:height], chroma[0], chroma[1])
-    return Frame("attack", seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=BT601)
-
-
 def persons_of(faces: Sequence[Face]) -> tuple[str, ...]:
-    """The names, each once."""
+    """The names of all people, sorted."""
     return tuple(sorted({face.person for face in faces}))

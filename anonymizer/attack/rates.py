@@ -1,4 +1,4 @@
-"""How often the right person is named, against chance, with confidence intervals."""
+"""How often the right person is named, with confidence intervals, compared with chance."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Rate:
     high: float
 
     def is_chance(self, chance: float) -> bool:
-        """Whether it cannot be told from chance at 95 %: not shown to be better."""
+        """Whether the rate is not shown to be better than chance, at 95 %."""
         return self.low <= chance
 
 
 def rate(named: Sequence[bool], persons: Sequence[str]) -> Rate:
-    """Mean over persons of the share of their probes that are named, so that naming the same one always is chance.
+    """The mean over persons of the share of their probes that are named right; always naming one person is chance.
 
-    The interval is Wilson's (1927), with as many probes as would give a plain share the same variance.
+    The interval is Wilson's (1927), for the number of probes with which a plain share would have the same variance.
     """
     counts = Counter(persons)
     hits = Counter(person for person, hit in zip(persons, named, strict=True) if hit)

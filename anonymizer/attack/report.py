@@ -9,37 +9,33 @@ from dataclasses import asdict, dataclass
 from anonymizer.attack.attackers import ATTACKS
 from anonymizer.attack.rates import Rate
 from anonymizer.attack.trial import TOP, Outcome
+from anonymizer.results import markdown_table
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Whom the attackers had to tell apart."""
+    """The people whom the attackers had to tell apart."""
 
     persons: int
     faces: int
 
     @property
     def chance(self) -> float:
-        """Share that whoever guesses names right."""
+        """The share that guessing names right."""
         return 1 / self.persons
 
 
 def table(outcomes: Sequence[Outcome], population: Population) -> str:
-    """Markdown: one row a look and size; percentages, the 95 % interval, and in brackets among the first five."""
+    """Markdown, a row for each look and size: percent named first, 95 % interval, in brackets among the first TOP."""
     rows = [
         ["masked by", "face px", *(f"({letter})" for letter in ATTACKS), "(a)-(c) against chance"],
         *([each.look, str(each.height_px), *_cells(each), _verdict(each, population.chance)] for each in outcomes),
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([caption(population), "", *lines])
+    return "\n".join([caption(population), "", *markdown_table(rows)])
 
 
 def caption(population: Population) -> str:
-    """What the table is about."""
+    """The text above the table."""
     attacks = ", ".join(f"({letter}) {text}" for letter, text in ATTACKS.items())
     return (
         f"{population.faces} faces of {population.persons} people. Percent named right at once, 95 % interval, and in "
@@ -62,6 +58,6 @@ def _verdict(outcome: Outcome, chance: float) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome], population: Population) -> str:
-    """The population, its chance, and one object an outcome; shares 0-1."""
+    """The population, its chance, and an object for each outcome; shares 0-1."""
     content = {**asdict(population), "chance": population.chance, "outcomes": [asdict(each) for each in outcomes]}
     return json.dumps(content, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""Every attack on every way of masking, at every size of faces."""
+"""Runs every attack on every way of masking, at every size of faces."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Embed = Callable[[U8], F32]  # a chip, RGB (150, 150, 3), to its embedding
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the attacks made of one way of masking; rates by the letter of the attack."""
+    """How the attacks did against one way of masking; rates by the letter of the attack."""
 
     look: str
     height_px: int  # of the faces
     first: dict[str, Rate]  # the right person is named first
-    top: dict[str, Rate]  # is among the first TOP
+    top: dict[str, Rate]  # the right person is among the first TOP
 
 
 def default_looks() -> tuple[Look, ...]:
-    """Nothing, and every effect as the settings can have it; masks are the default ellipses with their margin."""
+    """No mask, and every effect that the settings can have; masks are the default ellipses with their margin."""
 
     def look(name: str, effect: Effect, **more: object) -> Look:
         face = MaskSettings(effect=effect, shape=Shape.ELLIPSE, margin=RedactSettings().face.margin)
@@ -52,7 +52,7 @@ def default_looks() -> tuple[Look, ...]:
 
 
 def _disc() -> bytes:
-    """A picture file: a yellow disc, see-through around it."""
+    """A picture file: a yellow disc on a transparent ground."""
     pixels = np.zeros((128, 128, 4), np.uint8)
     cv2.circle(pixels, (64, 64), 60, (0, 210, 255, 255), -1)
     return bytes(cv2.imencode(".png", pixels)[1])

@@ -1,4 +1,4 @@
-"""Films to measure with, encoded as a camera would send them."""
+"""Makes the films that the benchmark plays, encoded as a camera would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anonymizer.types import Frame, Size
 
 
 def write_film(path: Path, pictures: Iterable[av.VideoFrame], size: Size, fps: Fraction) -> int:
-    """H.264 without B-frames, a key frame every 2 s; returns the number of pictures."""
+    """Write H.264 without B-frames, with a key frame every 2 s; returns the number of pictures."""
     options = {"preset": "veryfast", "crf": "23", "bf": "0", "g": str(round(2 * fps))}
     count = 0
     with av.open(str(path), "w") as sink:
@@ -31,7 +31,7 @@ def write_film(path: Path, pictures: Iterable[av.VideoFrame], size: Size, fps: F
 
 
 def portraits_film(path: Path, size: Size, fps: Fraction, frames: int) -> int:
-    """The first pictures of the demo's virtual camera: two people before a wall."""
+    """Write the first pictures of the demo's virtual camera: two people before a wall."""
     pictures = islice(virtual_camera.render(size, float(fps)), frames)
     return write_film(path, (av.VideoFrame.from_ndarray(picture, "bgr24") for picture in pictures), size, fps)
 

@@ -1,4 +1,4 @@
-"""Wall and CPU time of every model of the zoo by number of threads, and of the tiles that far faces take."""
+"""Measures wall and CPU time of every model of the zoo, by number of threads and with tiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anonymizer.zoo import Zoo
 REACHES_PX = (64, 48, 32, 24, 16, 12)  # heights of the smallest faces that are planned for
 _LEAST_RUNS, _MOST_RUNS = 3, 50
 _TILED_RUNS = 2
-_ANY_MS = 3_600_000  # no camera waits for these answers
+_ANY_MS = 3_600_000  # no camera waits for these detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class CannotRun:
 def time_models(
     settings: DetectSettings, frame: Frame, *, thread_counts: Sequence[int], budget_s: float
 ) -> Iterator[DetectCost | CannotRun]:
-    """From the frame's planes to boxes: letterbox, inference, decoding, suppression.
+    """The cost of every model from planes to boxes: letterbox, inference, decoding and NMS.
 
-    The budget is shared evenly; models that are too slow for their share exceed it, because they run a few times.
+    The budget is shared evenly; slow models exceed their share, because each runs a few times at least.
     """
     zoo = Zoo(settings.models_dir)
-    share_s = budget_s / (len(zoo.names()) * len(thread_counts))
-    for name in zoo.names():
+    share_s = budget_s / (len(zoo.detectors.names()) * len(thread_counts))
+    for name in zoo.detectors.names():
         try:
             for threads in thread_counts:
                 yield _time_model(settings, zoo, name, frame, threads, share_s)
@@ -52,18 +52,17 @@ def time_models(
 def time_tiles(
     settings: DetectSettings, frame: Frame, face_models: Iterable[DetectCost], *, budget_s: float
 ) -> Iterator[DetectCost]:
-    """What searching the frame in tiles costs, from the largest faces on that the whole frame does not show.
+    """The cost of searching the frame in tiles, for ever smaller faces while each model's share of the budget lasts.
 
-    Each model's plans are tried while its share of the budget lasts, each takes longer than the one before.
-    Models whose manifest does not say how small a face they find have none.
+    Models without min_face_px in the manifest are left out.
     """
-    zoo, plans = Zoo(settings.models_dir), list(face_models)
-    for cost in plans:
-        spec = zoo.spec(cost.model)
+    zoo, models = Zoo(settings.models_dir), list(face_models)
+    for cost in models:
+        spec = zoo.detectors.spec(cost.model)
         if spec.min_face_px is None:
             continue
         tried = {0}
-        left_s = budget_s / len(plans)
+        left_s = budget_s / len(models)
         for reach_px in REACHES_PX:
             plan = plan_tiles(frame.size, face_eye(spec), reach_px)
             expected_s = plan.inferences * cost.wall_ms / 1000
@@ -83,7 +82,7 @@ def _time_model(
     share_s: float,
     plan: TilePlan | None = None,
 ) -> DetectCost:
-    spec = zoo.spec(name)
+    spec = zoo.detectors.spec(name)
     target = TargetName.FACE if spec.target is Target.FACE else TargetName.PERSON
     update = {f"{target}_model": name, "threads": threads, "budget_ms": None}
     clock = SystemClock()

@@ -1,4 +1,4 @@
-"""From measured costs to a configuration, or to the plain answer that the device cannot do it."""
+"""Chooses a configuration from measured costs, or says that the device cannot do what is asked."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from anonymizer.types import Size, Target
 HEADROOM = 0.8  # of all cores: the rest is for the system, viewers and hot summer days
 KEEPS_UP = 0.9  # of the inference thread's time
 RATES_FPS = (60, 50, 30, 25, 20, 15, 12, 10, 8, 6, 5)  # below 5 a second people walk through between two pictures
-RATES_OF_LOOKS = (None, 6, 5, 4, 3)  # at each camera a second, None: as shipped; with fewer, masks grow ever wider
-ENOUGH_LOOKS_PER_S = 3.0  # from here on smaller faces are worth more: what no look shows, no number of looks does
-FAR_PX = 1000  # what counts as the smallest face of a model whose limit nobody measured
+RATES_OF_LOOKS = (None, 6, 5, 4, 3)  # a second at each camera, None: as shipped; fewer make masks wider
+ENOUGH_LOOKS_PER_S = 3.0  # from here on finding smaller faces is worth more than more looks, which cannot find them
+FAR_PX = 1000  # taken for the smallest face of a model whose limit was not measured
 PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
 
 _PRECISIONS = ("int8", "float16", "float32")
@@ -53,7 +53,7 @@ class Wish:
     cameras: int
     size: Size
     fps: float
-    patience: Patience  # with looks that it does not suffice for, pictures are left out
+    patience: Patience  # how rare and slow looks may be before pictures are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`plan` serves `cameras`, which may be fewer than asked for; None: not even one camera at the lowest rate."""
+    """A plan for so many cameras, maybe fewer than asked for; None if not even one works at the lowest rate."""
 
     cameras: int
     plan: Plan | None
@@ -86,8 +86,8 @@ class Advice:
 def recommend(device: Device, wish: Wish) -> Advice:
     """The best plan for all cameras; failing that, for as many as possible.
 
-    A higher picture rate goes before ENOUGH_LOOKS_PER_S, those before smaller faces, then come smaller persons, more
-    looks, fewer bytes and a cooler device.
+    The order of preference: a higher picture rate, ENOUGH_LOOKS_PER_S, smaller faces, smaller persons, more looks,
+    fewer bytes, less CPU.
     """
     for cameras in range(wish.cameras, 0, -1):
         plans = [plan for plan in _plans(device, wish, cameras) if _fits(plan, device, wish)]
@@ -110,7 +110,7 @@ def _obstacle(device: Device, wish: Wish) -> str:
 
 
 def _worth(plan: Plan) -> tuple[float, ...]:
-    """Larger is better; a few detections more or less, on a tenth of the frames, are worth no hot device."""
+    """Larger is better. Looks are rounded to tenths of the frames: fewer more would not be worth the CPU."""
     reach_px = FAR_PX if plan.reach_px is None else plan.reach_px
     enough = min(round(plan.detections_per_s, 1), ENOUGH_LOOKS_PER_S)
     detections = round(plan.detections_per_s / plan.fps, 1)
@@ -153,7 +153,7 @@ def _plans(device: Device, wish: Wish, cameras: int) -> Iterator[Plan]:
 
 
 def _pairs(models: Sequence[DetectCost]) -> Iterator[tuple[DetectCost, DetectCost]]:
-    """A face and a person model with the same number of threads, as the settings have one number."""
+    """Pairs of a face and a person model with the same number of threads, because the settings have only one."""
     for face in models:
         for person in models:
             if (face.target, person.target) == (Target.FACE, Target.PERSON) and face.threads == person.threads:
@@ -161,7 +161,7 @@ def _pairs(models: Sequence[DetectCost]) -> Iterator[tuple[DetectCost, DetectCos
 
 
 def siblings(name: str, models: Sequence[DetectCost]) -> tuple[DetectCost, ...]:
-    """The same model for pictures of every size and in every precision, which are the last words of its name."""
+    """The costs of a model in all its input sizes and precisions, which are the last words of its name."""
     return tuple(cost for cost in models if _stem(cost.model) == _stem(name))
 
 

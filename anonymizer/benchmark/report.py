@@ -1,4 +1,4 @@
-"""What was measured and what follows from it, as text."""
+"""Writes what was measured, and what follows from it, as text."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _tiles(count: int) -> str:
 
 
 def tile_table(costs: Sequence[DetectCost]) -> str:
-    """A line a plan: how small a face it finds, and what it costs."""
+    """A line for each plan of tiles: how small a face it finds, and what it costs."""
     if not costs:
         return ""
     row = "{:36}  {:>8}{:>12}{:>8}{:>10}{:>10}".format
@@ -84,7 +84,7 @@ def _cameras(count: int) -> str:
 
 
 def model_table(models: Sequence[DetectCost | CannotRun]) -> str:
-    """A line a model, a column a number of threads: ms from planes to boxes."""
+    """Milliseconds from planes to boxes: a line for each model, a column for each number of threads."""
     costs = [cost for cost in models if isinstance(cost, DetectCost)]
     counts = sorted({cost.threads for cost in costs})
     heads = "".join(f"{f'{count} thread' + 's' * (count > 1):>12}" for count in counts)

@@ -1,4 +1,4 @@
-"""One benchmark from beginning to end, without a network, in about a minute."""
+"""Runs a whole benchmark in about a minute, without a network."""
 
 from __future__ import annotations
 

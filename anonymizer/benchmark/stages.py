@@ -1,4 +1,4 @@
-"""CPU time of one frame in each stage of the pipeline, measured on the classes that the daemon runs."""
+"""Measures the CPU time of one frame in each stage of the pipeline, with the classes of the daemon."""
 
 from __future__ import annotations
 
@@ -52,13 +52,17 @@ class _Ledger:
 
     def __init__(self) -> None:
         self.spent_ns: defaultdict[str, int] = defaultdict(int)
+        self._inner_ns = 0  # what blocks within the current one have taken
 
     @contextmanager
     def charge(self, stage: str) -> Iterator[None]:
-        """Add the CPU time of the block to the stage."""
+        """Add the CPU time of the block to the stage, without that of blocks within it, which have their own stage."""
+        outer_ns, self._inner_ns = self._inner_ns, 0
         began_ns = time.process_time_ns()
         yield
-        self.spent_ns[stage] += time.process_time_ns() - began_ns
+        took_ns = time.process_time_ns() - began_ns
+        self.spent_ns[stage] += took_ns - self._inner_ns
+        self._inner_ns = outer_ns + took_ns
 
 
 class _Publisher:
@@ -68,19 +72,16 @@ class _Publisher:
         self._encoder = H264Encoder(CAMERA, settings, codec=codec)
         self._hub = hub
         self._ledger = ledger
-        self.spent_ns = 0
         self.frames = 0
         self.regions = 0
 
     def offer(self, frame: RedactedFrame) -> None:
         """Encode at once."""
-        before_ns = time.process_time_ns()
         with self._ledger.charge(ENCODE):
             packets = self._encoder.encode(frame, key=self._hub.take_key_request())
         with self._ledger.charge("publish"):
             for packet in packets:
                 self._hub.put(packet)
-        self.spent_ns += time.process_time_ns() - before_ns
         self.frames += 1
         self.regions += len(frame.regions)
 
@@ -90,7 +91,7 @@ class _Publisher:
 
 
 def quiet_meter() -> PrometheusMeter:
-    """A meter that costs what the daemon's costs and that nobody reads."""
+    """A meter of the daemon's class, so that it costs the same, which nobody reads."""
     meter = PrometheusMeter(version=CAMERA, runtime="none")
     meter.remember(CAMERA)
     return meter
@@ -113,10 +114,10 @@ def frames_of(film: Path) -> Iterator[Frame]:
 def measure_stages(
     film: Path, detect: Callable[[Frame], Detections], settings: Settings, *, codec: Codec = SOFTWARE
 ) -> StageCosts:
-    """Run the film through one camera in the film's own time; `detect` only looks up what the models found before."""
+    """Play the film to one camera in the film's own time; `detect` only looks up what the models found before."""
     clock, ledger, meter = FakeClock(), _Ledger(), quiet_meter()
     zoo = Zoo(settings.detect.models_dir)
-    specs = [zoo.spec(name) for name in (settings.detect.face_model, settings.detect.person_model)]
+    specs = [zoo.detectors.spec(name) for name in (settings.detect.face_model, settings.detect.person_model)]
     boxers = [(Letterboxer(Size(spec.input.width, spec.input.height), spec.input.fit), spec.classes) for spec in specs]
     publisher = _Publisher(settings.encode, codec, Hub(CAMERA, meter), ledger)
     asked: list[Frame] = []
@@ -134,14 +135,12 @@ def measure_stages(
     core.on_link(LinkChange(CAMERA, LinkState.STREAMING, 0))
 
     def at(now_ns: int, frame: Frame | None) -> None:
-        """What happens in the core when so much time has passed, what it publishes apart."""
-        publisher.spent_ns = 0
-        began_ns = time.process_time_ns()
+        """Let the core handle the time, and a frame if there is one."""
         clock.advance((now_ns - clock.now_ns()) / 1e9)
-        core.on_time()
-        if frame is not None:
-            core.on_frame(taken_at(frame, now_ns))
-        ledger.spent_ns[CORE] += time.process_time_ns() - began_ns - publisher.spent_ns
+        with ledger.charge(CORE):
+            core.on_time()
+            if frame is not None:
+                core.on_frame(taken_at(frame, now_ns))
 
     frames, first_ns, count = frames_of(film), 0, 0
     while True:
@@ -156,10 +155,8 @@ def measure_stages(
             with ledger.charge(LETTERBOX):
                 for boxer, targets in boxers:
                     bring_out(*boxer.apply(looked_at.planes, looked_at.colour), targets)
-            publisher.spent_ns = 0
-            began_ns = time.process_time_ns()
-            core.on_detections(detect(looked_at))
-            ledger.spent_ns[CORE] += time.process_time_ns() - began_ns - publisher.spent_ns
+            with ledger.charge(CORE):
+                core.on_detections(detect(looked_at))
         count += 1
     end_ns = clock.now_ns() + _DRAIN_NS
     while publisher.frames < count and clock.now_ns() < end_ns:

@@ -14,7 +14,8 @@ from anonymizer.capture.rtsp import rtsp_input
 from anonymizer.clock import Clock
 from anonymizer.errors import SourceError
 from anonymizer.ports import Meter, Source
-from anonymizer.settings.schema import CAMERA_SCHEMES, CameraSettings
+from anonymizer.settings.address import CAMERA_SCHEMES
+from anonymizer.settings.schema import CameraSettings
 
 RESOLVER_S = 30.0  # no time-out of libav covers the look-up of names: three servers, 5 s each, twice (resolv.conf(5))
 _SLACK_S = 5.0

@@ -16,7 +16,7 @@ from anonymizer.detect.self_test import read_picture
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Meter
-from anonymizer.types import F32, HOT, Colour, Heat, Planes, Size
+from anonymizer.types import F32, HOT, Box, Colour, Heat, Planes, Size
 
 MAP, SCORE = "map", "score"  # outputs: (1, rows, columns, 1) logits, (1, 1) probability
 
@@ -26,7 +26,7 @@ class AttentionTest:
     """What a loaded model must say about a picture with one person."""
 
     picture: Path
-    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture; the hottest cell lies in it
+    box: Box  # x1 y1 x2 y2 as fractions of the picture; the hottest cell lies in it
     min_presence: float
 
 

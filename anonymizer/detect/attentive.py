@@ -1,4 +1,4 @@
-"""A detector that is told by attention where to look first, and reports what attention saw."""
+"""A detector that searches first where an attention model sees somebody, and reports what attention saw."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ COMPLAINT = "attention does not work: %s; tiles take turns without it, cameras i
 
 
 class AttentiveDetector(Resource):
-    """Looks at the frames of some cameras with attention before the detector does; used by one thread.
+    """Runs attention before the detector on the frames of some cameras; used by one thread.
 
-    Attention only ever adds: when it fails, that is counted, said once until it works again, and marked in the
-    detections; tiles then take their turns without it, and the detector's own answer is unchanged.
+    Attention can only add masks. When it fails, that is counted, logged once until it works again, and marked in the
+    detections; tiles then take their turns without it, and what the detector finds is unchanged.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class AttentiveDetector(Resource):
         clock: Clock,
         meter: Meter,
     ) -> None:
-        """`cameras` are those whose frames attention looks at; `scout` shares out their tiles, None: there are none."""
+        """`cameras`: ids of those that attention looks at; `scout`: chooses the detector's tiles, if it has any."""
         self._detector = detector
         self._attention = attention
         self._cameras = cameras
@@ -52,7 +52,7 @@ class AttentiveDetector(Resource):
             return self._detector.detect(frame)
         heat = self._look(frame)
         if self._scout is not None:
-            self._scout.heed(frame.camera_id, heat)
+            self._scout.set_heat(frame.camera_id, heat)
         found = self._detector.detect(frame)
         return dataclasses.replace(found, heat=heat, attention_failed=heat is None)
 

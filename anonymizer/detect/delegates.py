@@ -1,4 +1,4 @@
-"""Who computes a model's operations: the CPU kernels of the runtime, or a plug-in for an accelerator."""
+"""What runs a model's operations: the CPU kernels of the runtime, or a plug-in for an accelerator."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class DelegateError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """What computes, and whether the CPU may step in when it does not start."""
+    """What runs a model, and whether the CPU may take over when it does not start."""
 
     name: DelegateName = DelegateName.XNNPACK
     library: str | None = None  # shared library of a plug-in, a file or a name that the system's loader finds
-    options: Mapping[str, str] = field(default_factory=dict)  # only the plug-in knows what they mean
+    options: Mapping[str, str] = field(default_factory=dict)  # passed to the plug-in as they are
     fallback: bool = False
 
     @classmethod
     def of(cls, settings: DetectSettings) -> Delegate:
-        """What the YAML asks for."""
+        """The delegate that the settings ask for."""
         return cls(
             name=settings.delegate,
             library=settings.delegate_library or _USUAL_LIBRARIES.get(settings.delegate),
@@ -47,7 +47,7 @@ class Delegate:
         )
 
     def arguments(self, runtime: ModuleType) -> dict[str, Any]:
-        """What the runtime's Interpreter takes beside path and threads; raises DelegateError."""
+        """Keyword arguments for the runtime's Interpreter, beside path and threads; raises DelegateError."""
         if self.library is not None:
             try:
                 require_plugin(self.library)
@@ -61,7 +61,7 @@ class Delegate:
         return {}  # XNNPACK is the default of both runtimes
 
     def error(self, why: object) -> DelegateError:
-        """The failure in words."""
+        """The error for a delegate that does not start, with its remedy."""
         remedy = _REMEDIES[self.name]
         return DelegateError(
             f"delegate {self.name} ({self.library}) does not start: {str(why).strip() or 'it does not say why'}; "
@@ -70,7 +70,7 @@ class Delegate:
 
 
 def require_plugin(library: str) -> None:
-    """Raises OSError or AttributeError for a file that is no delegate; the runtimes themselves trip over those."""
+    """Raises OSError or AttributeError for a file that is no delegate; the runtimes may crash on one."""
     plugin = ctypes.CDLL(library)
     for name in _ENTRY_POINTS:
         getattr(plugin, name)

@@ -58,12 +58,12 @@ class TfliteDetector(Resource):
         meter: Meter,
         delegate: Delegate | None = None,
         scout: Scout | None = None,
-        keen: frozenset[str] = frozenset(),
+        strict: frozenset[str] = frozenset(),
         on_model_ns: Callable[[str, int], None] | None = None,
     ) -> None:
         """Without a delegate XNNPACK computes. `scout` names tiles to look at besides the whole frame, None: no tiles.
 
-        In the frames of `keen` cameras half the score is enough at most. `on_model_ns` is told the model's name and
+        In the frames of `strict` cameras half the score is enough at most. `on_model_ns` is told the model's name and
         wall time after each frame.
         """
         self._model = model
@@ -72,7 +72,7 @@ class TfliteDetector(Resource):
         self._clock = clock
         self._meter = meter
         self._scout = scout
-        self._keen = keen
+        self._strict = strict
         self._on_model_ns = on_model_ns
         self._delegate = delegate or Delegate()
         self._engine = Engine(
@@ -98,7 +98,7 @@ class TfliteDetector(Resource):
         test = self._model.self_test
         if test is None:
             black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
-            family.decode(self._engine.run(black), self._limits.floor(is_faint=False, is_keen=False))
+            family.decode(self._engine.run(black), self._limits.floor(is_faint=False, is_strict=False))
             return
         planes, colour = read_picture(test.picture)
         picture, placement = self._letterboxer.apply(planes, colour)
@@ -140,9 +140,9 @@ class TfliteDetector(Resource):
         begun_ns = self._clock.now_ns()
         picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
         is_faint = bring_out(picture, placement, self._model.targets)
-        is_keen = frame.camera_id in self._keen
-        seen = family.decode(self._engine.run(picture), self._limits.floor(is_faint=is_faint, is_keen=is_keen))
-        found = self._limits.counted(seen, is_faint=is_faint, is_keen=is_keen)
+        is_strict = frame.camera_id in self._strict
+        seen = family.decode(self._engine.run(picture), self._limits.floor(is_faint=is_faint, is_strict=is_strict))
+        found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)

@@ -23,7 +23,7 @@ class Fit(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where a source picture went inside a model input."""
+    """Where a source picture lies inside a model input."""
 
     source: Size
     inner: Size  # what the picture covers of the input, from its top-left corner
@@ -73,8 +73,8 @@ def rgb_matrix(colour: Colour) -> NDArray[np.float64]:
 def shrink(plane: U8, size: Size, out: U8) -> None:
     """Resize one plane into `out` (height, width).
 
-    Halves by 2x2 means while four or more source pixels fall on one of the target, then interpolates linearly:
-    no source pixel is skipped by much, at a tenth of the cost of one area resize by an uneven factor.
+    Halves it by 2x2 means as long as four or more source pixels fall on one target pixel, then interpolates linearly.
+    Hardly any source pixel is skipped that way, at a tenth of the cost of an area resize by an uneven factor.
     """
     target = size.width * size.height
     while plane.shape[0] % 2 == plane.shape[1] % 2 == 0 and plane.size >= 4 * target:
@@ -84,7 +84,7 @@ def shrink(plane: U8, size: Size, out: U8) -> None:
 
 
 class Letterboxer:
-    """Makes the input picture of one model; keeps its buffers, used by one thread."""
+    """Makes input pictures for one model; reuses its buffers, used by one thread."""
 
     def __init__(self, model: Size, fit: Fit) -> None:
         self._model = model

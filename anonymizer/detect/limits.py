@@ -1,4 +1,4 @@
-"""What counts as a detection: how sure a model must be, the less so the smaller somebody is in what it sees."""
+"""Which scores are enough for a detection: the threshold, lowered for small people and faint pictures."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 from anonymizer.detect.families import Candidates
 from anonymizer.types import Target
 
-# Models are less sure of small people, and a mask of nobody hides little where it is small. Chosen on photographs and
-# clips with the shipped models: docs/privacy-report.md and models/README.md tell what it brings.
-FULL_PX = {Target.PERSON: 80.0, Target.FACE: 24.0}  # height in the model's picture that takes the whole threshold
-LEAST_SHARE = {Target.PERSON: 0.4, Target.FACE: 0.667}  # of the threshold, enough for who is smaller by so much or more
-FAINT_SHARE = 0.8  # of pictures without colour, in haze or dark in parts, where models score lower: fewer stay bare
-KEEN_SHARE = 0.5  # the most of it that is needed in mode strict
+# Models score small people lower, and a small false alarm hides little of the picture. The figures were chosen on
+# photographs and clips with the shipped models: docs/privacy-report.md and models/README.md tell what they bring.
+FULL_PX = {Target.PERSON: 80.0, Target.FACE: 24.0}  # height in input pixels from which the whole threshold is needed
+LEAST_SHARE = {Target.PERSON: 0.4, Target.FACE: 0.667}  # of the threshold: what is needed falls with height, to this
+FAINT_SHARE = 0.8  # of the threshold, in pictures without colour, in haze or dark in parts: models score lower there
+STRICT_SHARE = 0.5  # of the threshold: at most so much is needed in mode strict
 _FULL_PX = np.array([FULL_PX[target] for target in Target], np.float32)
 _LEAST_SHARE = np.array([LEAST_SHARE[target] for target in Target], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What counts as a detection."""
+    """What counts as a detection of one model."""
 
-    threshold: float  # least score, 0-1
-    nms_iou: float  # of two boxes of one class that overlap more, the better one stays
-    max_detections: int  # of one class in one frame; with more, the frame is not to be trusted
-    is_flat: bool = False  # the threshold is that of small ones as well
+    threshold: float  # score of a detection of full height in a clear picture, 0-1
+    nms_iou: float  # of two boxes of one class that overlap more, the one with the higher score stays
+    max_detections: int  # of one class in one frame; with more, the model's output is taken for invalid
+    is_flat: bool = False  # the threshold is the same at every height
 
-    def floor(self, *, is_faint: bool, is_keen: bool) -> float:
-        """The least score at which anything can count: what a decoder must report."""
+    def floor(self, *, is_faint: bool, is_strict: bool) -> float:
+        """The lowest score that can count at any height: what a decoder must report."""
         shares = (1.0,) if self.is_flat else tuple(LEAST_SHARE.values())
-        return min(*shares, KEEN_SHARE if is_keen else 1.0) * self._whole(is_faint=is_faint)
+        return min(*shares, STRICT_SHARE if is_strict else 1.0) * self._whole(is_faint=is_faint)
 
-    def counted(self, found: Candidates, *, is_faint: bool, is_keen: bool) -> Candidates:
-        """Those whose score is enough for their height."""
+    def counted(self, found: Candidates, *, is_faint: bool, is_strict: bool) -> Candidates:
+        """The candidates, boxes in input pixels, whose score is enough for their height."""
         share = np.ones(len(found.boxes), np.float32)
         if not self.is_flat:
             height = found.boxes[:, 3] - found.boxes[:, 1]
             share = np.clip(height / _FULL_PX[found.class_ids], _LEAST_SHARE[found.class_ids], 1)
-        least = np.minimum(share, KEEN_SHARE if is_keen else 1) * self._whole(is_faint=is_faint)
-        is_enough = found.scores >= least
+        needed = np.minimum(share, STRICT_SHARE if is_strict else 1) * self._whole(is_faint=is_faint)
+        is_enough = found.scores >= needed
         return Candidates(found.boxes[is_enough], found.scores[is_enough], found.class_ids[is_enough])
 
     def _whole(self, *, is_faint: bool) -> float:

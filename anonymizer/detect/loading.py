@@ -1,4 +1,4 @@
-"""Loads a model and has it prove itself, before anybody relies on it."""
+"""Loads a model and tries it out before its answers are used."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from anonymizer.types import Size
 
 
 def load(engine: Engine, *, name: str, size: Size, try_out: Callable[[], object], meter: Meter) -> None:
-    """Start the engine, compare its input with what the manifest says, and try it out; report the model then.
+    """Start the engine, compare its input size with the manifest's, try it out, and report the model to the meter.
 
-    An engine that is not usable is closed again. Raises ModelError; `try_out` raises that or InvalidOutputError.
+    `try_out` raises ModelError or InvalidOutputError if the model is not usable; the engine is then closed again.
+    Raises ModelError.
     """
     engine.start()
     try:

@@ -1,4 +1,4 @@
-"""Class-wise non-maximum suppression: of boxes that show the same thing, the best one stays."""
+"""Class-wise non-maximum suppression: of boxes that overlap enough to show the same object, the best one stays."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from anonymizer.errors import InvalidOutputError
 from anonymizer.types import F32, I32
 
 ANY_SCORE = -1.0
-FEW = 600  # boxes among which OpenCV is faster
+FEW = 600  # up to so many boxes of a class comparing all pairs, by OpenCV, is faster
 Indices = NDArray[np.intp]
 
 
 def nms(boxes: F32, scores: F32, class_ids: I32, *, iou: float, max_detections: int) -> Indices:
     """Indices of the boxes (N, 4) that stay, by falling score; equal scores keep their order.
 
-    A box goes when it overlaps a better one of its own class by more than `iou`. Scores are 0-1, ids from 0.
-    Raises InvalidOutputError for NaN and infinite values, and when more than `max_detections` of one class stay:
-    leaving some of them out would leave people unmasked.
+    A box is dropped when its IoU with a better one of its own class is more than `iou`. Scores are 0-1, ids from 0.
+    Raises InvalidOutputError for NaN and infinite values, and when more than `max_detections` boxes of one class stay,
+    because dropping the rest would leave people unmasked.
     """
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise InvalidOutputError("the model returned boxes or scores that are NaN or infinite")
@@ -30,9 +30,9 @@ def nms(boxes: F32, scores: F32, class_ids: I32, *, iou: float, max_detections: 
     for class_id in np.flatnonzero(np.bincount(class_ids)):
         mine = order[class_ids[order] == class_id]
         if len(mine) <= FEW:
-            stay = mine[_each_with_all(boxes[mine], scores[mine], iou)]
+            stay = mine[_compare_all(boxes[mine], scores[mine], iou)]
         else:
-            stay = mine[_each_with_its_neighbours(boxes[mine], iou)]
+            stay = mine[_compare_neighbours(boxes[mine], iou)]
         if len(stay) > max_detections:
             raise InvalidOutputError(
                 f"the model returned {len(stay)} objects of one class, more than detect.max_detections "
@@ -42,8 +42,8 @@ def nms(boxes: F32, scores: F32, class_ids: I32, *, iou: float, max_detections: 
     return order[stays[order]]
 
 
-def _each_with_all(boxes: F32, scores: F32, iou: float) -> Indices:
-    """Which boxes of one class stay; OpenCV takes 10 ns for each box and each that stays, on one x86 thread."""
+def _compare_all(boxes: F32, scores: F32, iou: float) -> Indices:
+    """Which boxes (N, 4) of one class stay, by OpenCV: about 10 ns for each pair of a box and one that stays."""
     corner_and_size = boxes.astype(np.float64)
     corner_and_size[:, 2:] -= corner_and_size[:, :2]
     one_class = np.zeros(len(boxes), np.int32)
@@ -51,35 +51,36 @@ def _each_with_all(boxes: F32, scores: F32, iou: float) -> Indices:
     return np.asarray(kept, np.intp).reshape(-1)
 
 
-def _each_with_its_neighbours(boxes: F32, iou: float) -> Indices:
-    """The same of boxes by falling score, in 12 us for each that stays: others are looked up by the x of their centre.
+def _compare_neighbours(boxes: F32, iou: float) -> Indices:
+    """The same for boxes (N, 4) by falling score, in about 12 us for each that stays, however many the others are.
 
-    Two boxes that overlap enough share that part of the wider one's width, so the centres of others are no farther from
-    that of a box of width w than (1 - iou) w, or (1 / iou - 1) w / 2 if they are wider.
+    A box that stays is compared only with those whose centre is near in x. Two boxes whose IoU is more than `iou` share
+    at least that part of the wider one's width. So the centre of the other lies within (1 - iou) w of that of a box of
+    width w if the other is narrower, and within (1 / iou - 1) w / 2 if it is wider.
     """
-    centres = boxes[:, 0] + boxes[:, 2]
-    along = np.argsort(centres)
-    sorted_boxes = boxes[along]
+    centres = boxes[:, 0] + boxes[:, 2]  # twice the x of the centre
+    by_centre = np.argsort(centres)
+    sorted_boxes, sorted_centres = boxes[by_centre], centres[by_centre].tolist()
     x1, y1, x2, y2 = sorted_boxes.T.copy()
-    share = np.float32(iou / (1 + iou))  # that two boxes share of the sum of their areas
+    share = np.float32(iou / (1 + iou))  # two boxes of this IoU share this part of the sum of their areas
     areas = (x2 - x1) * (y2 - y1) * share
     reach = 2 * max(1 - iou, (1 / iou - 1) / 2) + 1e-3
-    places = centres[along].tolist()
-    left = np.ones(len(boxes), np.bool_)
-    is_left = left.data
+    candidates = np.ones(len(boxes), np.bool_)
+    is_candidate = candidates.data  # reads single flags faster than the array
+    place_of = np.empty_like(by_centre)
+    place_of[by_centre] = np.arange(len(by_centre))
     stay = []
-    place_of = np.empty_like(along)
-    place_of[along] = np.arange(len(along))
     for best in place_of.tolist():
-        if is_left[best]:
+        if is_candidate[best]:
             stay.append(best)
-            left_edge, top, right, bottom = sorted_boxes[best].tolist()
-            width, height = right - left_edge, bottom - top
+            left, top, right, bottom = sorted_boxes[best].tolist()
+            width, height = right - left, bottom - top
+            centre = sorted_centres[best]
             near = slice(
-                bisect_left(places, places[best] - reach * width), bisect_left(places, places[best] + reach * width)
+                bisect_left(sorted_centres, centre - reach * width), bisect_left(sorted_centres, centre + reach * width)
             )
-            common = np.minimum(x2[near], right) - np.maximum(x1[near], left_edge)
-            np.maximum(common, 0, out=common)
-            common *= np.minimum(y2[near], bottom) - np.maximum(y1[near], top)
-            left[near] &= common <= areas[near] + width * height * share
-    return along[stay]
+            shared = np.minimum(x2[near], right) - np.maximum(x1[near], left)
+            np.maximum(shared, 0, out=shared)
+            shared *= np.minimum(y2[near], bottom) - np.maximum(y1[near], top)
+            candidates[near] &= shared <= areas[near] + width * height * share
+    return by_centre[stay]

@@ -1,4 +1,4 @@
-"""A model that detection goes on without: loaded when that works, given up and tried again when it fails."""
+"""A model that detection can do without: when it fails it is unloaded, and loaded again later."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RETRY_NS = 15_000_000_000  # between attempts to load a model that does not work
 
 
 class OptionalModel(Resource):
-    """Keeps one model going; used by one thread. A failure is said once, until the model has worked again."""
+    """Loads and reloads one model; used by one thread. A failure is logged once, until the model has worked again."""
 
     def __init__(self, model: Resource, complaint: str, clock: Clock) -> None:
-        """`complaint` is what the log says; its %s becomes the error."""
+        """`complaint` is what the log says of a failure; its %s is replaced by the error."""
         self._model = model
         self._complaint = complaint
         self._clock = clock
@@ -35,7 +35,7 @@ class OptionalModel(Resource):
             self._is_loaded = True
 
     def is_ready(self) -> bool:
-        """Whether the model may be asked; loads it if it is time to try that again."""
+        """Whether the model is loaded; loads it if that is due again."""
         if not self._is_loaded and (self._retry_ns is None or self._clock.now_ns() >= self._retry_ns):
             self.start()
         return self._is_loaded
@@ -45,7 +45,7 @@ class OptionalModel(Resource):
         self._is_failing = False
 
     def failed(self, error: InvalidOutputError | ModelError) -> None:
-        """The model's answer was suspect; or its runtime failed, then it is given up until the next attempt."""
+        """The model gave invalid output, or its runtime failed; then the model is unloaded until the next attempt."""
         if isinstance(error, ModelError):
             self.close()
             self._retry_ns = self._clock.now_ns() + RETRY_NS

@@ -1,4 +1,4 @@
-"""How small a face is to be found, and which tiles of a frame that takes; pure."""
+"""Plans the tiles in which a model finds faces down to a given height; pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_TILES = 64  # of one frame
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """What a model sees: the picture it takes and the smallest face that it finds in it."""
+    """The input of a face model, and the smallest face that it finds in it."""
 
     size: Size  # of the input
     fit: Fit
@@ -23,15 +23,15 @@ class Eye:
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
-    """Where to look in every frame of one size: at all of it, and at these tiles."""
+    """What is searched in every frame of one size: the whole frame, and these tiles."""
 
     frame: Size
-    tiles: tuple[Tile, ...]  # all of one size; none: looking at the whole frame is enough
+    tiles: tuple[Tile, ...]  # all of one size; empty if the whole frame is enough
     reach_px: int  # height in source pixels of the smallest face that is found
 
     @property
     def inferences(self) -> int:
-        """How often the model runs to look everywhere once."""
+        """How often the model runs to search the whole frame and every tile once."""
         return 1 + len(self.tiles)
 
     def __str__(self) -> str:
@@ -41,11 +41,12 @@ class TilePlan:
 
 
 def plan_tiles(frame: Size, eye: Eye, reach_px: int) -> TilePlan:
-    """The fewest tiles in which the model finds faces from `reach_px` source pixels high.
+    """The fewest tiles in which the model finds faces of `reach_px` source pixels and more.
 
-    Every face that is at least so high and no wider than high lies as a whole in a tile that shows it large enough,
-    or is large enough in the whole frame: tiles overlap by the height that the whole frame makes visible, though by
-    half a tile at most. If that took more than MAX_TILES, the plan's own `reach_px` is the next larger possible one.
+    Tiles are scaled to the model's input so that a face of `reach_px` has `min_face_px` there. They overlap by the
+    smallest face that the model finds in the whole frame, but by half a tile at most. So every such face that is no
+    wider than high lies completely in one tile, or is found in the whole frame. If that took more than MAX_TILES, the
+    plan's `reach_px` is larger: the smallest that is possible.
     """
     whole_px = math.ceil(eye.min_face_px / Letterbox.of(frame, eye.size, eye.fit).scale[1])
     while reach_px < whole_px:
@@ -66,7 +67,7 @@ def _even(length: float) -> int:
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Even places, evenly spread, of tiles that cover a length and overlap by that much, or by half a tile."""
+    """Even start positions of tiles, evenly spread, that cover a length and overlap by `overlap` or half a tile."""
     stride = max(2, tile - min(overlap, tile // 2) - 2)  # starts are rounded down by less than 2
     gaps = math.ceil((length - tile) / stride)
     return [0, *(_even((length - tile) * index / gaps) for index in range(1, gaps + 1))]

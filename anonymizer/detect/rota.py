@@ -1,4 +1,4 @@
-"""Which tiles get their turn in a frame when there is no time for all; pure."""
+"""Takes turns among the tiles of a frame when there is no time for all of them; pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MOTION_LEVELS = 10  # of 255; sensor noise averaged over a cell stays well below
 
 
 class Rota:
-    """Whose turn it is among the tiles of one camera.
+    """The turns of one camera's tiles.
 
-    Half of the turns go to tiles in which something was found, or to which motion since they were last looked at or
-    attention points, half to those that have waited longest. So no tile waits for more than `longest_wait(count)`
-    frames.
+    Every second turn goes to the tile of most interest: something was found there, something moved since it was last
+    searched, or attention sees somebody. The others go to the tile that has waited longest, so none waits for more
+    than `longest_wait(turns)` frames.
     """
 
     def __init__(self, plan: TilePlan) -> None:
@@ -28,39 +28,39 @@ class Rota:
         self._index = {tile: index for index, tile in enumerate(plan.tiles)}
         self._turns = 0
         self._last_turn = np.arange(-count, 0)
-        self._holds = np.zeros(count, np.bool_)
-        self._moves = np.zeros(count, np.bool_)
+        self._occupied = np.zeros(count, np.bool_)
+        self._moved = np.zeros(count, np.bool_)
         self._before: U8 | None = None
 
     def longest_wait(self, turns: int) -> int:
-        """Frames from one look at a tile to the next at most, with `turns` tiles in every frame."""
+        """The most frames from one search of a tile to the next, if every frame has time for `turns` tiles."""
         count = len(self._plan.tiles)
         return 1 if turns >= count else -(-2 * count // turns)
 
     def choose(self, luma: U8, turns: int, heat: Heat | None = None) -> list[Tile]:
-        """Up to `turns` different tiles to look at in this frame; `luma` is its Y plane, `heat` what attention saw."""
+        """Up to `turns` different tiles to search in this frame; `luma` (H, W) is its Y plane."""
         if turns >= len(self._plan.tiles):
             return list(self._plan.tiles)
-        self._compare(luma)
-        interest = self._holds.astype(np.intp) * 2 + self._moves + self._hot(heat)
+        self._note_motion(luma)
+        interest = self._occupied.astype(np.intp) * 2 + self._moved + self._hot(heat)
         chosen = []
         for _ in range(turns):
             oldest = np.argsort(self._last_turn)
-            for_the_busy = self._turns % 2 == 0
-            index = int(oldest[interest[oldest].argmax()] if for_the_busy else oldest[0])
-            interest[index] = -1  # once a frame
+            by_interest = self._turns % 2 == 0
+            index = int(oldest[interest[oldest].argmax()] if by_interest else oldest[0])
+            interest[index] = -1  # no tile twice in one frame
             self._last_turn[index] = self._turns
-            self._moves[index] = False
+            self._moved[index] = False
             self._turns += 1
             chosen.append(self._plan.tiles[index])
         return chosen
 
     def found(self, tile: Tile, *, something: bool) -> None:
-        """What came of looking at a tile."""
-        self._holds[self._index[tile]] = something
+        """Whether something was found in a tile."""
+        self._occupied[self._index[tile]] = something
 
     def _hot(self, heat: Heat | None) -> NDArray[np.bool_]:
-        """The tiles (N,) that a hot cell reaches into."""
+        """Which tiles (N,) overlap a hot cell."""
         is_hot = np.zeros(len(self._plan.tiles), np.bool_)
         if heat is not None:
             size, (rows, columns) = self._plan.frame, heat.cells.shape
@@ -70,8 +70,8 @@ class Rota:
                 is_hot[index] = (heat.cells[top:bottom, left:right] >= HOT).any()
         return is_hot
 
-    def _compare(self, luma: U8) -> None:
-        """Remember the tiles that differ from the frame before."""
+    def _note_motion(self, luma: U8) -> None:
+        """Remember which tiles differ from the frame before."""
         size = self._plan.frame
         cells = (-(-size.width // CELL_PX), -(-size.height // CELL_PX))
         small = np.asarray(cv2.resize(luma, cells, interpolation=cv2.INTER_AREA), np.uint8)
@@ -82,4 +82,4 @@ class Rota:
         for index, tile in enumerate(self._plan.tiles):
             rows = slice(tile.y // CELL_PX, -(-(tile.y + tile.size.height) // CELL_PX))
             columns = slice(tile.x // CELL_PX, -(-(tile.x + tile.size.width) // CELL_PX))
-            self._moves[index] |= is_new[rows, columns].any()
+            self._moved[index] |= is_new[rows, columns].any()

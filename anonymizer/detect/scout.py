@@ -1,4 +1,4 @@
-"""Decides for each camera which tiles of a frame a detector looks at, within the time that there is."""
+"""Chooses for each camera the tiles of a frame that a detector searches within its time budget."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from anonymizer.types import Frame, Heat
 
 log = logging.getLogger(__name__)
 
-LONGEST_MS = 5000  # for one frame when no budget is set: the watchdog waits for 20 s
+LONGEST_MS = 5000  # for one frame when no budget is set, well below the 20 s after which the watchdog restarts us
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a camera is to see, and what that depends on."""
+    """The smallest face to be found on a camera, and the times that searching for it must keep to."""
 
     reach_px: int  # height in source pixels of the smallest face to be found
     max_detection_age_ms: int
@@ -27,7 +27,7 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """What is known about one camera."""
+    """The tiles of one camera, and whose turn it is."""
 
     plan: TilePlan
     rota: Rota
@@ -37,7 +37,7 @@ class Scout:
     """The tiles of each frame; used by the detector's thread. Cameras that are not in `reaches` have none."""
 
     def __init__(self, eye: Eye, reaches: Mapping[str, Reach], *, budget_ms: int | None) -> None:
-        """`budget_ms`: wall time for one frame, the look at the whole of it included; one tile is always looked at."""
+        """`budget_ms`: wall time for one frame, its whole included; at least one tile is searched. None: LONGEST_MS."""
         self._eye = eye
         self._reaches = reaches
         self._budget_ms = budget_ms
@@ -45,7 +45,7 @@ class Scout:
         self._heats: dict[str, Heat | None] = {}  # of each camera's newest frame; no more than `reaches`
 
     def tiles(self, frame: Frame, inference_ns: int) -> list[Tile]:
-        """Where to look besides the whole frame; `inference_ns` is the time that one look takes."""
+        """The tiles to search in this frame besides the whole of it; `inference_ns` is the time of one inference."""
         reach = self._reaches.get(frame.camera_id)
         if reach is None:
             return []
@@ -57,22 +57,22 @@ class Scout:
             self._announce(frame.camera_id, reach, watch, turns, inference_ns / 1e6)
         return watch.rota.choose(frame.planes.y, turns, self._heats.pop(frame.camera_id, None))
 
-    def heed(self, camera_id: str, heat: Heat | None) -> None:
-        """What attention saw in the camera's next frame for `tiles`; None: it could not look."""
+    def set_heat(self, camera_id: str, heat: Heat | None) -> None:
+        """What attention saw in the frame that is passed to `tiles` next; None: it could not look."""
         if camera_id in self._reaches:
             self._heats[camera_id] = heat
 
     def found(self, camera_id: str, tile: Tile, *, something: bool) -> None:
-        """What came of looking at a tile that `tiles` named."""
+        """Whether something was found in a tile that `tiles` returned."""
         self._watches[camera_id].rota.found(tile, something=something)
 
     def _turns(self, inference_ns: int) -> int:
-        """Tiles that there is time for in one frame."""
+        """The number of tiles that there is time for in one frame."""
         budget_ns = (self._budget_ms or LONGEST_MS) * 1_000_000
         return max(1, budget_ns // max(1, inference_ns) - 1)
 
     def _announce(self, camera_id: str, reach: Reach, watch: _Watch, turns: int, inference_ms: float) -> None:
-        """Say once what the camera's plan costs, and what does not go together."""
+        """Log what the camera's plan costs, and warn of settings that do not go together."""
         plan, wait = watch.plan, watch.rota.longest_wait(turns)
         frame_ms = (1 + min(turns, len(plan.tiles))) * inference_ms * len(self._reaches)
         log.info(

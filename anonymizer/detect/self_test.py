@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -12,7 +11,8 @@ import numpy as np
 from anonymizer.detect.families import Candidates
 from anonymizer.errors import ModelError
 from anonymizer.geometry import iou_matrix
-from anonymizer.types import F32, U8, Colour, Planes, Size, Target
+from anonymizer.stills import BT601, planes_of
+from anonymizer.types import F32, Box, Colour, Planes, Size, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class SelfTest:
 
     picture: Path
     target: Target
-    box: tuple[float, float, float, float]  # x1 y1 x2 y2 as fractions of the picture
+    box: Box  # x1 y1 x2 y2 as fractions of the picture
     min_iou: float
     min_score: float
 
@@ -47,11 +47,8 @@ class SelfTest:
 
 
 def read_picture(path: Path) -> tuple[Planes, Colour]:
-    """A picture file as a camera would send it; raises ModelError."""
+    """A picture file of the program as a camera would send it; raises ModelError."""
     bgr = cv2.imread(str(path))
     if bgr is None:
         raise ModelError(f"cannot read the test picture {path}: install the package again")
-    height, width = (side // 2 * 2 for side in bgr.shape[:2])
-    i420 = cast(U8, cv2.cvtColor(np.ascontiguousarray(bgr[:height, :width]), cv2.COLOR_BGR2YUV_I420))
-    u, v = i420[height:].reshape(2, height // 2, width // 2)
-    return Planes(i420[:height], u, v), Colour(full_range=False, bt709=False)
+    return planes_of(np.asarray(bgr, np.uint8)), BT601

@@ -1,4 +1,4 @@
-"""Parts of a frame as pictures of their own, and what was found in them as one answer about the frame; pure."""
+"""Cuts tiles out of a frame, and merges what a model found in them into detections of the frame; pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from anonymizer.detect.nms import nms
 from anonymizer.geometry import area, clip
 from anonymizer.types import F32, I32, Planes, Size
 
-PART_SHARE = 0.5  # a cut box that lies so much inside another one shows a part of the same thing
-EDGE_PX = 4.0  # of the model's input: what ends so near to a border of its tile may go on beyond it
+PART_SHARE = 0.5  # a cut box of which more than this lies inside another box is a part of the same object
+EDGE_PX = 4.0  # input pixels: a box that ends so near to a border of its tile may be cut off there
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Tile:
         return Planes(planes.y[rows, columns], planes.u[half], planes.v[half])
 
     def cuts(self, boxes: F32, frame: Size, slack_px: float) -> NDArray[np.bool_]:
-        """Which boxes (N, 4) in frame pixels end within `slack_px` of a border of the tile inside the frame."""
+        """Which boxes (N, 4), source pixels, end within `slack_px` of a border of the tile that is not the frame's."""
         right, bottom = self.x + self.size.width, self.y + self.size.height
         low = np.array([self.x or -np.inf, self.y or -np.inf])
         high = np.array([right if right < frame.width else np.inf, bottom if bottom < frame.height else np.inf])
@@ -48,23 +48,23 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """What was found in a part of a frame or in all of it; all arrays share N, N may be 0."""
+    """What a model found in one tile; all arrays share N, N may be 0."""
 
     boxes: F32  # (N, 4) source pixels, clipped to the frame, with an area
     scores: F32  # (N,) 0-1
     class_ids: I32  # (N,) values of Target
-    is_cut: NDArray[np.bool_]  # (N,) may go on beyond the tile
+    is_cut: NDArray[np.bool_]  # (N,) the object may go on beyond the tile
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Sighting:
-        """Some of them."""
+        """The chosen rows."""
         return Sighting(self.boxes[chosen], self.scores[chosen], self.class_ids[chosen], self.is_cut[chosen])
 
 
 def sighted(found: Candidates, placement: Letterbox, tile: Tile, frame: Size) -> Sighting:
-    """What a model found in the picture of a tile, placed in the frame; what lies beside the tile is left out."""
+    """Candidates in the input picture of a tile, placed in the frame; those outside the tile are left out."""
     boxes = placement.to_source(found.boxes)
     is_seen = area(clip(boxes, tile.size)) > 0
     boxes = clip(boxes[is_seen] + np.array([tile.x, tile.y, tile.x, tile.y], np.float32), frame)
@@ -73,10 +73,11 @@ def sighted(found: Candidates, placement: Letterbox, tile: Tile, frame: Size) ->
 
 
 def merged(sightings: Sequence[Sighting], *, iou: float, max_detections: int) -> Sighting:
-    """Everything once, by falling score; needs one sighting at least.
+    """Every object of one or more sightings once, by falling score.
 
-    Class-wise NMS; boxes cut by a border are united with each other and with the uncut box that they are a part of,
-    so that nothing which any tile saw is uncovered. Raises InvalidOutputError as `nms` does.
+    Class-wise NMS within each sighting, then over all of them. Boxes that a border cuts are united with the uncut box
+    that they are a part of, or with each other, so that whatever any tile showed stays covered. Raises
+    InvalidOutputError as `nms` does.
     """
 
     def suppressed(found: Sighting) -> Sighting:
@@ -98,12 +99,12 @@ def _together(sightings: Sequence[Sighting]) -> Sighting:
 
 
 def _united(uncut: Sighting, parts: Sighting) -> Sighting:
-    """Uncut boxes grown by their parts, then the parts that have no uncut box, those of one thing as one box."""
+    """The uncut boxes grown by their parts, and the other parts, those of one object united into one box."""
     found = _together([uncut, parts])
     areas, shared = area(found.boxes), _shared(found)
     iou = shared / (areas[:, None] + areas - shared)
-    leader = np.arange(len(found))
-    orphans: list[int] = []
+    leader = np.arange(len(found))  # of each box: the first of those that it is united with
+    orphans: list[int] = []  # parts without an uncut box
     for part in range(len(uncut), len(found)):
         if (shared[part, : len(uncut)] > PART_SHARE * areas[part]).any():
             leader[part] = iou[part, : len(uncut)].argmax()
@@ -121,7 +122,7 @@ def _united(uncut: Sighting, parts: Sighting) -> Sighting:
 
 
 def _shared(found: Sighting) -> F32:
-    """Areas (N, N) that boxes of one class share."""
+    """The area (N, N) that each two boxes share; 0 if they are of different classes."""
     low = np.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
     high = np.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
     sides = np.maximum(high - low, np.float32(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from anonymizer.arguments import colour, share, whole
 from anonymizer.evaluate.command import Candidate, Request
 from anonymizer.evaluate.compare import RESAMPLES
 from anonymizer.settings.schema import TargetName
@@ -13,7 +14,7 @@ _FORMS = "labels: .json (list of files and boxes, or COCO), WIDER FACE .txt, fol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `request_of` reads."""
+    """Add the arguments that `request_of` reads."""
     parser.add_argument("dataset", type=Path, help=_FORMS)
     parser.add_argument("--pictures", type=Path, help="their folder, if it is not beside the labels")
     parser.add_argument("--target", choices=["face", "person"], help="if the labels have both")
@@ -27,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_share,
+        type=share,
         help="least score that is masked, of small ones and in faint pictures less (default: the settings' or model's)",
     )
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, shapes")
-    parser.add_argument("--limit", type=count, help="only so many pictures, evenly spread over all")
+    parser.add_argument("--limit", type=whole(1), help="only so many pictures, evenly spread over all")
     parser.add_argument("--json", type=Path, help="write the figures and curves")
     parser.add_argument("--picture", type=Path, help="write the curves and the leak by height as PNG")
     parser.add_argument(
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resamples",
-        type=count,
+        type=whole(1),
         default=RESAMPLES,
         help=f"of the pictures, for the intervals of differences between models ({RESAMPLES})",
     )
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """What to measure."""
+    """The request that the parsed arguments make."""
     return Request(
         dataset=arguments.dataset,
         pictures=arguments.pictures,
@@ -78,27 +79,4 @@ def request_of(arguments: argparse.Namespace) -> Request:
 
 def _candidate(text: str) -> Candidate:
     name, at, reach_px = text.partition("@")
-    return Candidate(name, count(reach_px) if at else None)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value
-
-
-def count(text: str) -> int:
-    """A number of 1 or more from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
-
-
-def colour(text: str) -> tuple[int, int, int]:
-    """B, G, R from the command line."""
-    levels = [int(part) for part in text.split(",")]
-    if len(levels) != 3 or not all(0 <= level <= 255 for level in levels):
-        raise argparse.ArgumentTypeError("must be three levels of 0-255, like 255,0,255")
-    return levels[0], levels[1], levels[2]
+    return Candidate(name, whole(1)(reach_px) if at else None)

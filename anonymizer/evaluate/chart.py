@@ -39,7 +39,7 @@ class _Panel:
         return self.top + self.side
 
     def down(self, share: float) -> int:
-        """The row of a share."""
+        """The row of pixels at a share."""
         return self.bottom - round(self.side * share)
 
 
@@ -68,7 +68,7 @@ def draw(scores: Sequence[Scores], comparisons: Sequence[Comparison]) -> U8:
         _text(picture, _name(score), (_LEFT_PX + 34, y))
         y += _LINE_PX
         if score.name in by_name:
-            _text(picture, _less(by_name[score.name]), (_LEFT_PX + 60, y))
+            _text(picture, _difference_text(by_name[score.name]), (_LEFT_PX + 60, y))
             y += _LINE_PX
     return picture
 
@@ -81,7 +81,7 @@ def _name(scores: Scores) -> str:
     return f"{scores.name}{at}: {', '.join(figures) or 'nothing labelled'}"
 
 
-def _less(comparison: Comparison) -> str:
+def _difference_text(comparison: Comparison) -> str:
     figures = {"AP": comparison.overall.average_precision, "leak": comparison.overall.leak}
     found = [f"{name} {interval}" for name, interval in figures.items() if interval]
     return f"less {comparison.reference}: {', '.join(found) or 'nothing to compare'}"

@@ -20,8 +20,9 @@ from anonymizer.evaluate.scores import sum_up
 from anonymizer.evaluate.trial import try_detector, try_pictures
 from anonymizer.policy import Policy
 from anonymizer.ports import Detector
+from anonymizer.results import write_file, write_png
 from anonymizer.settings.schema import Settings, TargetName
-from anonymizer.types import U8, Target
+from anonymizer.types import Target
 
 CURVE_FLOOR = 0.05  # least score that a curve is drawn from
 CURVE_LIMIT = 5000  # detections that a curve may need in one picture
@@ -29,10 +30,12 @@ CURVE_LIMIT = 5000  # detections that a curve may need in one picture
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model, and how far it looks."""
+    """A model, and the smallest face that it is to find."""
 
     model: str
-    reach_px: int | None = None  # height of the smallest face to be found in tiles; None: the whole frame alone
+    reach_px: int | None = (
+        None  # height of the smallest face, searched in tiles; None: only the whole frame is searched
+    )
 
     def __str__(self) -> str:
         return self.model if self.reach_px is None else f"{self.model}@{self.reach_px}"
@@ -40,35 +43,35 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to measure; None or empty means the default."""
+    """What to measure and where to write it; None or empty means the default."""
 
     dataset: Path
     pictures: Path | None = None  # their folder, if it is not beside the labels
     target: Target | None = None  # None: the only one that is labelled
-    limit: int | None = None  # pictures
-    candidates: tuple[Candidate, ...] = ()  # empty: that of the settings, unless another tool is measured
-    threshold: float | None = None  # None: that of the settings, or else each model's own
-    anonymized: Path | None = None  # another tool's pictures
+    limit: int | None = None  # at most so many pictures
+    candidates: tuple[Candidate, ...] = ()  # empty: the settings' model, unless another tool is measured
+    threshold: float | None = None  # None: the settings', or else each model's own
+    anonymized: Path | None = None  # folder of another tool's pictures
     fill: tuple[int, int, int] = (255, 0, 255)  # B, G, R of that tool's masks
     json: Path | None = None
     picture: Path | None = None
     gallery: Path | None = None  # folder
-    resamples: int = RESAMPLES  # of the pictures, to tell a difference from chance
+    resamples: int = RESAMPLES  # of the pictures, for the intervals of differences
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """The detector that is needed, on one thread."""
+class WantedDetector:
+    """A detector that is needed for a measurement."""
 
     candidate: Candidate
     target: Target
-    threshold: float  # least score that it reports
+    threshold: float
     max_detections: int
-    is_flat: bool  # of small ones as well; else as in the daemon
+    is_flat: bool  # True: the threshold is the same at every height; False: as in the daemon
 
 
-MakeDetector = Callable[[Order], Detector]  # not started; raises ModelError
+MakeDetector = Callable[[WantedDetector], Detector]  # not started; raises ModelError
 
 
 def evaluate(
@@ -76,8 +79,8 @@ def evaluate(
 ) -> str:
     """Measure, write the files that were asked for, and return the tables; raises an AnonymizerError.
 
-    The first model, or the other tool, is what the others are compared with. `own_threshold` tells that of a model by
-    name.
+    The others are compared with the first model, or with the other tool if one is measured. `own_threshold` gives the
+    threshold in the manifest of the model of that name.
     """
     cv2.setNumThreads(1)
     dataset = open_dataset(request.dataset, request.target, request.pictures).spread(request.limit)
@@ -85,9 +88,9 @@ def evaluate(
     scores = [sum_up(each.name, dataset.target, each.trials, each.threshold) for each in contenders]
     differences = [compare(each, first, resamples=request.resamples, seed=request.seed) for each in others]
     if request.json:
-        _write(request.json, as_json(scores, differences).encode())
+        write_file(request.json, as_json(scores, differences).encode())
     if request.picture:
-        _write_png(request.picture, draw(scores, differences))
+        write_png(request.picture, draw(scores, differences))
     if request.gallery:
         _write_galleries(request.gallery, dataset, contenders)
     return "\n\n".join(filter(None, (text_table(scores), difference_table(differences))))
@@ -105,17 +108,17 @@ def _contenders(
         trials = tuple(try_pictures(dataset, request.anonymized, request.fill))
         yield Contender(request.anonymized.name, None, trials)
     detect = settings.detect
-    own, set_threshold = {
+    configured, configured_threshold = {
         Target.FACE: (Candidate(detect.face_model, detect.reach_px), detect.face_threshold),
         Target.PERSON: (Candidate(detect.person_model), detect.person_threshold),
     }[target]
-    asked = set_threshold if request.threshold is None else request.threshold
+    asked = configured_threshold if request.threshold is None else request.threshold
     privacy = settings.privacy.model_copy(update={"targets": (TargetName[target.name],)})
     policy = Policy(privacy, settings.redact)
-    for candidate in dict.fromkeys(request.candidates) or (() if request.anonymized else (own,)):
+    for candidate in dict.fromkeys(request.candidates) or (() if request.anonymized else (configured,)):
         threshold = own_threshold(candidate.model) if asked is None else asked
-        masking = make_detector(Order(candidate, target, threshold, detect.max_detections, is_flat=False))
-        curve = make_detector(Order(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT, is_flat=True))
+        masking = make_detector(WantedDetector(candidate, target, threshold, detect.max_detections, is_flat=False))
+        curve = make_detector(WantedDetector(candidate, target, min(threshold, CURVE_FLOOR), CURVE_LIMIT, is_flat=True))
         with contextlib.closing(masking), contextlib.closing(curve):
             masking.start()
             curve.start()
@@ -130,16 +133,4 @@ def _write_galleries(folder: Path, dataset: Dataset, contenders: Iterable[Conten
         raise DatasetError(f"{folder}: cannot be made: {error.strerror}") from None
     for contender in contenders:
         for heights, sheet in sheets(dataset.samples, contender):
-            _write_png(folder / f"{contender.name}_{heights}px.png", sheet)
-
-
-def _write_png(path: Path, picture: U8) -> None:
-    _, png = cv2.imencode(".png", picture)
-    _write(path, png.tobytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None
+            write_png(folder / f"{contender.name}_{heights}px.png", sheet)

@@ -1,4 +1,4 @@
-"""How far two detectors differ on the same pictures, and what of it chance could have brought."""
+"""The difference between two detectors on the same pictures, with its confidence interval."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from anonymizer.evaluate.trial import Trial
 CONFIDENCE = 0.95
 RESAMPLES = 1000
 
-Counts = NDArray[np.int64]  # (P,) how often a resampling shows each picture, or (R, P) of several
+Counts = NDArray[np.int64]  # (P,) how often each of P pictures is drawn in a resampling, or (R, P) for R of them
 Shares = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference of shares, -1 to 1, and where CONFIDENCE of all resamplings put it."""
+    """A difference of shares, -1 to 1, and the range that CONFIDENCE of all resamplings lie in."""
 
     difference: float
     low: float
@@ -35,7 +35,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Of labels of these heights; None where it means nothing."""
+    """The differences for labels of these heights; None where there are no labels or no detections."""
 
     heights: HeightBin
     average_precision: Interval | None
@@ -44,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A detector less the one that it is compared with."""
+    """The figures of a detector minus those of the one that it is compared with."""
 
     name: str
     reference: str
@@ -64,10 +64,10 @@ class Contender:
 
 
 def compare(contender: Contender, reference: Contender, *, resamples: int, seed: int) -> Comparison:
-    """Both tried the same pictures in the same order; the same seed draws the same resamplings.
+    """Compare two contenders that tried the same pictures in the same order; the same seed draws the same resamplings.
 
-    Paired bootstrap: each resampling draws as many pictures as there are, with replacement, and both detectors are
-    judged on the same ones (Efron 1979). Pictures are drawn, not labels, for the labels of one picture share its fate.
+    Paired bootstrap (Efron 1979): each resampling draws as many pictures as there are, with replacement, and judges
+    both detectors on them. Pictures are drawn rather than labels, because labels in one picture are not independent.
     """
     count = len(reference.trials)
     picks = np.random.default_rng(seed).integers(max(count, 1), size=(resamples, count))
@@ -88,7 +88,7 @@ def _difference(contender: Contender, reference: Contender, heights: HeightBin, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pool:
-    """All detections of one detector, of all pictures (P), by falling score (D)."""
+    """All D detections of one detector in P pictures, by falling score."""
 
     picture: NDArray[np.intp]  # (D,)
     hit: Flags  # (D,)
@@ -97,7 +97,7 @@ class _Pool:
 
     @classmethod
     def of(cls, trials: Sequence[Trial], heights: HeightBin) -> Self:
-        """Verdicts for labels of these heights."""
+        """The pool of verdicts for labels of these heights."""
         found = [verdicts(trial, heights) for trial in trials]
         picture = np.repeat(np.arange(len(found)), [int((~each.dropped).sum()) for each in found])
         scores = np.concatenate([np.empty(0, np.float32), *(each.scores[~each.dropped] for each in found)])
@@ -108,7 +108,7 @@ class _Pool:
         return cls(picture[order], hit[order], np.array(truths, np.int64), np.array(bare, np.int64))
 
     def average_precision(self, draws: Counts) -> Shares:
-        """(R,) of draws (R, P), as `make_curve` has it, with each picture taken so many times; there are truths."""
+        """Average precision (R,), as by `make_curve`, of each draw (R, P); every draw has truths."""
         return np.array([self._average_precision(counts) for counts in draws])
 
     def _average_precision(self, counts: Counts) -> float:
@@ -119,7 +119,7 @@ class _Pool:
         return float(np.append(precision, 0.0)[np.minimum(at, len(hits))].mean())
 
     def leak(self, draws: Counts) -> Shares:
-        """(R,) of draws (R, P), with each picture taken so many times; there are truths."""
+        """Leak (R,) of each draw (R, P); every draw has truths."""
         return (draws @ self.bare) / (draws @ self.truths)
 
 

@@ -1,4 +1,4 @@
-"""How much of the ground truth masks cover, and how much else they cover."""
+"""How much of the ground truth is masked, and how much else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD_COVERED = 0.9
 
 
 def mask_of_plan(plan: RedactionPlan, size: Size) -> Flags:
-    """The luma pixels that the redactor changes: (H, W), by the very outlines it paints."""
+    """The luma pixels (H, W) that the redactor changes, by the redactor's own outlines."""
     mask = np.full((size.height, size.width), plan.whole_frame is not None, np.bool_)
     for region in plan.regions:
         area = make_area(region.box, size)
@@ -30,9 +30,9 @@ def mask_of_plan(plan: RedactionPlan, size: Size) -> Flags:
 
 
 def mask_of_colour(anonymized: U8, original: U8, fill: tuple[int, int, int], tolerance: int) -> Flags:
-    """The pixels (H, W) that show the fill colour (B, G, R) and did not before; both pictures (H, W, 3) BGR.
+    """The pixels (H, W) that have the fill colour (B, G, R) and had another before; both pictures are (H, W, 3) BGR.
 
-    The tolerance of each channel allows for lossy files.
+    `tolerance`, in levels of each channel, allows for lossy files.
     """
     return _shows(anonymized, fill, tolerance) & ~_shows(original, fill, tolerance)
 
@@ -51,9 +51,9 @@ def heads(persons: F32) -> F32:
 
 
 def covered_share(mask: Flags, boxes: F32) -> F32:
-    """Share (N,) of each box's pixels that lie in the mask (H, W); every pixel that a box touches is its own.
+    """Share (N,) of each box's pixels that lie in the mask (H, W); a box has every pixel that it touches.
 
-    Boxes lie in the picture and have an extent.
+    Boxes (N, 4) lie in the picture and have an area.
     """
     patches = [mask[rows, columns] for rows, columns in map(_pixels, boxes.tolist())]
     return np.array([patch.mean() if patch.size else 0.0 for patch in patches], np.float32)

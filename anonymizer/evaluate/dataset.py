@@ -1,4 +1,4 @@
-"""Opens a data set of any known form, told by its files."""
+"""Opens a data set of any known form, which its files tell."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Dataset:
 
 
 def open_dataset(path: Path, target: Target | None = None, pictures: Path | None = None) -> Dataset:
-    """The labelled pictures, with labels of one target, by file name or in the order of the labels.
+    """The labelled pictures with the labels of one target, in the order of the file names or of the labels.
 
-    `target` None: the only one that the labels have. `pictures`: their folder, where it is not beside the labels.
-    Raises DatasetError if the form is unknown, a label is wrong, or the target has to be named.
+    `target`: None for the only one that is labelled. `pictures`: their folder, if it is not beside the labels.
+    Raises DatasetError if the form is unknown, a label is wrong, or the target must be named.
     """
     try:
         samples = _read(path, target, pictures)

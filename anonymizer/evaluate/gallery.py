@@ -1,4 +1,4 @@
-"""Contact sheets of what a detector missed or left bare, one for each height, the largest first."""
+"""Contact sheets of the labels that a detector missed or left bare, one for each range of heights."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from anonymizer.evaluate.trial import Trial
 from anonymizer.geometry import iou_matrix
 from anonymizer.types import U8
 
-LIMIT = 60  # cells of a sheet
-CONTEXT = 4.0  # side of the part that is shown, in sides of the label
+LIMIT = 60  # most cells of a sheet
+CONTEXT = 4.0  # side of the cut-out that is shown, in longer sides of the label
 CELL_PX, CAPTION_PX, COLUMNS = 192, 38, 6
 _LABEL, _FOUND, _INK = (0, 94, 213), (178, 114, 0), (60, 60, 60)  # BGR
-_LEAST_SHARED = 0.1  # IoU from which a weak detection is worth telling of
+_LEAST_SHARED = 0.1  # IoU with the label from which the score of a weak detection is told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Miss:
-    """One label that counts and was not found, not covered, or neither."""
+    """A label that was not found, not covered, or neither."""
 
     sample: Sample
     trial: Trial
     at: int  # row of the label
-    is_missed: bool  # no detection that counts takes it
+    is_missed: bool  # no detection at or above the threshold matches it
     is_bare: bool  # masks leave too much of it uncovered
     best_score: float  # of the detections that overlap it at all; 0: none
 
@@ -48,7 +48,7 @@ class Miss:
 
 
 def misses(samples: Sequence[Sample], contender: Contender, heights: HeightBin) -> list[Miss]:
-    """All of these heights, the largest first; without detections (no threshold) what masks leave bare."""
+    """All misses of these heights, the tallest first; without detections (no threshold) only what is bare."""
     pairs = zip(samples, contender.trials, strict=True)
     found = itertools.chain.from_iterable(_misses(*pair, contender.threshold, heights) for pair in pairs)
     return sorted(found, key=lambda miss: -miss.height_px)
@@ -71,9 +71,9 @@ def _missed(trial: Trial) -> Flags:
 
 
 def sheets(samples: Sequence[Sample], contender: Contender) -> Iterator[tuple[HeightBin, U8]]:
-    """A sheet (H, W, 3) BGR for each height that has misses; at most LIMIT cells, the label orange, detections blue.
+    """A sheet (H, W, 3) BGR of the LIMIT tallest misses of each range of heights; labels orange, detections blue.
 
-    They show people unmasked. Raises DatasetError for a picture that is gone.
+    Sheets show people unmasked. Raises DatasetError for a picture that is gone.
     """
     for heights in BINS:
         found = misses(samples, contender, heights)
@@ -92,7 +92,7 @@ def _sheet(cells: Sequence[U8]) -> U8:
 
 
 def _cell(miss: Miss) -> U8:
-    """The label in the middle of its surroundings, and below what happened to it."""
+    """The label in the middle of its surroundings, and below it what happened to it."""
     box = miss.trial.boxes[miss.at].astype(np.float64)
     side = round(max(CONTEXT * float((box[2:] - box[:2]).max()), 24.0))
     corner = ((box[:2] + box[2:] - side) / 2).round()
@@ -110,7 +110,7 @@ def _cell(miss: Miss) -> U8:
 
 
 def _cut(picture: U8, corner: NDArray[np.float64], side: int) -> U8:
-    """A square whose corner may lie outside; grey outside."""
+    """A square part of the picture; grey where it reaches beyond the picture."""
     part = np.full((side, side, 3), 128, np.uint8)
     left, top = corner.astype(int).tolist()
     inner = picture[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]

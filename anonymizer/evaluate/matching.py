@@ -1,4 +1,4 @@
-"""Assigns detections to ground truth in one picture, as COCO's evaluation does at one IoU."""
+"""Matches detections with the ground truth of one picture, as COCO's evaluation does at one IoU."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ NOBODY = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """Ground truth of one picture for one question; all arrays share N, N may be 0."""
+    """Ground truth of one picture; all arrays share N, N may be 0."""
 
     boxes: F32  # (N, 4)
-    left_out: Flags  # (N,) neither hit nor miss: ignored by the data set, or not of the size in question
-    absorbs: Flags  # (N,) left out, and takes any number of detections: ignored by the data set
-    crowd: Flags  # (N,) absorbs, and overlap counts as share of the detection
+    left_out: Flags  # (N,) neither hit nor miss: ignored by the data set, or not of the heights in question
+    absorbs: Flags  # (N,) matches any number of detections: ignored by the data set, and so left out
+    crowd: Flags  # (N,) absorbs, and its overlap is the share of the detection inside instead of the IoU
 
 
 def match(boxes: F32, truth: Truth) -> NDArray[np.intp]:
-    """For each box (D, 4), given by falling score, the row of the truth it takes, or NOBODY: (D,).
+    """For each box (D, 4), given by falling score, the row of the truth that it matches, or NOBODY: (D,).
 
-    A box takes the free truth it overlaps most by MATCH_IOU or more, one that counts before one that is left out;
-    of equal ones the last. Rules of pycocotools' `evaluateImg`; as in WIDER FACE and VOC, whatever the data set
-    ignores takes any number of detections.
+    A box matches the truth, not yet matched, that it overlaps most, by MATCH_IOU at least; one that counts goes before
+    one that is left out, and of equal overlaps the last. These are the rules of pycocotools' `evaluateImg`, but as in
+    WIDER FACE and VOC, whatever the data set ignores matches any number of detections.
     """
     taken = np.full(len(boxes), NOBODY, np.intp)
     overlap = _overlap(boxes, truth)

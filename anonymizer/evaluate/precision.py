@@ -15,12 +15,12 @@ RECALLS = np.linspace(0.0, 1.0, 101)  # where COCO samples the curve
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """What became of the detections of one picture; arrays share D, by falling score."""
+    """Whether the D detections of one picture are right; arrays by falling score."""
 
     scores: F32  # (D,)
-    hit: Flags  # (D,) took a truth that counts
-    dropped: Flags  # (D,) neither hit nor false alarm
-    truths: int  # how many count
+    hit: Flags  # (D,) matches a truth that counts
+    dropped: Flags  # (D,) counts neither as hit nor as false alarm
+    truths: int  # number of truths that count
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Curve:
 
 
 def make_curve(verdicts: Sequence[Verdicts]) -> Curve:
-    """COCO's interpolated curve: the best precision at this recall or any higher one."""
+    """COCO's interpolated curve: the highest precision at this recall or any higher one."""
     truths = sum(each.truths for each in verdicts)
     if not truths:
         return Curve(())

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from anonymizer.evaluate.compare import CONFIDENCE, Comparison, Difference, Interval
 from anonymizer.evaluate.precision import RECALLS
 from anonymizer.evaluate.scores import BinScore, Scores
+from anonymizer.results import markdown_table
 from anonymizer.types import Target
 
 
@@ -28,7 +29,7 @@ def text_table(scores: Sequence[Scores]) -> str:
     caption = (
         f"{first.pictures} pictures, {first.overall.truths} {first.target.name.lower()}s by height in px: {labels}"
     )
-    return "\n".join([caption, "", *_table(rows)])
+    return "\n".join([caption, "", *markdown_table(rows)])
 
 
 def difference_table(comparisons: Sequence[Comparison]) -> str:
@@ -45,17 +46,7 @@ def difference_table(comparisons: Sequence[Comparison]) -> str:
         columns = (each.overall, *each.bins)
         rows.append([f"{each.name}, AP50", *(_points(column.average_precision) for column in columns)])
         rows.append([f"{each.name}, leak", *(_points(column.leak) for column in columns)])
-    return "\n".join([caption, "", *_table(rows)])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines; the first row is the header."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return lines
+    return "\n".join([caption, "", *markdown_table(rows)])
 
 
 def _points(interval: Interval | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class Label:
 
     xywh: XYWH
     target: Target
-    ignored: bool = False  # the data set does not judge it: neither hit nor miss
+    ignored: bool = False  # by the data set: neither hit nor miss
     crowd: bool = False  # many objects in one box; implies ignored
 
 
@@ -32,7 +33,7 @@ class Label:
 class Sample:
     """A picture and its ground truth; all arrays share N, N may be 0."""
 
-    name: str  # the picture's file, relative to the folder of pictures; of a clip the number of the frame
+    name: str  # the picture's file, relative to the folder of pictures; for a clip the number of the frame
     load: Callable[[], U8]  # (H, W, 3) BGR; raises DatasetError
     boxes: F32  # (N, 4) x1 y1 x2 y2 in pixels as labelled, may reach over the picture's edge
     ignored: Flags  # (N,)
@@ -48,7 +49,7 @@ class Sample:
 
 
 def make_sample(name: str, load: Callable[[], U8], labels: Iterable[Label]) -> Sample:
-    """Raises DatasetError for a box that is not finite; boxes without extent are left out."""
+    """A sample of these labels, but for boxes without area; raises DatasetError for one that is not finite."""
     kept = [label for label in labels if not (label.xywh[2] <= 0 or label.xywh[3] <= 0)]
     xywh = np.array([label.xywh for label in kept], np.float32).reshape(-1, 4)
     if not np.isfinite(xywh).all():
@@ -68,20 +69,17 @@ class PictureFile:
     """A picture on disk that a sample loads when it is called."""
 
     path: Path
-    labelled: Size | None = None  # its size by the labels, where they say so
+    labelled: Size | None = None  # its size according to the labels, if they state it
 
     def __call__(self) -> U8:
-        """(H, W, 3) BGR; raises DatasetError, also if the labels are of a picture of another size."""
+        """The picture (H, W, 3) BGR; raises DatasetError, also if the labels state another size."""
         picture = load_picture(self.path)
         check_size(self.path, Size(picture.shape[1], picture.shape[0]), self.labelled)
         return picture
 
 
 def check_size(path: Path, stored: Size, labelled: Size | None) -> None:
-    """Raises DatasetError if labels that state another size were made on another picture than the one that is stored.
-
-    A pixel may be lost to rounding.
-    """
+    """Raises DatasetError if the size that the labels state is not that of the stored picture, rounding aside."""
     if labelled is None or max(abs(labelled.width - stored.width), abs(labelled.height - stored.height)) <= 1:
         return
     remedy = "label it again, or restore the picture that was labelled"
@@ -102,8 +100,8 @@ def load_picture(path: Path) -> U8:
 
 
 def stated_size(width: float | None, height: float | None) -> Size | None:
-    """The size of a picture by its labels, if they state one."""
-    return Size(round(width), round(height)) if width and height else None
+    """The size of a picture according to its labels, if they state one."""
+    return Size(round(width), round(height)) if width and height and math.isfinite(width + height) else None
 
 
 def find_pictures(places: Iterable[Path], first: str, labels: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Sums up the trials of all pictures: how much is found and how much stays bare, by height."""
+"""Sums up the trials of all pictures: how many labels are found and how many stay bare, by height."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anonymizer.types import F32, Target
 
 @dataclass(frozen=True, slots=True)
 class HeightBin:
-    """Boxes of these heights in pixels of the picture."""
+    """A range of box heights in pixels of the picture."""
 
     least_px: float
     below_px: float
@@ -26,24 +26,24 @@ class HeightBin:
         return f"{self.least_px:g}+" if math.isinf(self.below_px) else f"{self.least_px:g}-{self.below_px:g}"
 
 
-ALL = HeightBin(10, math.inf)  # smaller ones are neither hit nor miss
+ALL = HeightBin(10, math.inf)  # smaller labels are neither hit nor miss
 BINS = (HeightBin(10, 16), HeightBin(16, 32), HeightBin(32, 64), HeightBin(64, math.inf))
 
 
 @dataclass(frozen=True, slots=True)
 class BinScore:
-    """One height bin; shares are 0-1, None where they mean nothing."""
+    """The figures of one height bin; shares are 0-1, None without truths or detections."""
 
     heights: HeightBin
-    truths: int  # labels that count
+    truths: int  # number of labels that count
     curve: Curve  # at IoU 0.5
-    recall: float | None  # of the detections that are masked
-    leak: float | None  # share of labels that masks leave too bare
-    head_leak: float | None  # the same of the heads of persons
+    recall: float | None  # by the detections that are masked
+    leak: float | None  # share of labels of which masks cover too little
+    head_leak: float | None  # the same for the heads of persons
 
     @property
     def average_precision(self) -> float | None:
-        """Of the curve."""
+        """Average precision of the curve."""
         return self.curve.average_precision
 
 
@@ -62,7 +62,7 @@ class Scores:
 
 
 def sum_up(name: str, target: Target, trials: Sequence[Trial], threshold: float | None) -> Scores:
-    """`threshold` None: there are no detections, only masks."""
+    """The scores of one detector's trials; `threshold` None: there are no detections, only masks."""
     spent_ns = sum(trial.cpu_ns for trial in trials)
     return Scores(
         name=name,
@@ -77,14 +77,17 @@ def sum_up(name: str, target: Target, trials: Sequence[Trial], threshold: float 
 
 
 def verdicts(trial: Trial, heights: HeightBin) -> Verdicts:
-    """Labels of other heights are left out, and so are detections of other heights that match nothing, as in COCO."""
+    """The verdicts for labels of these heights.
+
+    As in COCO, labels of other heights are left out, and so are detections of other heights that match nothing.
+    """
     left_out = trial.ignored | ~are_of(trial.boxes, heights)
     hit, is_taken = _hits(trial.found, trial, left_out)
     return Verdicts(trial.scores, hit, np.where(is_taken, ~hit, ~are_of(trial.found, heights)), int((~left_out).sum()))
 
 
 def _hits(boxes: F32, trial: Trial, left_out: Flags) -> tuple[Flags, Flags]:
-    """Which boxes (D, 4) take a label that counts, and which any label: (D,) each."""
+    """Which boxes (D, 4) match a label that counts, and which match any label: (D,) each."""
     taken = match(boxes, Truth(trial.boxes, left_out, absorbs=trial.ignored, crowd=trial.crowd))
     is_taken = taken != NOBODY
     hit = is_taken.copy()
@@ -93,7 +96,7 @@ def _hits(boxes: F32, trial: Trial, left_out: Flags) -> tuple[Flags, Flags]:
 
 
 def are_of(boxes: F32, heights: HeightBin) -> Flags:
-    """Which boxes (N, 4) have such a height."""
+    """Which boxes (N, 4) have such a height: (N,)."""
     height = boxes[:, 3] - boxes[:, 1]
     return (height >= heights.least_px) & (height < heights.below_px)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from anonymizer.errors import DatasetError, InvalidOutputError
@@ -26,9 +25,9 @@ from anonymizer.evaluate.sample import Flags, Sample, load_picture
 from anonymizer.geometry import area, clip
 from anonymizer.policy import Evidence, Policy
 from anonymizer.ports import Detector
-from anonymizer.types import F32, U8, Colour, Detections, Frame, Planes, Reason, Size, Target
+from anonymizer.stills import frame_of
+from anonymizer.types import F32, U8, Detections, Frame, Reason, Size, Target
 
-_BT601 = Colour(full_range=False, bt709=False)  # what cv2 makes of BGR
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 CAMERA_ID = "evaluate"
 FILL_TOLERANCE = 12  # levels of a channel by which a lossy file may miss the fill colour
@@ -36,13 +35,13 @@ FILL_TOLERANCE = 12  # levels of a channel by which a lossy file may miss the fi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """One picture judged: N labels, D detections."""
+    """One judged picture with N labels and D detections."""
 
     boxes: F32  # (N, 4) ground truth, cut at the picture's edge
     ignored: Flags  # (N,)
     crowd: Flags  # (N,)
-    bare: Flags  # (N,) masks leave too much of it uncovered
-    bare_head: Flags  # (N,) of persons; of faces the same as bare
+    bare: Flags  # (N,) masks cover too little of it
+    bare_head: Flags  # (N,) masks cover too little of the person's head; for faces the same as bare
     over_mask: float  # share of the picture that is masked outside all labels
     found: F32  # (D, 4) detections by falling score
     scores: F32  # (D,)
@@ -53,11 +52,11 @@ class Trial:
 def try_detector(
     dataset: Dataset, masking: Detector, curve: Detector, policy: Policy, *, cpu_ns: Callable[[], int]
 ) -> Iterator[Trial]:
-    """Run two started detectors of one model: `masking` as the daemon has it, `curve` with all weak detections.
+    """Run two started detectors of one model: `masking` as in the daemon, `curve` with all weak detections.
 
-    Two, because tiles join weak parts to strong ones. Masks are the policy's, invalid output masks the whole picture
-    as it does in the daemon. `cpu_ns` reads the CPU time of this process; only `masking` is timed. Frames come from
-    the camera CAMERA_ID. Raises DatasetError, ModelError.
+    One cannot serve for both, because weak parts of a box seen in tiles would be united with strong ones. Masks are
+    the policy's; invalid output masks the whole picture, as in the daemon. `cpu_ns` reads the CPU time of this process;
+    only `masking` is timed. Frames have the camera id CAMERA_ID. Raises DatasetError, ModelError.
     """
     for seq, sample in enumerate(dataset.samples):
         frame = _frame(sample, seq)
@@ -84,7 +83,7 @@ def try_detector(
 def try_pictures(dataset: Dataset, folder: Path, fill: tuple[int, int, int]) -> Iterator[Trial]:
     """Judge pictures that another tool masked with one solid colour (B, G, R); raises DatasetError.
 
-    Lossless files: JPEG mixes a rim of a pixel or two into the surroundings, which counts as bare.
+    The pictures should be lossless: JPEG blurs the rim of a mask by a pixel or two, which counts as bare.
     """
     for seq, sample in enumerate(dataset.samples):
         original = sample.load()
@@ -108,19 +107,16 @@ def _masked_picture(folder: Path, sample: Sample) -> U8:
 
 
 def _frame(sample: Sample, seq: int) -> Frame:
-    """The picture as the planes that cameras send; an odd last row or column goes, as it does there."""
+    """The picture as a frame of a camera; raises DatasetError."""
     picture = sample.load()
-    height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    if not height or not width:
-        raise DatasetError(f"{sample.name}: a picture of {picture.shape[1]}x{picture.shape[0]} is too small")
-    i420 = np.asarray(cv2.cvtColor(np.ascontiguousarray(picture[:height, :width]), cv2.COLOR_BGR2YUV_I420), np.uint8)
-    chroma = i420[height:].reshape(2, height // 2, width // 2)
-    planes = Planes(i420[:height], chroma[0], chroma[1])
-    return Frame(CAMERA_ID, seq, epoch=0, pts_ns=0, captured_ns=0, wall_ns=0, planes=planes, colour=_BT601)
+    height, width = picture.shape[:2]
+    if min(height, width) < 2:
+        raise DatasetError(f"{sample.name}: a picture of {width}x{height} is too small: remove it from the labels")
+    return frame_of(picture, CAMERA_ID, seq)
 
 
 def _detect(detector: Detector, frame: Frame, target: Target) -> Detections | None:
-    """What it finds of one target; None if its output is invalid."""
+    """The detections of one target; None if the model's output is invalid."""
     try:
         found = detector.detect(frame)
     except InvalidOutputError:

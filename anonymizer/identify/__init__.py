@@ -1,1 +1,1 @@
-"""Who somebody is, as numbers that can be compared."""
+"""Recognises enrolled people by the embeddings of their faces."""

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 
 from anonymizer.detect.letterbox import rgb_matrix
-from anonymizer.types import U8, Colour, Planes
+from anonymizer.types import U8, Box, Colour, Planes
 
-SIDE = 1.0  # of the square, in heights of the detector's box
-DROP = 0.05  # of its middle below that of the box, in heights of the box
+SIDE = 1.0  # side of the square, in heights of the detector's box
+DROP = 0.05  # how far its middle lies below that of the box, in heights of the box
 
 
-def cut_chip(planes: Planes, colour: Colour, box: tuple[float, float, float, float], side_px: int) -> U8:
-    """RGB (side_px, side_px, 3) around a detected face, upright, the box being that of CenterFace or WIDER FACE.
+def cut_chip(planes: Planes, colour: Colour, box: Box, side_px: int) -> U8:
+    """RGB (side_px, side_px, 3) around an upright face in a box as CenterFace or WIDER FACE draw it, source pixels.
 
-    A little tighter than the chips that dlib cuts by landmarks (1.08 and 0.036), because that keeps people further
-    apart. What lies outside the frame repeats its edge.
+    A little tighter than the chips that dlib cuts by landmarks (1.08 and 0.036), because that keeps the embeddings of
+    different people farther apart. Outside the frame its edge is repeated.
     Raises ValueError for a box that is not finite, has no height or lies outside the frame.
     """
     x1, y1, x2, y2 = box
@@ -39,7 +39,7 @@ def cut_chip(planes: Planes, colour: Colour, box: tuple[float, float, float, flo
 
 
 def _square(plane: U8, x: float, y: float, reach: float, side_px: int) -> U8:
-    """The pixels within `reach` of a place, scaled; the nearest ones where the plane ends."""
+    """The square within `reach` of a point, scaled; outside the plane its edge is repeated."""
     left, top = math.floor(x - reach), math.floor(y - reach)
     right, bottom = max(math.ceil(x + reach), left + 1), max(math.ceil(y + reach), top + 1)
     rows, columns = plane.shape

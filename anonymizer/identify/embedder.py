@@ -1,8 +1,8 @@
 """Turns a face into an embedding: 128 numbers that lie close together for pictures of one person.
 
-Two embeddings belong to the same person when their Euclidean distance is below about 0.6 (dlib's own figure; on 55
-chips of 5 people that nobody was trained on, same 0.21-0.43, other 0.69 and more). Usable as it stands; whoever uses
-it for consent has to calibrate a threshold of their own.
+Two embeddings belong to the same person when their Euclidean distance is below about 0.6 (dlib's own figure; among 55
+chips of 5 people whom it was not trained on, those of one person lie 0.21-0.43 apart, of two people 0.69 and more).
+The thresholds by which somebody may stay visible are calibrated separately, in `identify.calibration`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.identify.chip import cut_chip
 from anonymizer.lifecycle import Resource
-from anonymizer.types import F32, U8, Colour, Planes, Size
+from anonymizer.types import F32, U8, Box, Colour, Planes, Size
 
-ASYMMETRY = 0.2  # of a face that is seen from the front, at most
-MOST_ASYMMETRY = 0.25  # of one that is turned a little
-LEAST_LENGTH, GREATEST_LENGTH = 0.5, 3.0  # of an embedding that a working model gives for any picture
+ASYMMETRY = 0.2  # most of a face that is seen from the front
+MOST_ASYMMETRY = 0.25  # most of a face that is turned a little
+LEAST_LENGTH, GREATEST_LENGTH = 0.5, 3.0  # of any embedding of a working model
 
 
 class PictureModel(Protocol):
@@ -60,15 +60,15 @@ class FaceEmbedder(Resource):
             raise ModelError(f"an embedder takes square pictures, this model {size}")
         self._side_px = size.width
 
-    def embed(self, planes: Planes, colour: Colour, box: tuple[float, float, float, float]) -> F32:
+    def embed(self, planes: Planes, colour: Colour, box: Box) -> F32:
         """The embedding (D,) of the face in a box of the face detector, source pixels.
 
         Raises ValueError for an impossible box, InvalidOutputError, ModelError.
         """
         return self.embed_chip(self.chip(planes, colour, box))
 
-    def chip(self, planes: Planes, colour: Colour, box: tuple[float, float, float, float]) -> U8:
-        """What `embed_chip` takes, of the face in a box; raises ValueError for an impossible one."""
+    def chip(self, planes: Planes, colour: Colour, box: Box) -> U8:
+        """The chip for `embed_chip` of the face in a box; raises ValueError for an impossible one."""
         return cut_chip(planes, colour, box, self._side_px)
 
     def embed_chip(self, chip: U8) -> F32:
@@ -76,7 +76,7 @@ class FaceEmbedder(Resource):
         (output,) = self._model.run(chip).values()
         embedding = output.reshape(-1)
         length = float(np.linalg.norm(embedding))
-        if not LEAST_LENGTH < length < GREATEST_LENGTH:  # NaN is neither
+        if not LEAST_LENGTH < length < GREATEST_LENGTH:  # NaN fails too
             sane = f"{LEAST_LENGTH} to {GREATEST_LENGTH}"
             raise InvalidOutputError(f"an embedding has the length {length}, which is not within {sane}")
         return embedding
@@ -88,24 +88,24 @@ class FaceEmbedder(Resource):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """What there is to tell somebody by."""
+    """The embedding of a face, and how far the face is turned to the side."""
 
-    embedding: F32  # (D,) of length 1: the mean of the face's and its mirror image's
+    embedding: F32  # (D,) of length 1: the mean of those of the face and of its mirror image
     asymmetry: float  # distance between those two, 0-2
 
 
 def look_at(chip: U8, embedder: FaceEmbedder) -> Look:
     """Embed a chip and its mirror image; raises InvalidOutputError, ModelError.
 
-    People who look sideways are like each other, and unlike themselves from the front; the embeddings of their mirror
-    images lie further from theirs than ASYMMETRY.
+    Faces turned to the side resemble each other more than they resemble the same people from the front. They are told
+    by their mirror images, whose embeddings lie farther from theirs than ASYMMETRY.
     """
     seen, mirrored = (unit(embedder.embed_chip(each)) for each in (chip, np.ascontiguousarray(chip[:, ::-1])))
     return Look(unit(seen + mirrored), float(np.linalg.norm(seen - mirrored)))
 
 
 def unit(embedding: F32) -> F32:
-    """The embedding (D,) with length 1, which keeps people apart a little better."""
+    """The embedding (D,) scaled to length 1, which separates people a little better."""
     scaled: F32 = embedding / np.float32(np.linalg.norm(embedding))
     return scaled
 

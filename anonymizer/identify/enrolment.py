@@ -1,4 +1,4 @@
-"""Photos of one person to the templates by which cameras know them."""
+"""Makes the templates by which cameras recognise a person, from photos."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def make_person(
     embedder: FaceEmbedder,
     least_px: float,
 ) -> tuple[Person, list[str]]:
-    """A person out of photos, which are not kept, and a sentence for each photo that would not do.
+    """A person with the templates of their photos, and a sentence for each photo that could not be used.
 
-    `embedder` is the one that `model` names, `find` finds faces. Raises GalleryError if no photo will do, or if the
-    consent has ended already.
+    Photos are not kept. `embedder` is the one that `model` names, `find` detects faces. Raises GalleryError if no photo
+    can be used, if they show different people, or if the consent has ended already.
     """
     if consent_until < today:
         raise GalleryError(f"the consent ended on {consent_until}; today is {today}")

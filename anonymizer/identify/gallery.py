@@ -39,14 +39,14 @@ class Person:
         return f"Person({self.alias!r}, until {self.consent_until}, {len(self.templates)} templates)"
 
     def consents(self, today: datetime.date) -> bool:
-        """Whether the consent holds; not before it was given either: then the clock of this machine is wrong."""
+        """Whether the consent holds today; not before it was given either, for then this machine's clock is wrong."""
         return self.enrolled <= today <= self.consent_until
 
 
 class Gallery:
     """A file of templates and the file of their key, both readable by their owner alone; used by one thread.
 
-    Each reader decrypts all of it, each writer replaces all of it: a few people with some hundred templates.
+    Reading decrypts all of it and writing replaces all of it, for it holds a few people with some hundred templates.
     """
 
     def __init__(self, path: Path, key_path: Path) -> None:
@@ -54,7 +54,7 @@ class Gallery:
         self._key_path = key_path
 
     def stamp(self) -> tuple[int, int] | None:
-        """Changes whenever the file does; None: there is none."""
+        """A value that changes whenever the file does; None if there is no file."""
         try:
             status = self._path.stat()
         except OSError:
@@ -96,7 +96,7 @@ class Gallery:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """While no other process changes the gallery: who was removed must not come back with what it had read."""
+        """Locks the gallery: another process that has read it must not bring back somebody who is removed now."""
         folder = None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def unknown(names: Iterable[str], people: Sequence[Person]) -> list[str]:
 
 
 def _write_private(path: Path, data: bytes) -> None:
-    """For the owner of the folder, who is the daemon's user; under its name only once all of it is on the disk."""
+    """Write a file for the folder's owner alone, the daemon's user; it gets its name once all of it is on the disk."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -155,7 +155,7 @@ def _write_private(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
             if os.geteuid() == 0:
                 owner = path.parent.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)  # by its name it might be a link by now
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)  # not by name, which might be a link by now
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Votes about the clear faces of a frame: how like each enrolled person they are."""
+"""Adds votes to detections: how much the clear faces of a frame resemble each enrolled person."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from anonymizer.types import F32, U8, Detections, Doubt, FaceVote, Frame, Likene
 
 log = logging.getLogger(__name__)
 
-SURE_SCORE = 0.5  # of a face that is not half hidden or turned away
-LEAST_SHARPNESS = 0.03  # variance of a chip's Laplacian over that of the chip: below, everybody looks like everybody
-SHARPNESS_PX = 64  # side of the chip when that is measured: about what the smallest faces have
-MOST_FACES = 4  # in one frame; the others come first in the next one
-REREAD_NS = 2_000_000_000  # between two looks whether somebody was enrolled or removed
-LOOKS_NS = 1_000_000_000  # for how long the place of a face is remembered
-RETRY_NS = 15_000_000_000  # between attempts to load a model that does not work
-SAME_FACE_IOU = 0.3  # of a face in two frames that lie no more than an interval apart
+SURE_SCORE = 0.5  # least score of a face that is neither half hidden nor turned away
+LEAST_SHARPNESS = 0.03  # variance of a chip's Laplacian by that of the chip; embeddings of blurrier faces are alike
+SHARPNESS_PX = 64  # side to which a chip is scaled for that: about the height of the smallest faces
+MOST_FACES = 4  # embedded in one frame; the others come first in the next one
+REREAD_NS = 2_000_000_000  # between checks whether somebody was enrolled or removed
+LOOKS_NS = 1_000_000_000  # for how long it is remembered where a face was embedded
+RETRY_NS = 15_000_000_000  # between attempts to load an embedder that does not work
+SAME_FACE_IOU = 0.3  # of the boxes of one face in two frames
 EDGE_PX = 2.0  # a face so near the frame's edge may be cut off
 
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a face must be to be looked at."""
+    """Which faces are embedded, and how often."""
 
-    least_face_px: float  # height of a face that is seen clearly
-    smallest_px: float  # of one whose votes go on with what clear ones began
-    interval_ns: int  # between two votes about it
+    least_face_px: float  # least height of a clear face
+    smallest_px: float  # least height of a face whose votes can continue what clear ones began
+    interval_ns: int  # between two votes about one face
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A face that was looked at."""
+    """Where and when a face was embedded."""
 
     box: F32  # (4,)
     pts_ns: int
 
 
 class RecognisingDetector(Resource):
-    """A detector that also votes on who the faces of some cameras are; used by one thread.
+    """A detector that also votes on whose the faces of some cameras are; used by one thread.
 
-    It only ever adds votes, and whatever fails here makes votes that are for nobody, or none: everybody is masked
-    then, and detection goes on. Changes of the gallery are noticed within seconds.
+    It only adds votes. Whatever fails here leads to votes for nobody, or to none, so that everybody is masked while
+    detection goes on. Changes of the gallery are noticed within seconds.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RecognisingDetector(Resource):
         clock: Clock,
         meter: Meter,
     ) -> None:
-        """`model` names the embedder, whose templates alone count; `cameras` are the names wanted of each camera."""
+        """`model` names the embedder; only its templates count. `cameras`: by id, the people that settings name."""
         self._detector = detector
         self._embedder = embedder
         self._gallery = gallery
@@ -80,9 +80,9 @@ class RecognisingDetector(Resource):
         self._meter = meter
         self._people: tuple[Person, ...] = ()
         self._stamp: tuple[int, int] | None = None
-        self._reread_ns: int | None = None  # when to look at the gallery again; None: at once
+        self._reread_ns: int | None = None  # when to check the gallery again; None: at once
         self._retry_ns: int | None = None  # when to load the embedder again; None: it is loaded
-        self._said = ""  # the newest complaint, so that it is made once
+        self._said = ""  # the newest complaint, so that it is logged once
         self._looks: dict[str, list[_Look]] = {}
 
     def start(self) -> None:
@@ -116,7 +116,7 @@ class RecognisingDetector(Resource):
         return tuple(vote for vote in votes if vote is not None)
 
     def _due(self, frame: Frame, found: Detections) -> list[int]:
-        """The clear faces whose turn it is, those first that waited longest."""
+        """Rows of the clear faces that are due for a vote, those first that have waited longest; remembers them."""
         looks = [look for look in self._looks.get(frame.camera_id, []) if 0 <= frame.pts_ns - look.pts_ns <= LOOKS_NS]
         waited = {
             index: frame.pts_ns - _last_look(found.boxes[index], looks, frame.pts_ns - LOOKS_NS)
@@ -128,7 +128,7 @@ class RecognisingDetector(Resource):
         return chosen
 
     def _is_clear(self, found: Detections, size: Size) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which detections are faces that are large, sure and wholly in the frame."""
+        """Which detections (N,) are faces that are large and certain enough, and wholly in the frame."""
         x1, y1, x2, y2 = found.boxes.T
         is_inside = (x1 >= EDGE_PX) & (y1 >= EDGE_PX) & (x2 <= size.width - EDGE_PX) & (y2 <= size.height - EDGE_PX)
         is_large = y2 - y1 >= self._demands.smallest_px
@@ -137,7 +137,7 @@ class RecognisingDetector(Resource):
         )
 
     def _vote(self, frame: Frame, index: int, box: F32, people: Sequence[Person]) -> FaceVote | None:
-        """None: the face is blurred or turned away."""
+        """The vote about a face; None if it is blurred or turned away."""
         x1, y1, x2, y2 = box.tolist()
         try:
             if self._retry_ns is not None:
@@ -146,7 +146,7 @@ class RecognisingDetector(Resource):
             if sharpness(chip) < LEAST_SHARPNESS:
                 return None
             look = look_at(chip, self._embedder)
-        except Exception as error:  # noqa: BLE001 - fails closed: whatever is wrong with it, this face is nobody's
+        except Exception as error:  # noqa: BLE001 - fails closed: whatever goes wrong, the face is nobody's
             self._failed(frame.camera_id, error)
             return FaceVote(index, ())
         if look.asymmetry > MOST_ASYMMETRY:
@@ -156,7 +156,7 @@ class RecognisingDetector(Resource):
         return FaceVote(index, likenesses, is_large and look.asymmetry <= ASYMMETRY)
 
     def _consenting(self, camera_id: str, wanted: Sequence[str]) -> tuple[Person, ...]:
-        """Everybody who may be looked for today; whoever is wanted and missing is counted."""
+        """Everybody whose consent holds today; people of the camera's settings who are missing are counted."""
         today = datetime.date.fromtimestamp(self._clock.wall_ns() / 1e9)
         consenting = tuple(person for person in self._people if person.consents(today))
         ended = {person.name for person in self._people} - {person.name for person in consenting}
@@ -165,7 +165,7 @@ class RecognisingDetector(Resource):
         return consenting
 
     def _reread(self) -> None:
-        """Take in the gallery if its file changed, or could not be read before."""
+        """Read the gallery if its file has changed, or could not be read before."""
         stamp = self._gallery.stamp()
         if stamp is not None and stamp == self._stamp:
             return
@@ -196,7 +196,7 @@ class RecognisingDetector(Resource):
 
 
 def sharpness(chip: U8) -> float:
-    """How much fine detail a chip (N, N, 3) RGB has, whatever its contrast; 0: none."""
+    """The amount of fine detail in a chip (N, N, 3) RGB, independent of its contrast; 0: none."""
     small = cv2.resize(
         cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), (SHARPNESS_PX, SHARPNESS_PX), interpolation=cv2.INTER_AREA
     )
@@ -204,7 +204,7 @@ def sharpness(chip: U8) -> float:
 
 
 def _last_look(box: F32, looks: Sequence[_Look], otherwise_ns: int) -> int:
-    """PTS of the newest look at the face in a box."""
+    """PTS of the newest look at the face in a box; `otherwise_ns` if there was none."""
     same = [look.pts_ns for look in looks if iou_matrix(box[None], look.box[None]).item() >= SAME_FACE_IOU]
     return max(same, default=otherwise_ns)
 

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from anonymizer.types import U8
+from anonymizer.types import U8, Box
 
-MARGINS = (0.92, 1.0, 1.08)  # k: side of what is cut out, in sides of what the detector found
+MARGINS = (0.92, 1.0, 1.08)  # side of the box, in sides of the detector's
 TURNS = (-8.0, 8.0)  # degrees
 LIGHTS = (0.6, 1.5)  # gamma
-SMALL_PX = 64  # height of a face that is just large enough
+SMALL_PX = 64  # height to which a larger face is shrunk
 JPEG_QUALITY = 40
-AROUND = 1.5  # sides of the face that are kept around its middle, for turning
-
-Box = tuple[float, float, float, float]
+AROUND = 1.5  # how far from the middle of the face a picture is kept, in longer sides of its box
 
 
 def variants(picture: U8, box: Box) -> Iterator[tuple[U8, Box]]:
@@ -34,7 +32,7 @@ def variants(picture: U8, box: Box) -> Iterator[tuple[U8, Box]]:
 
 
 def _cut(picture: U8, box: Box) -> tuple[U8, Box]:
-    """The face with enough around it; where the photo ends its edge is repeated."""
+    """The face with its surroundings, and its box there; where the photo ends its edge is repeated."""
     x1, y1, x2, y2 = box
     reach = AROUND * max(x2 - x1, y2 - y1)
     left, top = round((x1 + x2) / 2 - reach), round((y1 + y2) / 2 - reach)

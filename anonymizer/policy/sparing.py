@@ -26,9 +26,7 @@ from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.types import F32, Detections, Doubt, Refused, Region, Spared, Target, Track
 
 ASIDE = 0.3  # of a body's width, from its middle: further off are 3 in 100 clear faces that have one body to themselves
-ABOVE = (
-    0.8  # of a face's height, to the top of its body's box: more have 3 in 100 clear faces with a body to themselves
-)
+ABOVE = 0.8  # of a face's height, to the top of its body's box: more have 3 in 100 lone clear faces
 BESIDE = 1.2  # the same, to a side: of a face behind, in a body of usual width, less than half shows in as much
 SAME_BODY = 0.7  # of a person's box lies in another one of the same person: one shows less of them, or is older
 

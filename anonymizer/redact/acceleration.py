@@ -1,4 +1,4 @@
-"""Whether OpenCV uses IPP, Intel's kernels, in which some of its functions are slower and some faster."""
+"""Switches IPP, Intel's kernels, on or off in OpenCV: some functions are faster with it, some slower."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 
 @contextmanager
 def ipp(*, wanted: bool) -> Iterator[None]:
-    """In this thread, with or without it; afterwards as it was."""
+    """Runs the block with or without IPP in this thread, then restores the setting."""
     used = cv2.ipp.useIPP()
     cv2.ipp.setUseIPP(wanted)
     try:

@@ -1,4 +1,4 @@
-"""RGB to the levels of Y, U and V, as a stream means them."""
+"""RGB to the levels of Y, U and V in the colour space of a stream."""
 
 from __future__ import annotations
 

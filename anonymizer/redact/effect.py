@@ -14,24 +14,24 @@ Pairs = NDArray[np.uint16]
 
 
 class Patch(NamedTuple):
-    """The visible part of one region, and what lies around it."""
+    """The visible part of one region, and the picture that it is in."""
 
-    picture: Planes  # the whole picture as it is by now
-    area: Area  # of the patch
+    picture: Planes  # the whole picture, with the masks painted so far
+    area: Area
     colour: Colour
     track: tuple[int, int] | None  # epoch and number of the track that the region follows
 
 
 class Cover(NamedTuple):
-    """What hides a patch: four arrays of its size in chroma pixels; two pixels of luma, side by side, are as one."""
+    """What is painted over a patch: four arrays (H, W) of its size in chroma pixels."""
 
-    even: Pairs  # every second row of luma, from the first
-    odd: Pairs  # and those between
+    even: Pairs  # the luma rows 0, 2, 4, ...; two pixels side by side are one element
+    odd: Pairs  # the luma rows 1, 3, 5, ...
     u: U8
     v: U8
 
     def cut(self, area: Area) -> Cover:
-        """Views of the visible part of an area of what hides a whole picture."""
+        """Views of an area's visible part, of the cover of a whole picture."""
         part = slice(area.y1, area.y2), slice(area.x1, area.x2)
         return Cover(self.even[part], self.odd[part], self.u[part], self.v[part])
 
@@ -43,22 +43,22 @@ class Cover(NamedTuple):
 
 
 class PatchEffect(Protocol):
-    """Turns a patch into a picture that tells no more than a few coarse, rounded means of it."""
+    """Makes a cover that tells nothing of the patch but, at most, a few coarse, rounded means."""
 
     def cover(self, patch: Patch) -> Cover:
-        """What to lay over the patch, which stays as it is."""
+        """What to paint over the patch, which is left as it is."""
         ...
 
 
 def cover_of(lines: U8) -> Cover:
-    """The cover whose Y, U and V lie side by side (height, 2 + 1 + 1 widths); each row of luma stands for two."""
+    """The cover of rows that hold Y, U and V side by side (H, 2W + W + W); each row of Y is used twice."""
     width = lines.shape[1] // 4
     luma = pairs(lines)[:, :width]
     return Cover(luma, luma, lines[:, 2 * width : 3 * width], lines[:, 3 * width :])
 
 
 def pairs(plane: U8) -> Pairs:
-    """A view in which two pixels are one."""
+    """A view of a plane (H, 2W) in which two pixels side by side are one element (H, W)."""
     return plane.view(np.uint16)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from anonymizer.redact.area import Area
 from anonymizer.types import F32, U8
 
-REMEMBERED = 2048
-REMEMBERED_PX = 8192  # chroma pixels: faces of 180 px and less; 16 MiB at most
+REMEMBERED = 2048  # stencils
+REMEMBERED_PX = 8192  # chroma pixels of the largest one, a face of 180 px: 16 MiB at most
 
 
 def ellipse_stencil(area: Area) -> U8:
     """The visible part of the ellipse inscribed in an area, as chroma pixels: 1 inside, 0 outside.
 
-    A luma pixel is inside exactly when its chroma pixel is. Small ones are remembered, for sizes come back.
+    A luma pixel is inside exactly when its chroma pixel is. Small stencils are cached, because sizes recur.
     """
     x1, y1, x2, y2, full_x1, full_y1, full_x2, full_y2 = area
     width, height = x2 - x1, y2 - y1
@@ -47,7 +47,7 @@ def _distance(start: int, count: int, full_count: int) -> F32:
 
 @functools.lru_cache(maxsize=1024)
 def _room(start: int, count: int, full_count: int) -> F32:
-    """What the other direction's squared distance must stay below, (count, 1)."""
+    """What is left of 1 for the squared distance in the other direction: (count, 1)."""
     room = 1 - _distance(start, count, full_count)[:, None]
     room.flags.writeable = False
     return room

@@ -16,8 +16,8 @@ from anonymizer.types import F32, U8, Colour
 
 F64 = NDArray[np.float64]
 
-MAX_SIDE = 4096  # of a file, in pixels
-LARGEST = 512  # what is kept of it, in pixels
+MAX_SIDE = 4096  # of the picture in a file, in pixels
+LARGEST = 512  # side to which larger pictures are scaled down, in pixels
 
 
 def decode_picture(data: bytes) -> U8:
@@ -42,9 +42,9 @@ def decode_picture(data: bytes) -> U8:
 
 
 class Image:
-    """Lays a picture, as large as fits into the region, on what another effect has painted.
+    """Paints a picture, as large as fits into the region, on a ground that another effect paints.
 
-    Where the picture is transparent one sees that ground, never the region.
+    Where the picture is transparent, the ground shows, never the region.
     """
 
     def __init__(self, data: bytes, ground: PatchEffect) -> None:
@@ -65,9 +65,11 @@ class Image:
         return Cover(luma[0::2], luma[1::2], out.u, out.v)
 
     def _draw(self, colour: Colour) -> tuple[_Drawing, ...]:
-        """The picture at its size, at half of it, at a quarter, and so on."""
+        """The picture at full size, at half of it, at a quarter, and so on."""
         picture = self._picture.astype(np.float32)
-        picture[..., :3] *= picture[..., 3:] / 255  # else what is transparent bleeds in when it is scaled down
+        picture[..., :3] *= (
+            picture[..., 3:] / 255
+        )  # else the colour of transparent pixels bleeds in when it is scaled down
         scale = min(LARGEST / max(picture.shape[:2]), 1.0)
         drawings = []
         while True:
@@ -85,14 +87,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawing:
-    """The picture at one size; all planes have the same."""
+    """The picture at one size: four planes (H, W)."""
 
     yuv: tuple[U8, U8, U8]
     opacity: U8
 
 
 def _fitting(sizes: tuple[_Drawing, ...], area: Area, scale: int) -> tuple[_Drawing, F64]:
-    """The smallest drawing that need not be enlarged, and the matrix (2, 3) that places it, centred, on the patch."""
+    """The smallest drawing that need not be enlarged, and the matrix (2, 3) that centres it on the patch."""
     room_width, room_height = scale * area.full_width, scale * area.full_height
     height, width = sizes[0].opacity.shape
     shown = min(room_width / width, room_height / height)

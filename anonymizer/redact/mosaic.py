@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
 from anonymizer.redact.effect import Cover, Patch
 from anonymizer.redact.grid import average, make_grid, rounded, spread
@@ -12,11 +11,11 @@ from anonymizer.types import U8
 REMEMBERED_TRACKS = 512
 
 
-@dataclass(slots=True)
 class FrozenCells:
-    """The cells that each track was first seen with; the track that was longest not painted is forgotten."""
+    """The cells that each track was first painted with; the track that was painted longest ago is forgotten."""
 
-    _cells: OrderedDict[tuple[int, int], U8] = field(default_factory=OrderedDict)
+    def __init__(self) -> None:
+        self._cells: OrderedDict[tuple[int, int], U8] = OrderedDict()
 
     def recall(self, track: tuple[int, int]) -> U8 | None:
         """The cells of a track, None if it is new."""
@@ -33,14 +32,14 @@ class FrozenCells:
 
 
 class Mosaic:
-    """Paints cells; with `frozen`, a track keeps those it began with, so that time adds nothing to them."""
+    """Paints cells; with `frozen`, a track keeps its first ones, so that further frames tell nothing more."""
 
     def __init__(self, cells: int, *, frozen: bool = False) -> None:
         self._cells = cells
         self._frozen = FrozenCells() if frozen else None
 
     def cover(self, patch: Patch) -> Cover:
-        """Cells all over the patch; those of a frozen track are stretched to it."""
+        """The cells of the patch; those of a frozen track are stretched to it."""
         return spread(self._shown(patch), patch.area)
 
     def _shown(self, patch: Patch) -> U8:

@@ -12,10 +12,10 @@ CHROMA = (96, 160)
 
 
 class Noise:
-    """One sheet of noise, drawn anew by every process, that stands still behind all regions.
+    """Paints parts of one sheet of noise, as large as the frame, that every process draws anew.
 
-    Still noise costs the encoder little, and a mask shows a part of it wherever it moves. The sheet owes nothing to any
-    picture, so there is nothing to undo; its seed comes from the operating system all the same.
+    The sheet stands still while masks move over it, which costs the encoder little. It is independent of every picture,
+    so no attack can undo it; its seed comes from the operating system all the same.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Noise:
         self._sheet: Cover | None = None
 
     def cover(self, patch: Patch) -> Cover:
-        """A part of the sheet."""
+        """The part of the sheet at the patch's place."""
         if self._sheet is None or self._sheet.u.shape != patch.picture.u.shape:
             self._sheet = self._draw(*patch.picture.u.shape)
         return self._sheet.cut(patch.area)

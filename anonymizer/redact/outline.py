@@ -1,4 +1,4 @@
-"""The stencil of a region: which of its area's chroma pixels its outline touches or contains."""
+"""The stencil of a region: the chroma pixels of its area that its outline touches or contains."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from anonymizer.redact.ellipse import ellipse_stencil
 from anonymizer.types import U8, Region, Shape
 
 _SHIFT = 4  # bits after the point in which OpenCV takes coordinates
-_STROKE = 3  # chroma pixels; filling alone takes in pixels by their middle
-_RIM = 4  # chroma pixels around the area, so that no stroke is cut off
-_REMEMBERED = 64  # polygons; zones stay where they are
+_STROKE = 3  # width of the border in chroma pixels: filling alone takes only pixels whose middle is inside
+_RIM = 4  # chroma pixels drawn around the area, so that no stroke is cut off
+_REMEMBERED = 64  # polygons: those of zones never change
 
 
 def stencil_of(region: Region, area: Area) -> U8 | None:

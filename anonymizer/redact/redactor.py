@@ -21,6 +21,7 @@ from anonymizer.redact.soft import blend, fade
 from anonymizer.settings.schema import SURROUND, RedactSettings
 from anonymizer.types import (
     U8,
+    Box,
     Colour,
     Effect,
     Frame,
@@ -49,10 +50,10 @@ _STRENGTH = {
 
 
 class Redactor:
-    """Masks frames on their planes; from one frame to the next it keeps the frozen cells of tracks, nothing else."""
+    """Masks frames on their planes; it keeps nothing from one frame to the next but the frozen cells of tracks."""
 
     def __init__(self, settings: RedactSettings) -> None:
-        """Raises ValueError if the image is no picture."""
+        """Raises ValueError if the image of the settings is no picture."""
         fill = Fill(None if settings.fill_colour == SURROUND else rgb_of(settings.fill_colour))
         self._effects: dict[Effect, PatchEffect] = {
             Effect.FILL: fill,
@@ -81,8 +82,8 @@ class Redactor:
             areas = [(region, make_area(region.box, size)) for region in plan.regions]
         except ValueError as error:
             return self._redact_failed(frame, str(error))
-        # Then large before small, so that a face's own mask shows on its person's. No order can reveal anything:
-        # every effect reads what those before it have left.
+        # Weak effects before strong ones, then large regions before small ones, so that a face's mask shows on its
+        # person's. No order can reveal anything: every effect reads what those before it have left.
         visible = sorted(
             ((region, area) for region, area in areas if area is not None),
             key=lambda item: (_STRENGTH[item[0].effect], -item[1].width * item[1].height),
@@ -114,7 +115,7 @@ class Redactor:
         return self._redact_whole(frame, Reason.POLICY_FAILED)
 
     def _redact_whole(self, frame: Frame, reason: Reason) -> RedactedFrame:
-        """The mosaic of the whole picture; raw pixels are averaged where they are and never copied."""
+        """The mosaic of the whole picture; raw pixels are averaged without being copied."""
         canvas, area = Canvas(frame.size), whole_area(frame.size)
         canvas.lay(self._whole.cover(Patch(frame.planes, area, frame.colour, None)), area, None)
         return _seal(frame, canvas, reason, ())
@@ -145,7 +146,7 @@ def _seal(
     canvas: Canvas,
     whole_frame: Reason | None,
     regions: tuple[Region, ...],
-    spared: tuple[tuple[float, float, float, float], ...] = (),
+    spared: tuple[Box, ...] = (),
 ) -> RedactedFrame:
     canvas.i420.flags.writeable = False
     return RedactedFrame(
@@ -164,7 +165,7 @@ def _seal(
 
 
 def _write(luma: U8, text: str) -> None:
-    """One centred line, as large as fits; OpenCV's built-in font has ASCII only and shows the rest as `?`."""
+    """One centred line, as large as fits; OpenCV's font has only ASCII and shows other characters as `?`."""
     font, (height, width) = cv2.FONT_HERSHEY_SIMPLEX, luma.shape
     (unit_width, unit_height), _ = cv2.getTextSize(text, font, 1.0, 1)
     scale = min(TEXT_WIDTH * width / max(unit_width, 1), height / (12 * max(unit_height, 1)))

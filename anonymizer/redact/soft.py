@@ -1,4 +1,4 @@
-"""Soft edges: the effect fades out in a rim around the region, and covers all of the region itself."""
+"""Soft edges: the effect covers all of the region and fades out in a rim around it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from anonymizer.types import U8, Planes
 
 Share = NDArray[np.int16]
 
-
-FULL = 128  # share of the effect that replaces all of a pixel; its product with any difference fits 16 bits
+FULL = 128  # share at which the effect replaces the pixel; times any difference of levels it fits 16 bits
 
 
 def fade(inner: Area, outer: Area, stencil: U8 | None, edge: int) -> Share:
@@ -24,13 +23,13 @@ def fade(inner: Area, outer: Area, stencil: U8 | None, edge: int) -> Share:
     left, top = inner.x1 - outer.x1, inner.y1 - outer.y1
     outside[top : top + inner.height, left : left + inner.width] = 0 if stencil is None else 1 - stencil
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
-    reach = np.float32(edge + 1)  # where a stencil is empty, all distances are endless
+    reach = np.float32(edge + 1)  # where a stencil is empty, all distances are infinite
     share: Share = (FULL - np.minimum(distance, reach) * (FULL / reach)).astype(np.int16)
     return share
 
 
 def blend(changed: Planes, share: Share, patch: Planes) -> None:
-    """Mix the changed pixels into the patch by their share, which is that of the chroma pixels."""
+    """Mix the changed pixels into the patch, in place; `share` is that of each chroma pixel (H, W)."""
     height, width = patch.y.shape
     on_luma = np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_NEAREST), np.int16)
     _mix(changed.y, on_luma, patch.y)

@@ -1,4 +1,4 @@
-"""What attackers got from each effect, as measured, and which settings are therefore weak.
+"""How often attackers named people behind each effect, and which settings are weak because of that.
 
 The figures are the best of four attacks on 72 faces of 11 people in `docs/attack.md`; a test compares them with it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from anonymizer.settings.schema import SURROUND, MaskSettings, RedactSettings, Settings
 from anonymizer.types import Effect
 
-CHANCE = 9  # percent of faces that whoever guesses names right
+CHANCE = 9  # percent of faces that guessing names right
 NAMED_BLUR = 43
 NAMED_SURROUND = 21
 NAMED_MOSAIC = {6: 52, 4: 49, 3: 33, 2: 30, 1: 22}  # by the number of cells
@@ -18,7 +18,7 @@ FACE_IN_PERSON = 3  # a face is about a third as wide as its person
 
 
 def weaknesses(redact: RedactSettings) -> Iterator[str]:
-    """One sentence for each mask whose content was told better than by chance: what, how often, and what to take."""
+    """One sentence for each mask behind which people were named more often than by guessing, with what to do."""
     for kind, mask in redact:
         if isinstance(mask, MaskSettings):
             named = _named(kind, mask.effect, redact)
@@ -36,13 +36,13 @@ def weaknesses(redact: RedactSettings) -> Iterator[str]:
 
 
 def weak_effects(settings: Settings) -> tuple[str, ...]:
-    """The weaknesses of all cameras, each said once."""
+    """The weaknesses of all cameras, without repetitions."""
     sections = [camera.redact or settings.redact for camera in settings.cameras] or [settings.redact]
     return tuple(dict.fromkeys(text for redact in sections for text in weaknesses(redact)))
 
 
 def _named(kind: str, effect: Effect, redact: RedactSettings) -> int | None:
-    """Percent of faces that were named right behind the mask; None: it shows nothing of them."""
+    """Percent of faces that were named right behind the mask; None if it shows nothing of them."""
     if effect not in (Effect.MOSAIC, Effect.BLUR):
         return None
     cells = redact.mosaic_cells

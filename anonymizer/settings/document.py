@@ -1,7 +1,7 @@
-"""YAML text to plain lists, mappings and texts, each with its line, `${NAME}` filled in from the environment.
+"""Reads YAML into plain lists, mappings and texts with their lines, and fills in `${NAME}` from the environment.
 
-Values stay texts: the schema decides what is a number, so `off`, `0123` and `12:30` mean what they say.
-An empty value leaves its key at the default.
+Values stay texts, so that `off`, `0123` and `12:30` are not turned into other things; the schema decides what is a
+number. An empty value leaves its key at the default.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import yaml
 Loc: TypeAlias = tuple[str | int, ...]
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 
-PLACEHOLDER = "unset"  # stands for a value that could not be had; the problem is reported beside it
+PLACEHOLDER = "unset"  # in place of a value that could not be read, which is reported as a problem
 
 _MAX_BYTES = 256 * 1024
-_MAX_NODES = 20_000  # aliases may repeat a node, and so grow without bound
+_MAX_NODES = 20_000  # aliases can repeat nodes without bound
 _MAX_DEPTH = 20
 _NULL = "tag:yaml.org,2002:null"
 _TOO_DEEP = "too many or too deeply nested values; look for a wrong *alias, or brackets that are not closed"
 _HOLDS_NO_TEXT = "holds a character that no text has, such as \\0 or \\ud800; leave it out"
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # a zero byte ends a text early; what is not UTF-8 arrives as surrogates
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # zero bytes end texts early; bytes that are not UTF-8 become surrogates
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\})?")
 
-# What YAML says -> what helps; YAML's own words may quote the value, which may be a password.
+# A part of the YAML library's message -> what to do. The message itself may quote a value, maybe a password.
 _SYNTAX = (
     (
         "cannot start any token",
@@ -64,7 +64,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Document:
-    """What the file holds; `data` is complete enough to be checked even where there are problems."""
+    """What the file holds; where there are problems, `data` has placeholders and can still be checked."""
 
     data: dict[str, Value] = field(default_factory=dict)
     lines: dict[Loc, int] = field(default_factory=dict)
@@ -72,19 +72,19 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, loc: Loc) -> int:
-        """Line of the key, or of the nearest key above it that is in the file."""
+        """Line of the key, or of the innermost section around it that is in the file."""
         while loc and loc not in self.lines:
             loc = loc[:-1]
         return self.lines.get(loc, 1)
 
     def report(self, loc: Loc, text: str, *, line: int | None = None) -> None:
-        """Note a problem, by default on the line of its place; only the first one of a place counts."""
+        """Add a problem, by default on the line of its place, unless that place has one already."""
         if all(problem.loc != loc for problem in self.problems):
             self.problems.append(Problem(self.line(loc) if line is None else line, loc, text))
 
 
 def parse(raw: bytes, environ: Mapping[str, str]) -> Document:
-    """Read one YAML file; never raises for what is in it."""
+    """Read the content of a YAML file; mistakes in it become problems of the document."""
     document = Document()
     if len(raw) > _MAX_BYTES:
         document.report((), f"larger than {_MAX_BYTES // 1024} KiB; this is no settings file")
@@ -113,7 +113,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
 
 
 def _is_name_alone(node: yaml.Node) -> bool:
-    """Whether `&name`, for YAML a name by which others refer to the value, stands where the value is missing."""
+    """Whether a value is missing and a YAML anchor, `&name`, stands alone in its place."""
     mark = node.start_mark
     return str(mark.buffer or "").startswith("&", mark.pointer)
 

@@ -1,4 +1,4 @@
-"""The settings of recognising people: who stays visible on a camera, and what that takes."""
+"""The settings for recognising people: who stays visible on a camera, and how they are recognised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from anonymizer.settings.section import Section, problem
 
 NAME = re.compile(r"[^\W_][\w .'-]{0,62}")
-LEAST_LOOKAHEAD_MS = 300  # somebody stays visible only between two votes: frames must wait for the second
+LEAST_LOOKAHEAD_MS = 300  # somebody stays visible only between two votes, so frames must wait for the second one
 
 
 def checked_name(name: str) -> str:
@@ -28,7 +28,7 @@ class IdentitiesSettings(Section):
     """Whom a camera leaves visible; without names: nobody."""
 
     keep_visible: tuple[PersonName, ...] = ()
-    only_redact: tuple[PersonName, ...] = ()  # everybody else stays visible who is surely none of them
+    only_redact: tuple[PersonName, ...] = ()  # everybody who is certainly none of them stays visible
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -42,7 +42,7 @@ class IdentitiesSettings(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everybody who must be known; empty: nobody is to be recognised."""
+        """Everybody who must be enrolled; empty: nobody is recognised on this camera."""
         return self.keep_visible or self.only_redact
 
 

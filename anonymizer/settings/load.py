@@ -17,15 +17,15 @@ from anonymizer.settings.schema import CameraSettings, PrivacySettings, RedactSe
 from anonymizer.settings.wording import explain, unknown_empty
 
 _MAX_PASSWORD_BYTES = 4096
-_BREAK = re.compile(r"[\0\r\n]")  # what a password would be cut at
+_BREAK = re.compile(r"[\0\r\n]")  # other programs would end the password there
 
 
 def load_settings(path: Path, *, environ: Mapping[str, str] | None = None) -> Settings:
     """Read, fill in and check one file.
 
-    Afterwards passwords from files are in `password` (`password_file` is gone), `image` holds what is in the picture
-    file, and every camera has whole `privacy` and `redact` sections.
-    Raises SettingsError; its text has one line a problem: `file:line: key: what is wrong; what to do`.
+    In the result, `password` also holds passwords from files, `image` holds the content of the picture file, and every
+    camera has complete `privacy` and `redact` sections. `environ`: None for the environment of the process.
+    Raises SettingsError; its text has a line for each problem: `file:line: key: what is wrong; what to do`.
     """
     environ = os.environ if environ is None else environ
     try:
@@ -65,7 +65,7 @@ def _validate(document: Document) -> Settings | None:
 
 
 def _resolve(settings: Settings) -> Settings:
-    """Let partly given sections keep the defaults, and cameras the site's values, of the keys they leave out."""
+    """Complete sections with the defaults, and those of cameras with the site's values, for keys that are left out."""
     privacy = settings.privacy.over(PrivacySettings())
     redact = settings.redact.over(RedactSettings())
 
@@ -79,7 +79,7 @@ def _resolve(settings: Settings) -> Settings:
 
 
 def _check_privacy(document: Document, settings: Settings) -> None:
-    """Report cameras whose own keys and the site's contradict each other; `settings` are resolved."""
+    """Report cameras whose own keys contradict the site's; `settings` are resolved."""
     for index, camera in enumerate(settings.cameras):
         try:
             PrivacySettings.model_validate(dict(camera.privacy or settings.privacy))
@@ -90,7 +90,7 @@ def _check_privacy(document: Document, settings: Settings) -> None:
 
 
 def _check_identities(document: Document, settings: Settings) -> None:
-    """Report cameras that are to recognise people and cannot; `settings` are resolved."""
+    """Report cameras that recognise people but have other keys that prevent it; `settings` are resolved."""
     for index, camera in enumerate(settings.cameras):
         privacy = camera.privacy or settings.privacy
         if not camera.identities.names:
@@ -144,7 +144,7 @@ def _read_password(name: str, loc: Loc, document: Document, environ: Mapping[str
 
 
 def read_password(file: Path) -> str:
-    """What a file holds that holds a password alone; raises SettingsError, whose text never repeats any of it."""
+    """The password in a file that holds nothing else; raises SettingsError, whose text repeats nothing of the file."""
     try:
         if file.exists() and not file.is_file():  # reading a pipe would wait for ever
             raise SettingsError(f"{file} is no file; name the file that holds the password")

@@ -1,4 +1,4 @@
-"""The picture files of the effect `image`: read when the settings are, and proven to be pictures."""
+"""Reads the picture files of the effect `image` and checks that they are pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 
 def read_pictures(document: Document) -> None:
-    """Put the content of each `image` file in the place of its name; reports what cannot be read."""
+    """Replace the name of each `image` file by its content; files that cannot be used are reported."""
     for loc, redact in _redact_sections(document.data):
         name = redact.get("image")
         if name is None:
@@ -46,7 +46,7 @@ def _read(name: Value) -> bytes:
 
 
 def check_pictures(document: Document, settings: Settings) -> None:
-    """Report masks with the effect `image` for which no picture is given; `settings` are resolved."""
+    """Report masks with the effect `image` that no picture is given for; `settings` are resolved."""
     sections: list[tuple[Loc, RedactSettings]] = [(("redact",), settings.redact)]
     for index, camera in enumerate(settings.cameras):
         sections.append((("cameras", index, "redact"), camera.redact or settings.redact))

@@ -11,33 +11,13 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from anonymizer.polygon import Point, crosses_itself
-from anonymizer.settings.address import checked_address, checked_camera
+from anonymizer.settings.address import CameraUrl, ListenAddress, PushUrl, WebAddress
 from anonymizer.settings.identities import IdentifySettings, IdentitiesSettings
 from anonymizer.settings.section import Section, problem
 from anonymizer.types import Effect, Shape, Target
 
-CAMERA_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://", "/dev/video", "demo://")
-OFF = "off"  # in place of the name of a model
-SURROUND = "surround"  # the fill colour that is taken from just outside the region
-WEB_SCHEMES = ("http://", "https://")
-PUSH_SCHEMES = ("rtsp://", "rtsps://")
-
-
-def _camera_url(url: str) -> str:
-    return checked_camera(url, CAMERA_SCHEMES)
-
-
-def _push_url(url: str) -> str:
-    return checked_address(url, PUSH_SCHEMES)
-
-
-def _listen_address(address: str) -> str:
-    if address != "localhost":
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            raise problem("must be an IP address of this machine; 127.0.0.1: only itself, 0.0.0.0: all") from None
-    return address
+OFF = "off"  # in place of a model's name
+SURROUND = "surround"  # in place of a fill colour: the mean of the pixels around the region
 
 
 def _fill_colour(text: str) -> str:
@@ -61,22 +41,14 @@ def _polygon(points: tuple[tuple[float, ...], ...]) -> tuple[Point, ...]:
     return tuple(corners)
 
 
-def _web_address(address: SecretStr) -> SecretStr:
-    return SecretStr(checked_address(address.get_secret_value(), WEB_SCHEMES))
-
-
 CameraId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-CameraUrl = Annotated[str, AfterValidator(_camera_url)]
-PushUrl = Annotated[str, AfterValidator(_push_url)]
-ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 FillColour = Annotated[str, AfterValidator(_fill_colour)]
 Polygon = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_polygon)]
-WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Transport(enum.StrEnum):
-    """How RTP reaches us."""
+    """Transport of the RTP packets."""
 
     TCP = "tcp"
     UDP = "udp"
@@ -91,12 +63,12 @@ class TargetName(enum.StrEnum):
 
     @property
     def target(self) -> Target:
-        """What is looked for to find it."""
+        """What the models detect in order to mask it."""
         return Target.FACE if self is TargetName.FACE else Target.PERSON
 
 
 class Mode(enum.StrEnum):
-    """What weighs more: privacy, pictures, or delay."""
+    """Which of privacy, picture and delay comes first."""
 
     BALANCED = "balanced"
     STRICT = "strict"  # masks what is only suspected
@@ -112,33 +84,33 @@ class MaskSettings(Section):
 
 
 class RedactSettings(Section):
-    """How things look once masked."""
+    """How masks look."""
 
     face: MaskSettings = MaskSettings(shape=Shape.ELLIPSE, margin=0.3)
     head: MaskSettings = MaskSettings(margin=0.4)
     person: MaskSettings = MaskSettings(margin=0.1)
     zone_effect: Effect = Effect.FILL
-    mosaic_cells: int = Field(default=6, ge=1, le=6)  # across the shorter side of a region
-    mosaic_frozen: bool = False  # a track keeps the cells that it began with
+    mosaic_cells: int = Field(default=6, ge=1, le=6)  # along the shorter side of a region
+    mosaic_frozen: bool = False  # a track keeps the cells of its first frame
     fill_colour: FillColour = "#000000"  # or SURROUND; also the ground of an image
     image: bytes | None = Field(default=None, repr=False)  # a picture file; the YAML names it, the loader reads it
-    soft_edge_px: int = Field(default=0, ge=0, le=64)  # rim outside the region in which the effect fades out
+    soft_edge_px: int = Field(default=0, ge=0, le=64)  # width of the rim around a region in which the effect fades out
 
 
 class PrivacySettings(Section):
-    """When a frame may leave, and what happens in doubt."""
+    """Who is masked, and how long a frame waits until that is known."""
 
     mode: Mode = Mode.BALANCED
     targets: tuple[TargetName, ...] = (TargetName.FACE, TargetName.PERSON)
     zones: tuple[Polygon, ...] = ()  # always masked
-    areas: tuple[Polygon, ...] = ()  # only who touches one is masked; none: everybody is
+    areas: tuple[Polygon, ...] = ()  # if any are given, only people who touch one are masked
     min_face_height: float | None = Field(default=None, ge=0, lt=1)  # fractions of the frame's height
     max_face_height: float | None = Field(default=None, gt=0, le=1)
     min_person_height: float | None = Field(default=None, ge=0, lt=1)
     max_person_height: float | None = Field(default=None, gt=0, le=1)
     max_detection_age_ms: int = Field(default=400, ge=0, le=5000)
-    lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held for what later ones tell
-    max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how long a frame waits for a detection beyond that
+    lookahead_ms: int = Field(default=500, ge=0, le=3000)  # how long frames are held to learn from later ones
+    max_wait_ms: int = Field(default=180, ge=0, le=5000)  # how much longer a frame may wait for its detections
     hold_ms: int = Field(default=1000, ge=0, le=10000)  # longest gap between two sightings that stays masked
 
     @field_validator("targets")
@@ -158,7 +130,7 @@ class PrivacySettings(Section):
 
     @property
     def masks_every_face(self) -> bool:
-        """Whether no face may be left visible: what an audit can check."""
+        """Whether every face is masked, so that the audit may report any visible one."""
         limits = (self.min_face_height, self.max_face_height)
         return TargetName.FACE in self.targets and not self.areas and limits == (None, None)
 
@@ -169,10 +141,10 @@ class PrivacySettings(Section):
 
     @property
     def tail_ms(self) -> int:
-        """How long somebody counts whom the look-ahead does not show again.
+        """How long a track is kept, unseen, if the look-ahead does not show it again.
 
-        The look-ahead is masked before a next sighting: together no gap of up to hold_ms is bare, passed over frames at
-        its ends included.
+        Frames within the look-ahead before the next sighting are masked in hindsight, so together with it no gap of up
+        to hold_ms stays bare, even if frames at its ends were passed over.
         """
         return min(self.hold_ms, max(self.hold_ms - self.effective_lookahead_ms, self.hold_ms // 2) + self.max_wait_ms)
 
@@ -230,9 +202,13 @@ class DetectSettings(Section):
     max_detections: int = Field(default=1000, ge=1, le=5000)  # of each class in one frame
     threads: int = Field(default=1, ge=1, le=16)  # CPU threads of one model
     reach_px: int | None = Field(default=None, ge=6, le=1000)  # height of the smallest face to be found; None: no tiles
-    budget_ms: int | None = Field(default=None, ge=10, le=5000)  # for faces of one frame; None: all tiles at once
-    attention: str = "visual-wake-words-int8"  # model that says where to look, in mode strict and with a budget; or OFF
-    silhouette_budget_ms: int = Field(default=100, ge=10, le=5000)  # for the shapes of all persons of one frame
+    budget_ms: int | None = Field(
+        default=None, ge=10, le=5000
+    )  # time for the faces of one frame; None: every tile in every frame
+    attention: str = "visual-wake-words-int8"  # used in mode strict, and to order tiles within budget_ms; or OFF
+    silhouette_budget_ms: int = Field(
+        default=100, ge=10, le=5000
+    )  # time for the silhouettes of all persons of one frame
     delegate: DelegateName = DelegateName.XNNPACK
     delegate_library: str | None = None  # None: the usual name of the library of edgetpu or gpu
     delegate_options: dict[str, str] = Field(default_factory=dict)
@@ -248,7 +224,8 @@ class DetectSettings(Section):
         return self
 
 
-LOOKS_PER_S, EVERY_PICTURE = 7.0, 120.0  # where nothing is set and nobody shows by name or shape; all that come
+LOOKS_PER_S = 7.0  # frames a second for the models where none is set and nobody may show by name or shape
+EVERY_PICTURE = 120.0  # more than cameras send
 
 
 class TrackSettings(Section):
@@ -257,8 +234,10 @@ class TrackSettings(Section):
     high_score: float = Field(default=0.35, gt=0, lt=1)
     match_iou: float = Field(default=0.2, gt=0, lt=1)
     confirm_hits: int = Field(default=2, ge=1, le=10)
-    looks_per_s: float | None = Field(default=None, ge=3, le=120)  # most of a camera for the models; None: LOOKS_PER_S
-    quiet_looks_per_s: float = Field(default=3.0, ge=3, le=120)  # least at a view that stands still
+    looks_per_s: float | None = Field(
+        default=None, ge=3, le=120
+    )  # most frames of a camera that the models get; None: LOOKS_PER_S
+    quiet_looks_per_s: float = Field(default=3.0, ge=3, le=120)  # while nothing moves in the picture
 
 
 class AuditSettings(Section):
@@ -279,7 +258,7 @@ class HardwareEncoding(enum.StrEnum):
 
 
 class Preset(enum.StrEnum):
-    """How much work libx264 puts into a picture: later ones need more CPU for fewer bytes."""
+    """Presets of libx264, from fast to small: each next one spends more CPU to send fewer bytes."""
 
     ULTRAFAST = "ultrafast"
     SUPERFAST = "superfast"
@@ -311,7 +290,7 @@ class ListenerSettings(Section):
 
     @property
     def loopback(self) -> bool:
-        """Only programs on this machine can connect."""
+        """Whether only programs on this machine can connect."""
         return self.listen == "localhost" or ipaddress.ip_address(self.listen).is_loopback
 
     @model_validator(mode="after")

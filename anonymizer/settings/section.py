@@ -1,4 +1,4 @@
-"""What every section of the settings is, and how it reports a mistake."""
+"""The base class of every section of the settings, and the error by which a section reports a mistake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     def over(self, base: Self) -> Self:
-        """This section where its keys were given, `base` elsewhere."""
+        """This section, with the values of `base` for the keys that were not given."""
         given = {}
         for name in self.model_fields_set:
             value, below = getattr(self, name), getattr(base, name)

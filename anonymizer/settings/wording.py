@@ -1,4 +1,4 @@
-"""Schema errors in plain words, with the nearest valid key or choice; values themselves are never repeated."""
+"""Explains schema errors in plain words, with the nearest valid key or choice; values are never repeated."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _WORDS = {
     "string_pattern_mismatch": "use only a-z, 0-9, - and _, beginning with a letter or digit, at most 63 characters",
 }
 
-_SECRETS = {"password", "webhook_url"}  # sections with one of these hold what must not be repeated
+_SECRETS = {"password", "webhook_url"}  # nothing of a section with one of these keys may be repeated
 
 
 def explain(error: ErrorDetails, value: object) -> tuple[Loc, str]:
-    """Place and text of one pydantic error about Settings; `value` is used only to guess what was meant."""
+    """Place and text of one pydantic error about Settings; `value` only serves to guess what was meant."""
     loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
     if kind == "rule":
         return (*loc, *context["path"]), context["text"]
@@ -55,9 +55,10 @@ def explain(error: ErrorDetails, value: object) -> tuple[Loc, str]:
 
 
 def unknown_empty(loc: Loc, *, between_braces: bool) -> tuple[Loc, str] | None:
-    """Place and text for a key without a value, which the schema never sees; None if its section knows the key.
+    """Place and text for an unknown key without a value, which the schema never sees; None if the key is known.
 
-    Between braces a comma or a missing blank makes a key of a value, so that what is like no key is not repeated.
+    Between braces, a comma or a missing blank turns part of a value into such a key. It may be part of a password, so
+    in sections with secrets it is repeated only if it resembles a known key.
     """
     try:
         section = _annotation(loc[:-1])
@@ -100,12 +101,12 @@ def _unknown_choice(loc: Loc, value: object) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
-    """What was probably meant; None if nothing is like it."""
+    """The known word that was probably meant; None if none resembles it."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
 
 
 def _sections() -> list[tuple[str, type[Section]]]:
-    """Every section that the file may hold, by its name there."""
+    """Every section of the file with its name."""
     found: list[tuple[str, type[Section]]] = [("the top level", Settings)]
     for name in Settings.model_fields:
         inner = _annotation((name, 0)) if name == "cameras" else _annotation((name,))
@@ -114,7 +115,7 @@ def _sections() -> list[tuple[str, type[Section]]]:
 
 
 def _annotation(loc: Loc) -> typing.Any:
-    """The type that the schema gives to a place."""
+    """The type of a place in the schema."""
     annotation: typing.Any = Settings
     for part in loc:
         if isinstance(part, int):

@@ -91,7 +91,7 @@ def cost_ms(work: Callable[[int], object], options: argparse.Namespace) -> float
 
 def shape_ms(frame: Frame, options: argparse.Namespace) -> float:
     """CPU time of one person's shape."""
-    model = silhouette_model(Zoo().verify_silhouette(MODEL))
+    model = silhouette_model(Zoo().silhouettes.verify(MODEL))
     with Silhouettist(model, threads=1, meter=PrometheusMeter(version="", runtime="")) as silhouettist:
         return cost_ms(lambda _: silhouettist.outline(frame.planes, frame.colour, PERSON), options)
 

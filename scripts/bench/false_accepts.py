@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--least-px", type=float, default=60.0, help="height of the smallest face that counts")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    spec = Zoo().verify_embedder(MODEL)
+    spec = Zoo().embedders.verify(MODEL)
     faces = clear_faces(options.labels, options.least_px)
     with FaceEmbedder(Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale)) as embedder:
         people, found = strangers(faces, embedder)

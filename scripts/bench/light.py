@@ -100,7 +100,7 @@ def main() -> None:
     dataset = open_dataset(options.labels).spread(options.limit)
     kind = dataset.target.name.lower()
     model = options.model or getattr(DetectSettings(), f"{kind}_model")
-    threshold = Zoo().spec(model).threshold
+    threshold = Zoo().detectors.spec(model).threshold
     studio = RehearsalStudio(quiet_meter())
 
     def detector(least: float, most: int) -> Detector:

@@ -117,7 +117,7 @@ def gather(folder: Path, settings: Settings, rng: np.random.Generator) -> People
     detect = settings.detect.model_copy(update={"face_threshold": SURE_SCORE})
     detector = make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
     people = People({}, {})
-    with detector, make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
+    with detector, make_embedder(Zoo().embedders.verify(MODEL)) as embedder:
         for name in sorted(photos):
             mine = [photos[name][at] for at in rng.permutation(len(photos[name])).tolist()]
             is_enrolled = name in chosen_few

@@ -92,7 +92,7 @@ def main() -> None:
     clock, meter = SystemClock(), PrometheusMeter(version=__version__, runtime="")
     with make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter) as detector:
         faces = read_people(options.people, detector.detect)
-    with make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
+    with make_embedder(Zoo().embedders.verify(MODEL)) as embedder:
         print("\n".join(as_lines(attacks(faces, options.height, embedder.embed_chip), faces)))
 
 

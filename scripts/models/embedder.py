@@ -32,7 +32,7 @@ U8 = NDArray[np.uint8]
 
 def rebuild(zoo: Zoo, cache: Path, record_path: Path, output: Path, *, recalibrate: bool) -> bool:
     """Write the model file; False if it is too far from its source."""
-    spec = zoo.embedder(NAME)
+    spec = zoo.embedders.spec(NAME)
     values = dlib_resnet.arrays(_weights(spec, cache), _layout(spec, cache))
     floating = dlib_resnet.build(values, half_weights=False)
     if recalibrate:
@@ -67,7 +67,7 @@ def _package(spec: EmbedderSpec) -> sources.Package:
 
 def _chips(zoo: Zoo, pictures: Sequence[Image.Image], side_px: int) -> Iterator[U8]:
     """Every clear face of the pictures as the program cuts it, also mirrored, and in other light."""
-    spec = zoo.spec(FINDER)
+    spec = zoo.detectors.spec(FINDER)
     size = Size(spec.input.width, spec.input.height)
     family = make_family(spec.family, size, spec.classes)
     boxer, colour = Letterboxer(size, spec.input.fit), Colour(full_range=False, bt709=False)

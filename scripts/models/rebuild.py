@@ -90,7 +90,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     zoo = Zoo(ROOT / "models")
     if arguments.name in COPIES:
-        _copy(zoo.spec(arguments.name), arguments.output)
+        _copy(zoo.detectors.spec(arguments.name), arguments.output)
         return
     if arguments.name == SILHOUETTE:
         raise SystemExit(0 if pose_mask.rebuild(zoo, CACHE, arguments.output) else 1)
@@ -101,7 +101,7 @@ def main() -> None:
         raise SystemExit(0 if good else 1)
     recipe = RECIPES[arguments.name]
     names = {dtype: f"{arguments.name}-{dtype}" for dtype in LEAST_IOU}
-    specs = {dtype: zoo.spec(name) for dtype, name in names.items() if name in zoo.names()}
+    specs = {dtype: zoo.detectors.spec(name) for dtype, name in names.items() if name in zoo.detectors.names()}
     source = recipe.source(*_weights(specs[Dtype.INT8]))
     record_path = RECORDS / f"{recipe.record or arguments.name}.json"
     if arguments.recalibrate and recipe.record:

@@ -18,7 +18,7 @@ from anonymizer.detect.nms import nms
 from anonymizer.detect.recognise import BLUE_FIRST
 from anonymizer.errors import ModelError
 from anonymizer.types import F32, I32, U8, Size, Target
-from anonymizer.zoo import Order, Zoo
+from anonymizer.zoo import ChannelOrder, Zoo
 
 LEAST_SCORE = 0.15
 NMS_IOU = 0.45
@@ -101,11 +101,13 @@ class ZooTeacher:
     """A model of the zoo; pictures larger than its input are looked at in overlapping windows."""
 
     def __init__(self, name: str, zoo: Zoo | None = None) -> None:
-        spec = (zoo or Zoo()).verify(name)
+        spec = (zoo or Zoo()).detectors.verify(name)
         source = spec.input
         self.targets = frozenset(each for each in spec.classes if each is not None)
         self._size = Size(source.width, source.height)
-        self._engine = Engine(spec.path, threads=1, mean=source.mean, scale=source.scale, bgr=source.order is Order.BGR)
+        self._engine = Engine(
+            spec.path, threads=1, mean=source.mean, scale=source.scale, bgr=source.order is ChannelOrder.BGR
+        )
         self._family = make_family(spec.family, self._size, spec.classes)
         self._engine.start()
 

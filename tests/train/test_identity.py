@@ -62,10 +62,10 @@ def gallery(*, noise: float = 0.1, apart: float = 1.0) -> Gallery:
 
 
 def test_without_a_margin_the_chip_is_the_daemons_and_with_one_it_shows_more() -> None:
-    from anonymizer.attack.people import BT601, frame_of
+    from anonymizer.stills import BT601, planes_of
 
     one = face(1)
-    assert (chip(one, 0.0) == cut_chip(frame_of(one.window).planes, BT601, one.box, 150)).all()
+    assert (chip(one, 0.0) == cut_chip(planes_of(one.window), BT601, one.box, 150)).all()
     grey = [(np.abs(chip(one, margin).astype(int) - 128).max(axis=2) < 8).mean() for margin in (0.0, 0.3)]
     assert grey[1] > grey[0] + 0.3
 

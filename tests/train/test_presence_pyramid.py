@@ -27,7 +27,7 @@ from tests.train.test_presence_training import disc  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NANODET = Zoo().spec("nanodet-g-float32").path
+NANODET = Zoo().detectors.spec("nanodet-g-float32").path
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_the_commands_train_on_a_zoo_file_and_export_without_it(
     ("file", "text"),
     [
         (b"PK", "is no TFLite file"),
-        (Zoo().spec("centerface-float32").path.read_bytes(), "is no NanoDet-g in float32"),
-        (Zoo().spec("nanodet-g-int8").path.read_bytes(), "is no NanoDet-g in float32"),
+        (Zoo().detectors.spec("centerface-float32").path.read_bytes(), "is no NanoDet-g in float32"),
+        (Zoo().detectors.spec("nanodet-g-int8").path.read_bytes(), "is no NanoDet-g in float32"),
     ],
 )
 def test_other_files_are_refused(file: bytes, text: str) -> None:

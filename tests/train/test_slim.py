@@ -35,7 +35,7 @@ from tests.train import shapes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CENTERFACE = Zoo().spec("centerface-float32").path
+CENTERFACE = Zoo().detectors.spec("centerface-float32").path
 SIZE = Size(64, 64)
 
 

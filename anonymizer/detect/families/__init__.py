@@ -18,7 +18,7 @@ from anonymizer.types import Size
 
 __all__ = ["FAMILIES", "SHORT_LISTS", "Candidates", "CenterFace", "Family", "Shapes", "Ssd", "make_family"]
 
-SHORT_LISTS = frozenset({"tflite_detection_postprocess"})  # list so few that faint ones would crowd out others
+SHORT_LISTS = frozenset({"tflite_detection_postprocess"})  # their output lists so few that weak ones crowd out others
 
 FAMILIES: Mapping[str, FamilyMaker] = {
     "centerface": CenterFace,
@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, FamilyMaker] = {
 
 
 def make_family(name: str, size: Size, class_ids: ClassIds) -> Family:
-    """The decoder for models of that family and input size; `class_ids` says what the score's columns mean.
+    """The decoder for models of that family and input size.
 
     Raises ModelError for a family that is not known.
     """

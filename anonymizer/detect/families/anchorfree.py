@@ -1,4 +1,4 @@
-"""What scripts/train makes: an anchor-free detector, each level of its pyramid with scores and a box for each cell."""
+"""The detectors of scripts/train: anchor-free, with scores and a box for each cell of each level of a pyramid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anonymizer.detect.families.family import (
 )
 from anonymizer.types import F32, Size
 
-STRIDES_PX = (4, 8, 16, 32, 64)  # which of them a model has, its outputs say
+STRIDES_PX = (4, 8, 16, 32, 64)  # a model has some of them, as its outputs tell
 
 
 class AnchorFree:
@@ -56,7 +56,7 @@ class AnchorFree:
             if f"score_{stride}" in shapes:
                 score = probabilities(outputs, f"score_{stride}", shapes[f"score_{stride}"])
                 encodings = tensor(outputs, f"box_{stride}", shapes[f"box_{stride}"])
-                rows, reached, found = self._columns.reached(score.reshape(-1, depth), threshold)
+                rows, reached, found = self._columns.select(score.reshape(-1, depth), threshold)
                 boxes.append(_boxes(encodings.reshape(-1, 4)[rows], self._cells[stride][rows]))
                 scores.append(reached)
                 class_ids.append(found)

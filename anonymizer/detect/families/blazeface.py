@@ -51,7 +51,7 @@ class BlazeFace:
         encoded = tensor(outputs, boxes_name, shapes[boxes_name])[0]
         logits = tensor(outputs, logits_name, shapes[logits_name])[0]
         scores = np.exp(-np.logaddexp(np.float32(0), -logits))  # the sigmoid, without overflow
-        rows, reached, class_ids = self._columns.reached(scores, threshold)
+        rows, reached, class_ids = self._columns.select(scores, threshold)
         centres = self._anchors[len(encoded)][rows] + encoded[rows, :2]
         half = encoded[rows, 2:4] / 2
         return Candidates(np.concatenate([centres - half, centres + half], axis=1), reached, class_ids)

@@ -33,7 +33,7 @@ class CenterFace:
         heat = probabilities(outputs, "heat", (*self._grid, 1))
         scale = tensor(outputs, "scale", (*self._grid, 2))
         offset = tensor(outputs, "offset", (*self._grid, 2))
-        cells, scores, class_ids = self._columns.reached(heat.reshape(-1, 1), threshold)
+        cells, scores, class_ids = self._columns.select(heat.reshape(-1, 1), threshold)
         rows, columns = np.divmod(cells, self._grid[2])
         with np.errstate(over="ignore"):
             sides = STRIDE_PX * np.exp(scale[0, rows, columns])

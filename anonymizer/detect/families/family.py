@@ -1,4 +1,4 @@
-"""What every model family shares: the decoder's contract, its result, the checks of raw tensors and the classes."""
+"""What all model families share: the contract of a decoder, its result, and checks of raw output tensors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from anonymizer.errors import InvalidOutputError
 from anonymizer.types import F32, I32, Size
 
-ClassIds = Sequence[int | None]  # what each column of the score is numbered as; None, or no entry: not looked for
-Shapes = Mapping[str, tuple[int, ...]]  # of the outputs, by name
+ClassIds = Sequence[int | None]  # the class id of each column of the scores; None, or no entry: the column is ignored
+Shapes = Mapping[str, tuple[int, ...]]  # of the output tensors, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Candidates:
 
     boxes: F32  # (N, 4) x1 y1 x2 y2, input pixels, may reach over the edges
     scores: F32  # (N,) 0-1
-    class_ids: I32  # (N,) values of Target
+    class_ids: I32  # (N,) as in ClassIds
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
@@ -41,7 +41,7 @@ class Family(Protocol):
 
 
 class FamilyMaker(Protocol):
-    """What each family's class offers."""
+    """What the class of each family offers."""
 
     def __call__(self, size: Size, class_ids: ClassIds) -> Family:
         """The decoder for one input size."""
@@ -67,7 +67,7 @@ def tensor(outputs: Mapping[str, F32], name: str, shape: tuple[int, ...]) -> F32
 def probabilities(outputs: Mapping[str, F32], name: str, shape: tuple[int, ...]) -> F32:
     """As `tensor`; also raises InvalidOutputError if a value lies outside 0-1."""
     values = tensor(outputs, name, shape)
-    if values.min() < 0 or values.max() > 1:
+    if values.min(initial=0.0) < 0 or values.max(initial=1.0) > 1:
         raise InvalidOutputError(f"the model's output {name!r} holds scores outside 0-1")
     return values
 
@@ -89,7 +89,7 @@ def names_of(shapes: Shapes, shape: tuple[int, ...]) -> list[str]:
 
 
 def cell_count(size: Size, stride_px: int) -> int:
-    """How many cells a grid has."""
+    """The number of cells in a grid; cells at the right and lower edge may be partial."""
     return -(-size.height // stride_px) * -(-size.width // stride_px)
 
 
@@ -101,7 +101,7 @@ def cell_centres(size: Size, stride_px: int, offset: float) -> F32:
 
 
 class Columns:
-    """The columns of a score that are looked for, and what their classes are numbered as."""
+    """The columns of the scores that are used, and their class ids."""
 
     def __init__(self, class_ids: ClassIds) -> None:
         wanted = [(column, class_id) for column, class_id in enumerate(class_ids) if class_id is not None]
@@ -109,8 +109,8 @@ class Columns:
         self._class_ids: I32 = np.array([class_id for _, class_id in wanted], np.int32)
         self._least = len(class_ids)
 
-    def reached(self, scores: F32, threshold: float) -> tuple[NDArray[np.intp], F32, I32]:
-        """Row, score and class of every score (N, columns) at or above the threshold.
+    def select(self, scores: F32, threshold: float) -> tuple[NDArray[np.intp], F32, I32]:
+        """Row, score and class id, (K,) each, of every score (N, columns) at or above the threshold.
 
         Raises InvalidOutputError when there are fewer columns than classes.
         """
@@ -122,8 +122,8 @@ class Columns:
         rows, found = np.nonzero(wanted >= threshold)
         return rows, wanted[rows, found], self._class_ids[found]
 
-    def numbered(self, columns: NDArray[np.intp]) -> I32:
-        """The class of each column number, -1 where it is not looked for."""
+    def class_ids_of(self, columns: NDArray[np.intp]) -> I32:
+        """The class id of each column number (N,), -1 where the column is ignored."""
         table = np.full(max(int(columns.max(initial=-1)), int(self._columns.max(initial=-1))) + 1, -1, np.int32)
         table[self._columns] = self._class_ids
         return table[columns]

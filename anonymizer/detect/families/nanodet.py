@@ -23,8 +23,8 @@ from anonymizer.types import F32, Size
 
 STRIDES_PX = (8, 16, 32)
 PLUS_STRIDES_PX = (8, 16, 32, 64)
-BINS = (8, 11)  # of one distance's distribution: 0 to 7, or 0 to 10 strides
-PLUS_OFFSET, OFFSET = 0.0, 0.5  # where in its cell a distance begins
+BINS = (8, 11)  # of the distribution of one distance, which is up to 7, or 10, strides
+PLUS_OFFSET, OFFSET = 0.0, 0.5  # the point of a cell from which distances are measured, in strides
 
 
 class NanoDet:
@@ -54,7 +54,7 @@ class NanoDet:
     def decode(self, outputs: Mapping[str, F32], threshold: float) -> Candidates:
         """Boxes of every cell and class at or above the threshold: distance = stride x mean of its distribution."""
         scores, logits = self._heads(outputs)
-        rows, reached, class_ids = self._columns.reached(scores, threshold)
+        rows, reached, class_ids = self._columns.select(scores, threshold)
         bins = logits.shape[1] // 4
         weights = logits[rows].reshape(-1, bins)
         weights -= weights.max(axis=1, keepdims=True)
@@ -92,7 +92,7 @@ def _is_joined(size: Size, shapes: Shapes) -> bool:
 
 
 def _pairs(size: Size, shapes: Shapes) -> list[tuple[str, str]] | None:
-    """Names of scores and distances for each stride."""
+    """The names of scores and distances for each stride; None if the outputs are not such pairs."""
     for bins in BINS:
         pairs = []
         for stride in STRIDES_PX:

@@ -52,7 +52,7 @@ class RetinaNet:
         boxes_name, scores_name = names
         encodings = tensor(outputs, boxes_name, shapes[boxes_name])[0]
         scores = probabilities(outputs, scores_name, shapes[scores_name])[0]
-        rows, reached, class_ids = self._columns.reached(scores, threshold)
+        rows, reached, class_ids = self._columns.select(scores, threshold)
         encoded, anchor = encodings[rows], self._anchors[rows]
         centres = anchor[:, :2] + encoded[:, :2] * anchor[:, 2:]
         half = np.exp(np.minimum(encoded[:, 2:], np.float32(MOST_GROWTH))) * anchor[:, 2:] / 2

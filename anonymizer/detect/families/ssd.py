@@ -39,7 +39,7 @@ class Ssd:
         depth = outputs["scores"].shape[-1:] if "scores" in outputs else (1,)
         scores = probabilities(outputs, "scores", (1, count, *depth))
         encodings = tensor(outputs, "boxes", (1, count, 4))
-        rows, reached, class_ids = self._columns.reached(scores[0], threshold)
+        rows, reached, class_ids = self._columns.select(scores[0], threshold)
         encoded, anchor = encodings[0, rows], self._anchors[rows]
         centres = encoded[:, :2] / CENTRE_FACTOR * anchor[:, 2:] + anchor[:, :2]
         with np.errstate(over="ignore"):

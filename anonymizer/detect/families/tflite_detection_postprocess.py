@@ -20,7 +20,7 @@ from anonymizer.detect.families.family import (
 from anonymizer.errors import InvalidOutputError
 from anonymizer.types import F32, Size
 
-MOST_CLASSES = 256  # what nobody's label map exceeds; the outputs do not say
+MOST_CLASSES = 256  # more than any label map has; the outputs do not tell how many there are
 
 
 class TfliteDetectionPostprocess:
@@ -36,7 +36,7 @@ class TfliteDetectionPostprocess:
 
     @staticmethod
     def columns(_size: Size, shapes: Shapes) -> int | None:
-        """As many as a label map may have, if the outputs are those four."""
+        """The most that a label map may have, if the outputs are those four."""
         return None if _names(shapes) is None else MOST_CLASSES
 
     def decode(self, outputs: Mapping[str, F32], threshold: float) -> Candidates:
@@ -60,7 +60,7 @@ class TfliteDetectionPostprocess:
         reached = (scores >= threshold) & (np.arange(len(scores)) < count)
         if reached.all():
             raise InvalidOutputError(f"the model found {len(scores)} objects, all it can list: others may be missing")
-        class_ids = self._columns.numbered(classes.astype(np.intp))
+        class_ids = self._columns.class_ids_of(classes.astype(np.intp))
         wanted = reached & (class_ids >= 0)
         return Candidates(boxes[wanted][:, [1, 0, 3, 2]] * self._sides, scores[wanted], class_ids[wanted])
 

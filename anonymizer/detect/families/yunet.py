@@ -28,7 +28,7 @@ LANDMARKS = 10  # x and y of five points
 class YuNet:
     """Four outputs for each stride, told apart by shape: two scores (1, n, 1) after the sigmoid, box (1, n, 4), points.
 
-    The scores are those of `cls` and `obj`; they enter alike.
+    The two scores are `cls` and `obj`; which is which does not matter, for they are multiplied.
     """
 
     def __init__(self, size: Size, class_ids: ClassIds) -> None:
@@ -53,7 +53,7 @@ class YuNet:
         parts = [[probabilities(outputs, name, shapes[name])[0] for name in pair] for pair, _ in names]
         scores = np.concatenate([np.sqrt(first * second) for first, second in parts])
         encodings = np.concatenate([tensor(outputs, box, shapes[box])[0] for _, box in names])
-        rows, reached, class_ids = self._columns.reached(scores, threshold)
+        rows, reached, class_ids = self._columns.select(scores, threshold)
         encoded, cells = encodings[rows], self._cells[rows]
         stride = cells[:, 2:]
         centres = cells[:, :2] + stride * encoded[:, :2]

@@ -24,14 +24,14 @@ _MOT16_COLUMNS = 9  # frame, id, x, y, w, h, judged, class, visibility; MOT15 ha
 
 
 def labels_of(folder: Path) -> Path | None:
-    """The ground truth of a folder of this form."""
+    """The ground truth file of a folder of this form; None if it is of another form."""
     return next((path for path in (folder / "gt" / "gt.txt", folder / "gt.txt") if path.is_file()), None)
 
 
 def read_mot(folder: Path, pictures: Path | None = None) -> tuple[Sample, ...]:
-    """The frames in order, with those that nobody is in; corners in the file count from 1.
+    """All frames in order, also those with nobody in them; corners in the file count from 1.
 
-    Not judged: rows marked 0, people of whom nothing is visible, and the classes that the benchmark leaves out.
+    Rows marked 0, people of whom nothing is visible, and the classes that the benchmark leaves out are ignored.
     Raises DatasetError.
     """
     path = labels_of(folder)
@@ -103,7 +103,7 @@ class _Clip:
         self._next = 1
 
     def count(self) -> int:
-        """How many pictures can be read; decodes the whole clip, because headers lie."""
+        """How many pictures can be read; decodes the whole clip, because its header may be wrong."""
         reader, count = self._open(), 0
         while reader.grab():
             count += 1

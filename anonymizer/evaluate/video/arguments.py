@@ -5,33 +5,35 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from anonymizer.evaluate.arguments import colour, count
+from anonymizer.arguments import colour, whole
 from anonymizer.evaluate.video.command import Request
 from anonymizer.evaluate.video.rehearsal import Pace
 from anonymizer.settings.schema import Mode, TargetName
 
+MOST_MS = 10_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `request_of` reads."""
+    """Add the arguments that `request_of` reads."""
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP", help="video file, or folder of one and gt.txt")
     parser.add_argument("--truth", type=Path, help="gt.txt of MOTChallenge, if it is not beside the clip in a folder")
     parser.add_argument("--target", choices=["face", "person"], help="if the ground truth has both")
     parser.add_argument("--model", help="instead of the settings' model")
     parser.add_argument("--settings", type=Path, help="settings file: models, thresholds, margins, times")
     parser.add_argument("--mode", choices=[str(mode) for mode in Mode], help="instead of the settings'")
-    parser.add_argument("--lookahead-ms", type=_milliseconds, help="instead of the settings'; 0 switches it off")
+    parser.add_argument("--lookahead-ms", type=whole(0, MOST_MS), help="instead of the settings'; 0 switches it off")
     parser.add_argument(
         "--no-tracking", action="store_true", help="mask detections alone, every frame looked at, for comparison"
     )
     parser.add_argument(
         "--detect-every",
-        type=count,
+        type=whole(1),
         default=1,
         metavar="N",
         help="only each N-th frame may be looked at (so many a second are as track.looks_per_s says)",
     )
     parser.add_argument(
-        "--detector-ms", type=_milliseconds, default=0, help="simulate a detector that takes so long a frame"
+        "--detector-ms", type=whole(0, MOST_MS), default=0, help="simulate a detector that takes so long a frame"
     )
     parser.add_argument("--json", type=Path, help="write the figures, and the leak of every frame")
     parser.add_argument("--picture", type=Path, help="write the leak over time as PNG")
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
-    """What to measure."""
+    """The request that the parsed arguments make."""
     return Request(
         clips=tuple(arguments.clips),
         truth=arguments.truth,
@@ -57,10 +59,3 @@ def request_of(arguments: argparse.Namespace) -> Request:
         json=arguments.json,
         picture=arguments.picture,
     )
-
-
-def _milliseconds(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 10_000:
-        raise argparse.ArgumentTypeError("must lie between 0 and 10000")
-    return value

@@ -1,4 +1,4 @@
-"""The cheapest one-to-one assignment of rows to columns: shortest augmenting paths.
+"""The one-to-one assignment of rows to columns with the least total cost, by shortest augmenting paths.
 
 Crouse, "On implementing 2D rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems
 52(4), 2016, which follows Jonker and Volgenant, 1987.

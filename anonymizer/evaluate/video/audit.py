@@ -1,4 +1,4 @@
-"""Looks again at what a rehearsal published, as often and with the model that the daemon's audit does."""
+"""Audits what a rehearsal published, as often and with the same model as the daemon's audit."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from anonymizer.types import AuditFinding, Frame, RedactedFrame
 
 
 class Audit:
-    """The audit of one clip; it sees pictures as they go to the encoder, the daemon's as they come out of it."""
+    """The audit of one clip; it sees pictures before they are encoded, while the daemon's sees them decoded again."""
 
     def __init__(self, detector: Detector, interval_ns: int) -> None:
         """`detector` is started."""
         self._detector = detector
         self._interval_ns = interval_ns
         self._looked_ns: int | None = None
-        self.pictures = 0  # looked at
-        self.findings = 0  # of them with a face outside the masks
+        self.pictures = 0  # how many were audited
+        self.findings = 0  # how many of them had a bare face
 
     def look(self, shown: RedactedFrame) -> AuditFinding | None:
-        """What is bare in this picture; None if nothing is, if it is masked whole, or if it is not its turn."""
+        """The bare faces of this picture; None if there are none, if it is masked whole, or if no audit is due."""
         is_early = self._looked_ns is not None and shown.pts_ns - self._looked_ns < self._interval_ns
         if shown.whole_frame is not None or is_early:
             return None

@@ -25,6 +25,7 @@ from anonymizer.evaluate.video.rehearsal import Core, Pace, Rehearsal, Take
 from anonymizer.evaluate.video.report import as_json, text_table
 from anonymizer.evaluate.video.truth import ClipTruth, open_clip
 from anonymizer.ports import Detector, FrameSink, Source
+from anonymizer.results import write_file, write_png
 from anonymizer.settings.schema import EVERY_PICTURE, Mode, PrivacySettings, Settings, TargetName
 from anonymizer.track.tracker import Tracker
 from anonymizer.types import Detections, Frame, Size, Target, TrackState
@@ -32,10 +33,10 @@ from anonymizer.types import Detections, Frame, Size, Target, TrackState
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to measure; None means the settings'."""
+    """What to measure and where to write it; None means as the settings say."""
 
     clips: tuple[Path, ...]  # files, or folders of a clip and its ground truth
-    truth: Path | None = None  # of the only clip
+    truth: Path | None = None  # the ground truth, if there is only one clip
     target: Target | None = None  # None: the only one that is labelled
     model: str | None = None
     mode: Mode | None = None
@@ -49,7 +50,7 @@ class Request:
 
 
 class Studio(Protocol):
-    """Makes the parts of the daemon that a clip is played through."""
+    """Makes the parts of the daemon through which a clip is played."""
 
     def source(self, clip: Path) -> Source:
         """The clip, read as fast as possible; not started."""
@@ -60,7 +61,7 @@ class Studio(Protocol):
         ...
 
     def auditor(self, settings: Settings) -> Detector:
-        """What looks for bare faces in published pictures; not started; raises ModelError."""
+        """The audit's detector; not started; raises ModelError."""
         ...
 
     def core(
@@ -91,29 +92,15 @@ def evaluate_video(request: Request, settings: Settings, studio: Studio) -> str:
     else:
         scores = _rehearsed(request, clips, settings, studio)
     if request.json:
-        _write(request.json, as_json([scores]).encode())
+        write_file(request.json, as_json([scores]).encode())
     if request.picture:
-        _, png = cv2.imencode(".png", draw([scores]))
-        _write(request.picture, png.tobytes())
+        write_png(request.picture, draw([scores]))
     return text_table([scores])
 
 
 def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, studio: Studio) -> ClipScores:
     target = clips[0].target
-    if request.model is not None:
-        key = f"{target.name.lower()}_model"
-        settings = settings.model_copy(update={"detect": settings.detect.model_copy(update={key: request.model})})
-    changes: dict[str, object] = {"targets": (TargetName[target.name],)}
-    if request.mode is not None:
-        changes["mode"] = request.mode
-    if request.lookahead_ms is not None:
-        changes["lookahead_ms"] = request.lookahead_ms
-    if not request.tracking:  # nothing would mask whoever is in a frame that was passed over
-        changes |= {"lookahead_ms": 0, "hold_ms": 0}
-        settings = settings.model_copy(
-            update={"track": settings.track.model_copy(update={"looks_per_s": EVERY_PICTURE})}
-        )
-    privacy = settings.privacy.model_copy(update=changes)
+    settings, privacy = _adapted(request, settings, target)
     name = f"{privacy.mode}, look-ahead {privacy.effective_lookahead_ms} ms" if request.tracking else "no tracking"
     is_strict = privacy.mode is Mode.STRICT
     with contextlib.ExitStack() as stack:
@@ -127,13 +114,31 @@ def _rehearsed(request: Request, clips: list[ClipTruth], settings: Settings, stu
         return sum_up(name, [rehearse(clip, crew, privacy, request.pace) for clip in clips])
 
 
+def _adapted(request: Request, settings: Settings, target: Target) -> tuple[Settings, PrivacySettings]:
+    """The settings as the request changes them, and the privacy section to measure: of one target alone."""
+    if request.model is not None:
+        key = f"{target.name.lower()}_model"
+        settings = settings.model_copy(update={"detect": settings.detect.model_copy(update={key: request.model})})
+    changes: dict[str, object] = {"targets": (TargetName[target.name],)}
+    if request.mode is not None:
+        changes["mode"] = request.mode
+    if request.lookahead_ms is not None:
+        changes["lookahead_ms"] = request.lookahead_ms
+    if not request.tracking:  # then nothing would mask people in frames that the models passed over
+        changes |= {"lookahead_ms": 0, "hold_ms": 0}
+        settings = settings.model_copy(
+            update={"track": settings.track.model_copy(update={"looks_per_s": EVERY_PICTURE})}
+        )
+    return settings, settings.privacy.model_copy(update=changes)
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """What clips are played with."""
+    """What plays the clips."""
 
     studio: Studio
     detector: Detector  # started
-    auditor: Detector | None  # started; None: nobody looks again
+    auditor: Detector | None  # started; None: there is no audit
     settings: Settings
 
 
@@ -177,7 +182,7 @@ def judge_pixels(clip: ClipTruth, anonymized: Path, fill: tuple[int, int, int]) 
 
 
 def _must_match(clip: ClipTruth, frames: int) -> None:
-    """Raises DatasetError where the truth goes on after the clip: of its earlier frames some may be lost, too."""
+    """Raises DatasetError if frames after the end of the clip are labelled: earlier ones may be missing as well."""
     labelled = max(clip.rows, default=0)
     if labelled > frames:
         raise DatasetError(
@@ -200,7 +205,7 @@ def _judged(clip: ClipTruth, take: Take) -> Iterator[FrameJudgement]:
 
 
 def _identities(frames: Iterable[FrameJudgement], take: Take, settings: Settings) -> IdentityCounts:
-    """How the tracker followed people: those of its tracks that are confirmed and supported by a detection."""
+    """How well the tracker kept identities, by its confirmed tracks that a detection supports."""
     tracker = Tracker(settings.track, settings.privacy.hold_ms * 1_000_000)
 
     def followed(seq: int, time_ns: int) -> Followed:
@@ -211,10 +216,3 @@ def _identities(frames: Iterable[FrameJudgement], take: Take, settings: Settings
         return Followed(boxes, np.array([track.track_id for track in own], np.int32))
 
     return count_identities((frame.truth, followed(seq, frame.time_ns)) for seq, frame in enumerate(frames))
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written: {error.strerror}") from None

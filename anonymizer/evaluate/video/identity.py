@@ -1,8 +1,8 @@
-"""How well tracks keep to their people: MOTA with its switches, and IDF1.
+"""How well tracks keep the identities of people: MOTA with identity switches, and IDF1.
 
 MOTA: Bernardin and Stiefelhagen, "Evaluating multiple object tracking performance: the CLEAR MOT metrics", EURASIP
 JIVP 2008; IDF1: Ristani et al., "Performance measures and a data set for multi-target, multi-camera tracking", ECCV
-Workshops 2016. Ties and order as in the Python package motmetrics, whose figures the tests hold.
+Workshops 2016. Ties are broken as in the Python package motmetrics, whose figures the tests contain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from anonymizer.types import F32, I32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Followed:
-    """The tracks that a frame's detections support: M of them."""
+    """The M tracks that the detections of a frame support."""
 
     boxes: F32  # (M, 4)
     track_ids: I32  # (M,)
@@ -30,10 +30,10 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class IdentityCounts:
-    """Sums over frames; those of several clips may be added."""
+    """Sums over the frames of a clip; those of several clips may be added."""
 
     truths: int = 0
-    tracked: int = 0  # boxes of tracks
+    tracked: int = 0  # number of boxes of tracks
     misses: int = 0
     false_positives: int = 0
     switches: int = 0
@@ -63,7 +63,7 @@ class IdentityCounts:
 
 
 def count_identities(frames: Iterable[tuple[FrameTruth, Followed]]) -> IdentityCounts:
-    """Compare one clip's frames in order. A track on somebody who is not judged counts for nothing."""
+    """Compare one clip's frames, in order, with its truth; tracks of people who are not judged do not count."""
     known: dict[int, int] = {}  # person: the track last matched
     together: Counter[tuple[int, int]] = Counter()
     truths = tracked = misses = false_positives = switches = 0
@@ -81,7 +81,7 @@ def count_identities(frames: Iterable[tuple[FrameTruth, Followed]]) -> IdentityC
 
 
 def _judged(truth: FrameTruth, found: Followed) -> Followed:
-    """The tracks but for those on people who are not judged."""
+    """The tracks without those of people who are not judged."""
     overlap = iou_matrix(truth.boxes, found.boxes).astype(np.float64)
     rows, columns = _best(overlap)
     beside = columns[~truth.judged[rows]]
@@ -91,7 +91,7 @@ def _judged(truth: FrameTruth, found: Followed) -> Followed:
 def _pairs(
     overlap: np.ndarray[tuple[int, int], np.dtype[np.float64]], people: list[int], ids: list[int], known: dict[int, int]
 ) -> list[tuple[int, int]]:
-    """Persons and tracks: whoever still fits stays together, the others are matched anew."""
+    """Pairs of person and track: pairs of before that still overlap are kept, the others are matched anew."""
     left = overlap.copy()
     pairs: list[tuple[int, int]] = []
     for row, person in enumerate(people):
@@ -106,7 +106,7 @@ def _pairs(
 def _best(
     overlap: np.ndarray[tuple[int, int], np.dtype[np.float64]],
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """As many pairs as possible of those that overlap enough, and of these the ones that overlap most."""
+    """Rows and columns of as many overlapping pairs as possible, with the largest total overlap."""
     is_possible = overlap >= MATCH_IOU
     rows, columns = assign(np.where(is_possible, -1000.0 - overlap, 0.0))
     chosen = is_possible[rows, columns]
@@ -114,7 +114,7 @@ def _best(
 
 
 def _id_true_positives(together: Counter[tuple[int, int]]) -> int:
-    """The most frames that one fixed pairing of people and tracks explains."""
+    """The number of frames that agree with the best fixed pairing of people and tracks."""
     people, ids = (sorted({pair[side] for pair in together}) for side in (0, 1))
     table = np.zeros((len(people), len(ids)))
     for (person, track_id), frames in together.items():

@@ -26,9 +26,9 @@ class FrameJudgement:
 
     truth: FrameTruth
     time_ns: int
-    bare: Flags  # (N,) judged and not covered enough
-    bare_head: Flags  # (N,) of persons; of faces the same as bare
-    seen: Flags  # (N,) a detection of this very frame shows it
+    bare: Flags  # (N,) judged, and masks cover too little of it
+    bare_head: Flags  # (N,) masks cover too little of the person's head; for faces the same as bare
+    seen: Flags  # (N,) a detection in this frame matches it
     over_mask: float  # share of the picture masked outside all labels
     whole_frame: Reason | None
     is_shown: bool  # False: it was never published
@@ -42,7 +42,7 @@ def judge(
     found: Detections | None,
     whole_frame: Reason | None = None,
 ) -> FrameJudgement:
-    """`mask` (H, W): what is hidden, None if the frame was not published; `found`: None if nobody looked."""
+    """Judge a frame by its mask (H, W), None if it was not published, and its detections, None if there are none."""
     count = len(truth.boxes)
     nobody = np.zeros(count, np.bool_)
     bare = bare_head = nobody
@@ -67,9 +67,11 @@ def judge(
 
 
 def _seen(truth: FrameTruth, target: Target, found: Detections) -> Flags:
+    """Which people or faces (N,) of the truth a detection matches."""
     own = found.class_ids == int(target)
     order = np.argsort(-found.scores[own], kind="stable")
-    nobody = np.zeros(len(truth.boxes), np.bool_)
-    taken = match(found.boxes[own][order], Truth(truth.boxes, ~truth.judged, ~truth.judged, crowd=nobody))
-    nobody[taken[taken != NOBODY]] = True
-    return nobody
+    no_crowd = np.zeros(len(truth.boxes), np.bool_)
+    taken = match(found.boxes[own][order], Truth(truth.boxes, ~truth.judged, ~truth.judged, crowd=no_crowd))
+    seen = np.zeros(len(truth.boxes), np.bool_)
+    seen[taken[taken != NOBODY]] = True
+    return seen

@@ -1,4 +1,4 @@
-"""Sums up judged clips: how often, how many, and for how long somebody is bare."""
+"""Sums up judged clips: how many people are bare, how often, and for how long."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from anonymizer.evaluate.video.identity import IdentityCounts
 from anonymizer.evaluate.video.judgement import FrameJudgement
 from anonymizer.types import Reason, Target
 
-GAP_NS = 1_000_000_000  # longest gap of a track that must be bridged
-ESTABLISHED = 2  # times that somebody must have been detected before
+GAP_NS = 1_000_000_000  # longest gap between two detections that counts for in_gaps
+ESTABLISHED = 2  # detections after which somebody is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class JudgedClip:
     frames: Sequence[FrameJudgement]
     identities: IdentityCounts | None = None  # None: nothing was tracked
     cpu_ms: float | None = None  # a frame; None: unknown
-    delay_ms: float | None = None  # mean on the simulated clock
-    audit: Share | None = None  # pictures in which the audit found a bare face; None: it did not look
+    delay_ms: float | None = None  # mean, on the simulated clock
+    audit: Share | None = None  # pictures in which the audit found a bare face; None: there was no audit
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many."""
+    """`part` of `whole`."""
 
     part: int
     whole: int
@@ -41,13 +41,13 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """0-1; None of nothing."""
+        """0-1; None if the whole is 0."""
         return self.part / self.whole if self.whole else None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Somebody bare in successive published frames; each is seen until the next one comes."""
+    """Somebody is bare in successive published frames, each of which is visible until the next one comes."""
 
     frames: int = 0
     duration_ns: int = 0
@@ -60,13 +60,13 @@ class ClipScores:
     name: str
     target: Target
     frames: int
-    withheld: int  # never published; they count for none of the shares below
-    leak: Share  # of all people or faces in all frames that were published
-    head_leak: Share
+    withheld: int  # frames never published, which count for none of the shares below
+    leak: Share  # bare of all people, or faces, in all published frames
+    head_leak: Share  # the same for heads
     by_height: dict[HeightBin, Share]
     leaked_tracks: Share  # somebody is bare in one frame or more
     longest: Run
-    in_gaps: Share  # bare, while undetected for at most GAP_NS between two detections of somebody known
+    in_gaps: Share  # bare of people already known who are undetected for at most GAP_NS
     over_mask: float  # mean over the published frames
     whole_frames: dict[Reason, int]
     identities: IdentityCounts | None
@@ -77,7 +77,7 @@ class ClipScores:
 
 
 def sum_up(name: str, clips: Sequence[JudgedClip]) -> ClipScores:
-    """Scores of at least one clip; every judged person in every published frame has the same weight."""
+    """The scores of one or more clips; every judged person in every published frame has the same weight."""
     frames = [frame for clip in clips for frame in clip.frames]
     shown = [frame for frame in frames if frame.is_shown]
     everybody = [person for clip in clips for person in _paths(clip.frames)]
@@ -119,7 +119,7 @@ class _Step:
 
 
 def _paths(frames: Sequence[FrameJudgement]) -> list[list[_Step]]:
-    """Each judged person's way through one clip."""
+    """Each judged person's steps through one clip."""
     paths: dict[int, list[_Step]] = defaultdict(list)
     numbers = np.cumsum([frame.is_shown for frame in frames]).tolist()
     for frame, number, until_ns in zip(frames, numbers, _ends_ns(frames), strict=True):
@@ -131,7 +131,7 @@ def _paths(frames: Sequence[FrameJudgement]) -> list[list[_Step]]:
 
 
 def _ends_ns(frames: Sequence[FrameJudgement]) -> list[int]:
-    """When each frame gives way to the next published one; the last frame lasts as long as the one before."""
+    """When the next published frame replaces each frame; the last one lasts as long as the one before it."""
     times = [frame.time_ns for frame in frames]
     next_ns = 2 * times[-1] - times[-2] if len(times) > 1 else sum(times)
     ends: list[int] = []
@@ -142,7 +142,7 @@ def _ends_ns(frames: Sequence[FrameJudgement]) -> list[int]:
 
 
 def _runs(path: Sequence[_Step]) -> Iterable[Run]:
-    """The stretches of successive published frames in which somebody is bare; every step is of one."""
+    """The runs in which somebody is bare; every step is of a published frame."""
     first: _Step | None = None
     for step, following in zip(path, [*path[1:], None], strict=True):
         if not step.bare:
@@ -154,7 +154,7 @@ def _runs(path: Sequence[_Step]) -> Iterable[Run]:
 
 
 def _gap(path: Sequence[_Step]) -> Share:
-    """Bare of all published frames between two detections, from the second detection on."""
+    """Bare in published frames between two detections, after somebody was detected ESTABLISHED times."""
     at = [index for index, step in enumerate(path) if step.seen]
     bare = count = 0
     for before, after in zip(at[ESTABLISHED - 1 :], at[ESTABLISHED:], strict=False):

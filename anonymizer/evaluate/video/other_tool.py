@@ -1,4 +1,4 @@
-"""The frames of a clip that another tool masked with one colour: masks read from its pixels."""
+"""Reads the masks of a clip that another tool masked with one colour from its pixels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from anonymizer.evaluate.sample import Flags
 from anonymizer.types import U8
 
 FILL_TOLERANCE = 60  # levels of a channel by which compressed video may miss the fill colour
-RIM_PX = 2  # what compression mixes into the surroundings counts as masked, in the other tool's favour
+RIM_PX = 2  # added around masks, in the other tool's favour: compression mixes their rim into the surroundings
 
 
 def masks_of(anonymized: Path, original: Path, fill: tuple[int, int, int]) -> Iterator[tuple[int, Flags]]:
-    """When each frame of the original is shown, in ns, and what is hidden of it (H, W); fill is B, G, R.
+    """The time in ns and the mask (H, W) of each frame of the original; `fill` is B, G, R.
 
     Raises DatasetError if the clips do not match.
     """

@@ -1,4 +1,4 @@
-"""Draws who is bare over time, one strip a way of masking."""
+"""Draws the share of people that is bare over time, one strip for each way of masking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WIDTH_PX, _STRIP_PX, _LEFT_PX, _TITLE_PX, _BOTTOM_PX = 1000, 120, 60, 40, 50
 
 
 def draw(scores: Sequence[ClipScores]) -> U8:
-    """(H, W, 3) BGR: time to the right, clip after clip; upward the share of people that is bare in a frame."""
+    """(H, W, 3) BGR: the share of people that is bare in each frame over time, clip after clip."""
     height = len(scores) * (_STRIP_PX + _TITLE_PX) + _BOTTOM_PX
     picture = np.full((height, _LEFT_PX + _WIDTH_PX + 20, 3), 255, np.uint8)
     for row, score in enumerate(scores):

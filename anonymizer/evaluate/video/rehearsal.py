@@ -1,4 +1,4 @@
-"""Plays a clip through the core of a camera on a simulated clock: what it would have published, the same every time."""
+"""Plays a clip through the core of a camera on a simulated clock, so that every run publishes the same."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ MakeCore = Callable[[Callable[[Frame], None], FrameSink, Clock], Core]  # submit
 class Pace:
     """How busy the detector is."""
 
-    every: int = 1  # it gets only each n-th frame
-    takes_ms: float = 0.0  # simulated; meanwhile the newest frame waits, as in the daemon
+    every: int = 1  # only each n-th frame may be looked at
+    takes_ms: float = 0.0  # simulated time for a frame; meanwhile the newest frame waits, as in the daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Shown:
     seq: int
     size: Size
     plan: RedactionPlan  # what was masked
-    delay_ns: int  # since it was taken, on the simulated clock
+    delay_ns: int  # from capture to publication, on the simulated clock
 
 
 @dataclass(slots=True)
@@ -93,13 +93,13 @@ class Spent:
 
     @property
     def total(self) -> int:
-        """Everything but the encoder and the audit, which looks at few pictures."""
+        """CPU time of everything but the encoder and the audit."""
         return self.decode + self.detect + self.blur
 
 
 @dataclass(slots=True)
 class Take:
-    """One performance of a clip; frames count from 0."""
+    """What came of playing a clip; frames count from 0."""
 
     times_ns: list[int] = field(default_factory=list)  # of each frame of the clip
     shown: list[Shown] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Take:
 
 
 class Rehearsal:
-    """One camera, one detector, one clip; frames arrive when their timestamps say. Used once, by one thread."""
+    """One clip played to one camera's core; frames arrive at their timestamps. Used once, by one thread."""
 
     def __init__(
         self,
@@ -130,8 +130,8 @@ class Rehearsal:
         self._core = make_core(self._submit, self, self._clock)
         self._take = Take()
         self._waiting: Frame | None = None
-        self._answer: tuple[int, Detections | InferenceFailed] | None = None  # and when it is there
-        self._finding: AuditFinding | None = None  # that the core does not know of yet
+        self._answer: tuple[int, Detections | InferenceFailed] | None = None  # of the detector, and when it comes
+        self._finding: AuditFinding | None = None  # not handed to the core yet
 
     def perform(self) -> Take:
         """Play the clip to its end; raises SourceError, ModelError."""
@@ -150,7 +150,7 @@ class Rehearsal:
         return self._take
 
     def offer(self, frame: RedactedFrame) -> None:
-        """From the core."""
+        """Take a published frame from the core."""
         if frame.whole_frame is not Reason.NO_SIGNAL:
             plan = RedactionPlan(frame.seq, frame.regions, frame.whole_frame)
             delay_ns = self._clock.now_ns() - frame.captured_ns
@@ -177,7 +177,7 @@ class Rehearsal:
             self._take.spent.decode += self._cpu_ns() - began_ns
 
     def _is_over(self) -> bool:
-        """Whether the newest frame is out and nothing is on its way."""
+        """Whether the last frame of the clip was published."""
         shown, times = self._take.shown, self._take.times_ns
         return not times or (bool(shown) and shown[-1].seq == len(times) - 1)
 
@@ -187,7 +187,7 @@ class Rehearsal:
             self._begin_inference()
 
     def _begin_inference(self) -> None:
-        """Give the detector the newest frame if it is idle; its answer is there when it would be."""
+        """Give the newest frame to the detector if it is idle; its answer comes after the simulated time."""
         if self._answer is None and self._waiting is not None:
             frame, self._waiting = self._waiting, None
             self._answer = (self._clock.now_ns() + round(self._pace.takes_ms * 1e6), self._detect(frame))
@@ -208,7 +208,7 @@ class Rehearsal:
             self._step(at_ns)
 
     def _step(self, at_ns: int) -> None:
-        """Move to whatever happens next, `at_ns` at the latest, and let it happen."""
+        """Move the clock to the next event, `at_ns` at the latest, and handle it."""
         now_ns = self._clock.now_ns()
         due_ns = max(self._core.next_deadline_ns(), now_ns + _LEAST_STEP_NS)
         if self._answer is not None:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 
 from anonymizer.evaluate.video.leaks import ClipScores, Share
+from anonymizer.results import markdown_table
 from anonymizer.types import Target
 
 
 def text_table(scores: Sequence[ClipScores]) -> str:
-    """A row for each figure, a column for each way of masking; at least one."""
+    """A row for each figure, a column for each way of masking; needs at least one."""
     first = scores[0]
     people = f"{first.target.name.lower()}s"
     sizes = ", ".join(f"{share.whole} of {heights} px" for heights, share in first.by_height.items())
@@ -18,12 +19,7 @@ def text_table(scores: Sequence[ClipScores]) -> str:
     columns = [_column(score) for score in scores]
     rows = [["", *(score.name for score in scores)]]
     rows += [[label, *(column[label] for column in columns)] for label in columns[0]]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([caption, "", *lines])
+    return "\n".join([caption, "", *markdown_table(rows)])
 
 
 def _column(scores: ClipScores) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who is where in every frame of a clip, with names that last: ground truth in the form of MOTChallenge."""
+"""The ground truth of a clip in the form of MOTChallenge: where everybody is in every frame, with identities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FrameTruth:
 
     boxes: F32  # (N, 4) x1 y1 x2 y2
     identities: I32  # (N,)
-    judged: Flags  # (N,) False: neither hit nor miss, as the labels say or because it is too small
+    judged: Flags  # (N,) False: neither hit nor miss, because the labels say so or it is too small
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def _identity(arguments: argparse.Namespace) -> int:
     faces = [*known, *strangers(read_sets(arguments.strangers), arguments.limit)]
     print(f"{len(persons)} people to know among {len(faces)} faces", flush=True)
     found: list[Trial] = []
-    with make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
+    with make_embedder(Zoo().embedders.verify(MODEL)) as embedder:
         for margin in sorted(set(arguments.margin)):
             copies = max(arguments.expansion) - 1
             gallery = embedded(faces, margin, embedder.embed_chip, copies=copies, cameras=CAMERAS)

@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anonymizer.attack.people import BT601, PAD, Face, cut_face, frame_of
+from anonymizer.attack.people import PAD, Face, cut_face
 from anonymizer.identify.chip import cut_chip
+from anonymizer.stills import BT601, frame_of
 from anonymizer.types import F32, U8
 from scripts.train.augment import Augmentation, Augmenter
 from scripts.train.datasets.training_set import TrainingSet
@@ -75,7 +76,7 @@ def chip(face: Face, margin: float) -> U8:
     """
     x1, y1, x2, y2 = face.box
     across, down = margin * (x2 - x1), margin * (y2 - y1)
-    frame = frame_of(face.window)
+    frame = frame_of(face.window, "attack")
     return cut_chip(frame.planes, BT601, (x1 - across, y1 - down, x2 + across, y2 + down), CHIP_PX)
 
 

@@ -50,7 +50,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         raise DatasetError(f"no look is called {', '.join(unknown)}; there are: {', '.join(looks)}")
     known = read_known(arguments.people)
     others = list(strangers(read_sets(arguments.strangers), arguments.limit))
-    with make_embedder(Zoo().verify_embedder(MODEL)) as embedder:
+    with make_embedder(Zoo().embedders.verify(MODEL)) as embedder:
         clear, clear_others = (_clear(faces, embedder.embed_chip) for faces in (known, others))
     people = len(persons_of(known))
     print(f"{len(known)} faces of {people} people, {len(others)} strangers to learn from; percent named right at once")
