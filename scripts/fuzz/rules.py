@@ -83,9 +83,35 @@ def _reason(record: Record, walker: Walker, taken: Taken, told: dict[int, Look])
         is_newest = looked_at != frame.seq and before[-1:] == [looked_at]
         return "whom the look before found is masked until the next one" if is_newest else None
     if not before:
-        return "who is found within the look-ahead is masked before"
+        is_somebody_else = _takes_over(record, walker, after[0], told)
+        return None if is_somebody_else else "who is found within the look-ahead is masked before"
     gap_ns = captured_ns[after[0]] - captured_ns[before[-1]]
     return "who is found before and after is masked between" if gap_ns <= privacy.hold_ms * 1_000_000 else None
+
+
+def _takes_over(record: Record, newcomer: Walker, first: int, told: dict[int, Look]) -> bool:
+    """Whether the look that found somebody first missed another of their kind who had been found near there.
+
+    That one's track goes on with the newcomer, for the two cannot be told apart (decision 12 of ARCHITECTURE.md). Until
+    then the way from the one to the other is masked, which the newcomer did not walk.
+    """
+    box = next(box for walker, box in told[first].found if walker is newcomer)
+    present = {walker for walker, _ in told[first].found}
+    since_ns = record.taken[first].frame.captured_ns - record.case.privacy.hold_ms * 1_000_000
+    return any(
+        walker.target is newcomer.target and walker not in present and _is_near(box, last)
+        for seq, look in told.items()
+        if seq < first and record.taken[seq].frame.captured_ns >= since_ns
+        for walker, last in look.found
+    )
+
+
+def _is_near(one: Box, other: Box) -> bool:
+    """Whether boxes meet when both are grown by half of a side, the most that a track is matched over."""
+    reach = [((one[side + 2] - one[side]) + (other[side + 2] - other[side])) / 2 for side in (0, 1)]
+    return all(
+        one[side] - reach[side] < other[side + 2] and other[side] - reach[side] < one[side + 2] for side in (0, 1)
+    )
 
 
 def _part(privacy: PrivacySettings, walker: Walker, box: Box) -> Box | None:
