@@ -101,6 +101,22 @@ def test_a_push_of_a_sixteenth_of_the_picture_is_noticed_at_once_and_settles() -
     assert watch(*still(20, x=40)) == [True] * SETTLING + [False] * (20 - SETTLING)
 
 
+def test_a_push_is_noticed_in_a_scene_without_any_detail() -> None:
+    noise = np.random.default_rng(4).normal(0, 1, STREET.shape).astype(np.float32)
+    fog = cv2.GaussianBlur(noise, (0, 0), 45)
+    fog = np.clip(128 + 40 * fog / fog.std(), 0, 255).astype(np.uint8)
+    assert all(Watch(*still(picture=fog))(*still(SETTLING, fog, x=40)))
+
+
+def test_a_bright_stamp_that_stays_in_its_place_hides_no_turn() -> None:
+    def stamped(frame: U8) -> U8:
+        frame[20:50, 30:230] = 255
+        return frame
+
+    watch = Watch(*map(stamped, still(gain=0.5)))
+    assert all(watch(*map(stamped, still(SETTLING, x=40, gain=0.5))))
+
+
 def test_another_scene_is_noticed_at_once_and_settles() -> None:
     watch = Watch(*still())
     assert watch(*still(20, GARDEN)) == [True] * SETTLING + [False] * (20 - SETTLING)
