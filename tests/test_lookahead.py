@@ -68,6 +68,16 @@ def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left(dama
     assert all(is_masked(frame, FACE) for frame in rig.frames() if frame.seq < damaged.stop)
 
 
+def test_a_look_that_failed_within_the_look_ahead_tells_of_nobody_that_they_left() -> None:
+    """Without the failure they would show from frame 23 on."""
+    rig = Rig()
+    for seq in range(60):
+        broken = InferenceFailed("cam", seq, 0, Reason.INFERENCE_FAILED, "it broke")
+        rig.play(seq, broken if seq == 28 else face(seq) if seq <= 5 else nobody(seq))
+    rig.finish()
+    assert all(is_masked(frame, FACE) for frame in rig.frames() if frame.seq <= 28)
+
+
 @pytest.mark.parametrize("leap_ms", [0, 200, 600, 2000, 4000])
 def test_somebody_who_is_found_after_a_camera_set_its_clock_ahead_is_masked_in_the_frames_before(leap_ms: int) -> None:
     rig = Rig()
