@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -113,6 +114,14 @@ def nobody(seq: int) -> Detections:
 
 def face(seq: int, box: Box = FACE) -> Detections:
     return make_detections(box, seq=seq)
+
+
+def both(one: Detections, other: Detections) -> Detections:
+    """What either found in the same frame."""
+    boxes, scores, class_ids = (
+        np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("boxes", "scores", "class_ids")
+    )
+    return replace(one, boxes=boxes, scores=scores, class_ids=class_ids)
 
 
 def is_masked(frame: RedactedFrame, box: Box) -> bool:

@@ -19,7 +19,7 @@ from anonymizer.types import (
     Reason,
 )
 from tests.fakes import make_detections, make_frame
-from tests.lookahead_rig import FACE, MS, PLANES, SIZE, STEP_MS, WALL, Box, Rig, face, is_masked, nobody
+from tests.lookahead_rig import FACE, MS, PLANES, SIZE, STEP_MS, WALL, Box, Rig, both, face, is_masked, nobody
 
 # What later frames tell
 
@@ -68,6 +68,16 @@ def test_damaged_frames_within_the_look_ahead_tell_of_nobody_that_they_left(dama
     assert all(is_masked(frame, FACE) for frame in rig.frames() if frame.seq < damaged.stop)
 
 
+def test_a_look_that_failed_within_the_look_ahead_tells_of_nobody_that_they_left() -> None:
+    """Without the failure they would show from frame 23 on."""
+    rig = Rig()
+    for seq in range(60):
+        broken = InferenceFailed("cam", seq, 0, Reason.INFERENCE_FAILED, "it broke")
+        rig.play(seq, broken if seq == 28 else face(seq) if seq <= 5 else nobody(seq))
+    rig.finish()
+    assert all(is_masked(frame, FACE) for frame in rig.frames() if frame.seq <= 28)
+
+
 @pytest.mark.parametrize("leap_ms", [0, 200, 600, 2000, 4000])
 def test_somebody_who_is_found_after_a_camera_set_its_clock_ahead_is_masked_in_the_frames_before(leap_ms: int) -> None:
     rig = Rig()
@@ -105,6 +115,17 @@ def test_somebody_who_is_found_late_is_masked_in_the_frames_that_are_still_held(
     shown = [frame.seq for frame in rig.frames() if not is_masked(frame, FACE)]
     assert shown == list(range(8))  # 500 ms are 12 frames and a half
     assert rig.meter.counts["masked_backwards", "cam"] == 12
+
+
+def test_somebody_who_is_found_beside_a_fainter_face_is_masked_in_the_frames_before_as_well() -> None:
+    """The one who is surely seen took over the track of the other one, and had no time before that was masked."""
+    rig, beside = Rig(), (118.0, 80.0, 148.0, 120.0)
+    for seq in range(40):
+        faint, sure = make_detections(FACE, seq=seq, score=0.3), make_detections(beside, seq=seq, score=0.9)
+        rig.play(seq, faint if seq < 20 else both(faint, sure))
+    rig.finish()
+    assert [frame.seq for frame in rig.frames() if not is_masked(frame, beside)] == list(range(20 - 500 // STEP_MS))
+    assert all(is_masked(frame, FACE) for frame in rig.frames())
 
 
 def test_somebody_whom_an_answer_tells_that_comes_late_for_once_is_masked_in_the_frames_before_as_well() -> None:

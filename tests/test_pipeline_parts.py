@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from anonymizer.backoff import Backoff
 from anonymizer.clock import FakeClock
 from anonymizer.pipeline.assembly import longest_rest_ms, looks_per_s
-from anonymizer.pipeline.lookahead import Held, HoldRing, frame_bytes
+from anonymizer.pipeline.lookahead import Held, HoldRing, Questions, frame_bytes
 from anonymizer.pipeline.playout import Playout
 from anonymizer.pipeline.stage import Pulse, StageThread
 from anonymizer.pipeline.status import StatusCell
@@ -165,6 +165,15 @@ def test_a_ring_always_has_room_for_one_frame() -> None:
     assert pushed(ring, 0) == []
     assert pushed(ring, 1) == [0]
     assert len(ring) == 1
+
+
+def test_of_questions_that_nobody_answered_the_oldest_are_forgotten_and_never_the_newest() -> None:
+    """A camera whose newest question is forgotten would be masked whole for good."""
+    questions = Questions()
+    for seq in range(1000):
+        questions.add(make_frame(seq))
+    assert questions.answered(0) is None
+    assert questions.answered(999) is not None
 
 
 def test_frames_leave_after_the_look_ahead_and_the_time_that_answers_take() -> None:

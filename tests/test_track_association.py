@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from anonymizer.geometry import iou_matrix
-from anonymizer.track.association import LESSER, associate, slack_iou
+from anonymizer.track.association import FOLLOWED_IOU, LESSER, associate, slack_iou
 from anonymizer.types import F32, Target
 
 LEAST = 0.2
@@ -61,6 +61,11 @@ def test_uncertainty_bridges_the_gap() -> None:
 def test_a_confident_detection_goes_before_a_weak_one_that_fits_better() -> None:
     found = rows((0, 0, 10, 10), (2, 0, 12, 10))
     assert pairs(rows((0, 0, 10, 10)), found, strong=[False, True]) == {(0, 1)}
+
+
+def test_a_weak_detection_where_somebody_is_expected_goes_before_a_confident_one_beside_them() -> None:
+    found = rows((0, 0, 10, 10), (6, 0, 16, 10))
+    assert pairs(rows((0, 0, 10, 10)), found, strong=[False, True]) == {(0, 0)}
 
 
 def test_a_weak_detection_continues_a_track_that_is_left() -> None:
@@ -135,8 +140,10 @@ def test_the_best_of_all_pairs_that_are_left_is_always_taken_next(boxes: F32, fo
     for one, other in ((sides, found_sides.transpose(1, 0, 2)), (found_sides.transpose(1, 0, 2), sides)):
         overlap[np.broadcast_to((one < np.float32(LESSER) * other).all(axis=2), overlap.shape)] = 0.0
     expected = set()
+    is_there = iou_matrix(boxes, found) >= FOLLOWED_IOU
     while overlap.size and overlap.max() >= LEAST:
-        row, column = np.unravel_index(overlap.argmax(), overlap.shape)
+        best = np.where(overlap >= LEAST, overlap + is_there, 0.0).argmax()  # where somebody is expected: before others
+        row, column = np.unravel_index(best, overlap.shape)
         expected.add((int(row), int(column)))
         overlap[row], overlap[:, column] = 0.0, 0.0
     assert pairs(boxes, found, slack=slack) == expected

@@ -76,10 +76,11 @@ def test_somebody_who_walks_through_the_picture_is_no_move() -> None:
     assert not any(Watch()(*frames))
 
 
-@pytest.mark.parametrize("speed_px", [2, 6])
-def test_a_camera_that_glides_keeps_its_detections(speed_px: int) -> None:
+@pytest.mark.parametrize(("across_px", "down_px"), [(2, 0), (6, 0), (-6, -2), (0, 2)])
+def test_a_camera_that_glides_keeps_its_detections(across_px: int, down_px: int) -> None:
     """Up to a quarter of the width in a second: detection and tracks keep up."""
-    assert not any(Watch()(*(view(STREET, index * speed_px, seed=index) for index in range(60))))
+    path = [(600 + step * across_px, 300 + step * down_px) for step in range(40)]
+    assert not any(Watch()(*(view(STREET, x, y, seed=step) for step, (x, y) in enumerate(path))))
 
 
 @pytest.mark.parametrize("speed_px", [16, 24, 40])
@@ -96,9 +97,31 @@ def test_a_camera_that_turns_has_moved_until_it_has_stood_still_for_a_while(spee
     assert not any(settling[2 * SETTLING + 2 :])
 
 
+def test_a_turn_that_slows_down_goes_on_until_it_ends() -> None:
+    fast, slow = range(24, 240, 24), range(225, 414, 9)
+    watch = Watch(*still(), *(view(STREET, x, seed=x) for x in fast))
+    assert all(watch(*(view(STREET, x, seed=x) for x in slow)))
+
+
 def test_a_push_of_a_sixteenth_of_the_picture_is_noticed_at_once_and_settles() -> None:
     watch = Watch(*still())
     assert watch(*still(20, x=40)) == [True] * SETTLING + [False] * (20 - SETTLING)
+
+
+def test_a_push_is_noticed_in_a_scene_without_any_detail() -> None:
+    noise = np.random.default_rng(4).normal(0, 1, STREET.shape).astype(np.float32)
+    fog = cv2.GaussianBlur(noise, (0, 0), 45)
+    fog = np.clip(128 + 40 * fog / fog.std(), 0, 255).astype(np.uint8)
+    assert all(Watch(*still(picture=fog))(*still(SETTLING, fog, x=40)))
+
+
+def test_a_bright_stamp_that_stays_in_its_place_hides_no_turn() -> None:
+    def stamped(frame: U8) -> U8:
+        frame[20:50, 30:230] = 255
+        return frame
+
+    watch = Watch(*map(stamped, still(gain=0.5)))
+    assert all(watch(*map(stamped, still(SETTLING, x=40, gain=0.5))))
 
 
 def test_another_scene_is_noticed_at_once_and_settles() -> None:

@@ -12,7 +12,8 @@ LONGEST_GAP_NS = 500_000_000  # between two shown frames, unless the camera itse
 WIDER, FEWER = 0.45, 0.85  # of the age allowed: from there on masks widen with it, and frames are left out
 _LATE = 0.55  # of the lag allowed: either
 _LEAST_LAG_NS = 100_000_000  # allowed: frames wait for the camera's thread while it is at one or two others
-_CALM = 0.8  # of these: below that all is well again
+_CALM = 0.8  # of these: below that more frames are shown again
+_CALM_NARROW = 0.95  # and masks are narrow again: three looks a second leave frames as far as 0.93 of WIDER from one
 _HEAVY_SHARE, _CALM_SHARE = 0.1, 0.05  # of the frames: so many above the one say step up, so few above the other down
 _LOOK_NS = 1_000_000_000  # between two decisions
 _PATIENCE = 5  # calm decisions in a row before a step down; doubled after every relapse
@@ -103,7 +104,8 @@ class Governor:
     def _decide(self) -> None:
         self._since_descent += 1
         up, down = min(self._level, len(STRIDES) - 2), max(self._level - 1, 0)
-        is_calm = _share_above(_CALM, [pressure.at(down) for pressure in self._all]) <= _CALM_SHARE
+        calm = _CALM_NARROW if STRIDES[down + 1] == 1 else _CALM
+        is_calm = _share_above(calm, [pressure.at(down) for pressure in self._all]) <= _CALM_SHARE
         self._calm = self._calm + 1 if is_calm else 0
         if _share_above(1.0, [pressure.at(up) for pressure in self._shown]) >= _HEAVY_SHARE:
             self._climb()

@@ -1,9 +1,10 @@
 """Which detection continues which track.
 
-Two rounds as in ByteTrack (Zhang et al., ECCV 2022): confident detections choose first, weak ones may then continue
-what is left. Overlap is measured between boxes that were both grown by how unsure the track is of its place (the
-idea of buffered IoU: Yang et al., WACV 2023), so that small, fast faces stay together at low frame rates while
-well-known tracks are matched strictly.
+Rounds as in ByteTrack (Zhang et al., ECCV 2022): confident detections choose first, weak ones may then continue what is
+left. But a weak one where a track is expected goes before a confident one beside it: that is somebody else, whom a
+track of their own masks in the frames before as well. Overlap is measured between boxes that were both grown by how
+unsure the track is of its place (the idea of buffered IoU: Yang et al., WACV 2023), so that small, fast faces stay
+together at low frame rates while well-known tracks are matched strictly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from anonymizer.types import F32, I32
 
 Index = NDArray[np.intp]
 
+FOLLOWED_IOU = 0.5  # from which on somebody is where they were expected
 LESSER = 0.6  # of the width and height: what is smaller both ways is somebody behind, not somebody who shrank
 
 
@@ -30,10 +32,11 @@ def associate(
 ) -> tuple[Index, Index]:
     """Indices (K,) of tracks and (K,) of the detections that continue them; each occurs once at most.
 
-    `boxes` (N, 4) are predicted, `slack_px` (N, 2) their uncertainty in x and y, `found` (M, 4) detected;
-    `strong` (M,) marks the detections that choose first. Only equal targets meet. A detection that is far smaller than
-    a track does not continue it: its mask would bare the larger one, who is only missed. Nor does one that is far
-    larger: until the track had grown it would bare whoever came in front.
+    `boxes` (N, 4) are predicted, `slack_px` (N, 2) their uncertainty in x and y, `found` (M, 4) detected; `strong` (M,)
+    marks the detections that choose before others, among those where a track is expected and again among the rest. Only
+    equal targets meet. A detection that is far smaller than a track does not continue it: its mask would bare the
+    larger one, who is only missed. Nor does one that is far larger: until the track had grown it would bare whoever
+    came in front.
     """
     rows, columns = _in_reach(boxes, slack_px, found)
     is_possible = (targets[rows] == found_targets[columns]) & _alike(boxes[rows], found[columns])
@@ -41,7 +44,9 @@ def associate(
     overlap = slack_iou(boxes[rows], slack_px[rows], found[columns])
     is_enough = overlap >= min_overlap
     rows, columns = _chosen(is_enough, rows, columns)
-    order = np.argsort(-overlap[is_enough] - 2 * strong[columns], kind="stable")  # every strong one before the weak
+    is_there = iou_pairs(boxes[rows], found[columns]) >= FOLLOWED_IOU
+    rank = overlap[is_enough] + 2 * strong[columns] + 4 * is_there  # an overlap is less than a step of either
+    order = np.argsort(-rank, kind="stable")
     return _greedy(rows[order], columns[order])
 
 

@@ -13,13 +13,12 @@ from anonymizer.geometry import area, iou_pairs, shared_pairs
 from anonymizer.pose import STILL, Pose
 from anonymizer.settings.schema import TrackSettings
 from anonymizer.track import kalman, motion
-from anonymizer.track.association import associate
+from anonymizer.track.association import FOLLOWED_IOU, associate
 from anonymizer.track.kalman import F64, Belief
 from anonymizer.track.population import I64, Population
 from anonymizer.types import F32, I32, Detections, Target, Track, TrackState
 
 MAX_TRACKS = 1000  # a detector gone wild must not take the CPU with it; what it detects is masked all the same
-FOLLOWED_IOU = 0.5  # from which on somebody is where they were expected
 LEFT_BARE = 0.67  # of where somebody was expected: who is found with so much of it bare may be somebody else
 TINY_STEP_NS = 10_000_000  # what passes between two updates when the PTS stands still or jumps back
 _TARGETS = tuple(Target)

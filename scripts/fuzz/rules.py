@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from anonymizer.policy.people import SPREAD_SIGMAS
 from anonymizer.settings.schema import PrivacySettings, TargetName
+from anonymizer.track.motion import SPREAD_LIMIT
 from anonymizer.types import Reason, RedactedFrame, Target
 from scripts.fuzz.play import Look, Record, Shown, Taken
 from scripts.fuzz.scene import LEAST_PX, SIZE, Box, Walker, pixels
@@ -81,11 +83,51 @@ def _reason(record: Record, walker: Walker, taken: Taken, told: dict[int, Look])
     if not after:
         looked_at = max((seq for seq in told if seq <= frame.seq), default=None)
         is_newest = looked_at != frame.seq and before[-1:] == [looked_at]
-        return "whom the look before found is masked until the next one" if is_newest else None
+        is_followed = is_newest and not _is_out_of_reach(record, walker, taken, before)
+        return "whom the look before found is masked until the next one" if is_followed else None
     if not before:
-        return "who is found within the look-ahead is masked before"
+        is_somebody_else = _takes_over(record, walker, after[0], told)
+        return None if is_somebody_else else "who is found within the look-ahead is masked before"
     gap_ns = captured_ns[after[0]] - captured_ns[before[-1]]
     return "who is found before and after is masked between" if gap_ns <= privacy.hold_ms * 1_000_000 else None
+
+
+def _is_out_of_reach(record: Record, walker: Walker, taken: Taken, before: Sequence[int]) -> bool:
+    """Whether somebody went further, since the look that found them first, than masks of those reach who are not seen.
+
+    That is bounded (SPREAD_LIMIT): it takes a `max_detection_age_ms` far above the default to get there.
+    """
+    last = record.taken[before[-1]]
+    since_ns = last.frame.captured_ns - record.case.privacy.hold_ms * 1_000_000
+    is_known = any(record.taken[seq].frame.captured_ns >= since_ns for seq in before[:-1])
+    was, now = (dict(each.people)[walker] for each in (last, taken))
+    reach_px = SPREAD_SIGMAS * SPREAD_LIMIT * max(was[2] - was[0], was[3] - was[1])
+    return not is_known and max(abs(a - b) for a, b in zip(was, now, strict=True)) > reach_px
+
+
+def _takes_over(record: Record, newcomer: Walker, first: int, told: dict[int, Look]) -> bool:
+    """Whether the look that found somebody first missed another of their kind who had been found near there.
+
+    That one's track goes on with the newcomer, for the two cannot be told apart (decision 12 of ARCHITECTURE.md). Until
+    then the way from the one to the other is masked, which the newcomer did not walk.
+    """
+    box = next(box for walker, box in told[first].found if walker is newcomer)
+    present = {walker for walker, _ in told[first].found}
+    since_ns = record.taken[first].frame.captured_ns - record.case.privacy.hold_ms * 1_000_000
+    return any(
+        walker.target is newcomer.target and walker not in present and _is_near(box, last)
+        for seq, look in told.items()
+        if seq < first and record.taken[seq].frame.captured_ns >= since_ns
+        for walker, last in look.found
+    )
+
+
+def _is_near(one: Box, other: Box) -> bool:
+    """Whether boxes meet when both are grown by half of a side, the most that a track is matched over."""
+    reach = [((one[side + 2] - one[side]) + (other[side + 2] - other[side])) / 2 for side in (0, 1)]
+    return all(
+        one[side] - reach[side] < other[side + 2] and other[side] - reach[side] < one[side + 2] for side in (0, 1)
+    )
 
 
 def _part(privacy: PrivacySettings, walker: Walker, box: Box) -> Box | None:
