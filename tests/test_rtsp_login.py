@@ -79,12 +79,12 @@ def test_who_has_the_password_is_told_that_there_is_no_such_camera(server: RtspS
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
     configure(LogSettings(format=LogFormat.PLAIN), stream=stream, clock=FakeClock())
     yield stream
-    logging.getLogger().handlers = [
-        handler for handler in logging.getLogger().handlers if getattr(handler, "stream", None) is not stream
-    ]
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_a_wrong_password_is_one_line_with_camera_and_address_and_the_right_one_or_none_is_none(

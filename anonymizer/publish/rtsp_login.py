@@ -37,9 +37,8 @@ def _door_of(auth_of: Any, gst: GStreamer) -> Any:
 
     GStreamer alone asks after it has found one, and so tells everybody which there are: 404 for one, 401 for the other.
     """
-    needs_mount = (
-        gst.rtsp.RTSPMethod.DESCRIBE | gst.rtsp.RTSPMethod.SETUP
-    )  # all others answer alike, whatever they are about
+    # All other methods answer alike, whatever they are about.
+    needs_mount = gst.rtsp.RTSPMethod.DESCRIBE | gst.rtsp.RTSPMethod.SETUP
 
     class Door(auth_of):  # type: ignore[misc]
         def __init__(self, is_camera: Callable[[str], bool]) -> None:
