@@ -241,14 +241,14 @@ def test_the_shipped_model_draws_a_person_in_front_of_the_detector(meter: Record
     """The portrait, small on a grey ground: its shape is found, and is most of the box but not all."""
     portrait = read_bgr(PICTURES / "grace_hopper.jpg")
     canvas = np.full((480, 640, 3), 90, np.uint8)
-    small = cv2.resize(portrait, (160, 200), interpolation=cv2.INTER_AREA)
-    canvas[240:440, 240:400] = small
+    small = cv2.resize(portrait, (128, 160), interpolation=cv2.INTER_AREA)
+    canvas[240:400, 240:368] = small
     i420 = np.asarray(cv2.cvtColor(canvas, cv2.COLOR_BGR2YUV_I420), np.uint8)
     chroma = i420[480:].reshape(2, 240, 320)
     frame = make_frame(planes=Planes(i420[:480], chroma[0], chroma[1]))
-    with tracing(Finder(people((240, 240, 400, 440))), site(), clock=SystemClock(), meter=meter) as detector:  # type: ignore[attr-defined]
+    with tracing(Finder(people((240, 240, 368, 400))), site(), clock=SystemClock(), meter=meter) as detector:  # type: ignore[attr-defined]
         found = detector.detect(frame)
     assert meter.counts["detector_model", "pose-silhouette-float32", "float32", "litert", "xnnpack"] == 1
     (silhouette,) = found.silhouettes
     area = cv2.contourArea(np.array(silhouette.outline, np.float32))
-    assert 0.4 * 160 * 200 < area < 0.95 * 160 * 200
+    assert 0.4 * 128 * 160 < area < 0.95 * 128 * 160

@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as tfl
 from numpy.typing import NDArray
 
 RELU = tfl.ActivationFunctionType.RELU
+RELU6 = tfl.ActivationFunctionType.RELU6
 NO_ACTIVATION = tfl.ActivationFunctionType.NONE
 SAME = tfl.Padding.SAME
 VALID = tfl.Padding.VALID
@@ -24,9 +25,15 @@ _TENSOR_TYPES: dict[np.dtype[np.generic], int] = {
 class GraphWriter:
     """Builds one NHWC graph; every method adds an op and returns the index of its output tensor."""
 
-    def __init__(self, *, half_weights: bool) -> None:
+    def __init__(self, *, half_weights: bool, model: tfl.ModelT | None = None) -> None:
+        """`model` is one to go on with; its main graph must be the only one."""
         self.scope = ""  # goes before the names of the tensors that follow
         self._half_weights = half_weights  # store weights as float16, computed in float32 all the same
+        if model is not None:
+            self._model, self._graph = model, model.subgraphs[0]
+            codes = enumerate(model.operatorCodes)
+            self._codes: dict[tuple[int, int], int] = {(code.builtinCode, code.version): i for i, code in codes}
+            return
         self._model = tfl.ModelT()
         self._model.version = 3
         self._model.operatorCodes = []
@@ -37,7 +44,7 @@ class GraphWriter:
         self._graph.operators = []
         self._graph.inputs = []
         self._model.subgraphs = [self._graph]
-        self._codes: dict[tuple[int, int], int] = {}
+        self._codes = {}
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor."""
@@ -113,9 +120,11 @@ class GraphWriter:
         shape = (n, height + sum(both), width + sum(both), channels)
         return self._op("PAD", [x, amounts], shape, tfl.PadOptionsT(), "PadOptions")
 
-    def add(self, a: int, b: int) -> int:
+    def add(self, a: int, b: int, *, activation: int = NO_ACTIVATION) -> int:
         """ADD of two equal shapes."""
-        return self._op("ADD", [a, b], self.shape(a), tfl.AddOptionsT(), "AddOptions")
+        options = tfl.AddOptionsT()
+        options.fusedActivationFunction = activation
+        return self._op("ADD", [a, b], self.shape(a), options, "AddOptions")
 
     def maximum(self, a: int, b: int) -> int:
         """MAXIMUM of two equal shapes."""
@@ -137,6 +146,15 @@ class GraphWriter:
         options = tfl.ResizeNearestNeighborOptionsT()
         shape = (n, 2 * height, 2 * width, channels)
         return self._op("RESIZE_NEAREST_NEIGHBOR", [x, size], shape, options, "ResizeNearestNeighborOptions")
+
+    def depth_to_space(self, x: int) -> int:
+        """DEPTH_TO_SPACE with blocks of 2x2: four channels become one of twice the height and width."""
+        options = tfl.DepthToSpaceOptionsT()
+        options.blockSize = 2
+        n, height, width, channels = self.shape(x)
+        return self._op(
+            "DEPTH_TO_SPACE", [x], (n, 2 * height, 2 * width, channels // 4), options, "DepthToSpaceOptions"
+        )
 
     def sigmoid(self, x: int) -> int:
         """LOGISTIC."""

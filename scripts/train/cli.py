@@ -14,7 +14,7 @@ from scripts.train.identity import commands as identity
 from scripts.train.presence import commands as presence
 from scripts.train.stop import INTERRUPTED
 
-LEARNING = ("teach", "fit", "blend", "export", "slim", "curve", "restore")  # need the extra
+LEARNING = ("teach", "fit", "blend", "export", "slim", "curve", "restore", "silhouette")  # need the extra
 MODULES = {"slim": "slim.commands"}  # where a command's module is called otherwise
 
 
