@@ -33,7 +33,7 @@ def seen_at(
     track_id: int = 1,
     target: Target = Target.FACE,
 ) -> Sighting:
-    track = Track(track_id, Target.FACE, (x, 100.0, x + width, 100.0 + height), 0.9, TrackState.CONFIRMED, 0)
+    track = Track(track_id, target, (x, 100.0, x + width, 100.0 + height), 0.9, TrackState.CONFIRMED, 0)
     return Sighting(round(frame * FRAME_NS), track)
 
 
@@ -117,13 +117,33 @@ def test_the_further_back_the_wider_within_the_limit(count: int, step_px: float,
 # Between two sightings
 
 
-def test_right_beside_a_sighting_a_place_is_as_unsure_as_the_sighting_was() -> None:
-    ends = (seen_at(0, 100), (9.0, 7.0)), (seen_at(10, 140), (5.0, 3.0))
+def unsure_at_the_ends(target: Target) -> tuple[Sighting, Sighting]:
+    ends = (seen_at(0, 100, target=target), (9.0, 7.0)), (seen_at(10, 140, target=target), (5.0, 3.0))
     before, after = (replace(each, track=replace(each.track, spread_px=spread)) for each, spread in ends)
+    return before, after
+
+
+def test_right_beside_a_sighting_a_person_is_as_unsure_as_the_sighting_was() -> None:
+    before, after = unsure_at_the_ends(Target.PERSON)
     first, last = between(before, after, 1), between(before, after, 10 * FRAME_NS - 2)
     assert first.spread_px == pytest.approx((9, 7), rel=1e-3)
     assert last.spread_px == pytest.approx((5, 3), rel=1e-3)
     assert (first.unseen_ns, last.unseen_ns) == (1, 2)
+
+
+def test_right_beside_a_sighting_a_face_is_where_it_was_seen() -> None:
+    before, after = unsure_at_the_ends(Target.FACE)
+    first, middle, last = (between(before, after, at_ns) for at_ns in (1, 5 * FRAME_NS, 10 * FRAME_NS - 2))
+    assert first.spread_px == pytest.approx((0, 0), abs=1e-3)
+    assert last.spread_px == pytest.approx((0, 0), abs=1e-3)
+    assert min(middle.spread_px) > 0.5
+
+
+def test_of_two_gaps_at_once_each_goes_by_its_kind() -> None:
+    gaps = [unsure_at_the_ends(Target.FACE), unsure_at_the_ends(Target.PERSON)]
+    face, person = looking_back.between(gaps, 1)
+    assert face.spread_px == pytest.approx((0, 0), abs=1e-3)
+    assert person.spread_px == pytest.approx((9, 7), rel=1e-3)
 
 
 def test_between_two_sightings_lies_the_straight_line() -> None:

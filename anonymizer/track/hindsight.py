@@ -3,8 +3,9 @@
 Before the first sighting the Kalman filter runs backward in time, from the newest sighting to the oldest and on to the
 frame. Between two sightings the path is a straight line. How far it may bend away is the variance of integrated white
 acceleration between two known ends, q s^2 (T - s)^2 / (3 T) at time s of T (it follows from the process noise of
-Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2); what the
-tracker was unsure of at each end comes to that, the less the further away the end is.
+Bar-Shalom, Li, Kirubarajan, "Estimation with Applications to Tracking and Navigation", 2001, section 6.2.2). For
+persons, whose boxes vary with how much of them is seen, what the tracker was unsure of at each end comes to that, the
+less the further away the end is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from anonymizer.pose import STILL, Pose
 from anonymizer.track import kalman, motion
 from anonymizer.track.kalman import F64, Belief
-from anonymizer.types import Track, TrackState
+from anonymizer.types import Target, Track, TrackState
 
 MAX_SIGHTINGS = 64  # of one track; older ones go
 _USED = 8  # sightings that a look behind the first one is based on: they tell speed and direction
@@ -85,7 +86,8 @@ def between(pairs: Sequence[tuple[Sighting, Sighting]], pts_ns: int) -> list[Tra
     spreads = [np.array([pair[side].track.spread_px for pair in pairs]) for side in (0, 1)]
     agility = motion.agilities(value, np.array([after.track.target for _, after in pairs], np.int32))
     value_var = agility**2 * (since_s * (whole_s - since_s)) ** 2 / (3 * whole_s)
-    value_var[:, :2] += ((1 - share) * spreads[0]) ** 2 + (share * spreads[1]) ** 2
+    is_person = np.array([after.track.target == Target.PERSON for _, after in pairs])[:, None]
+    value_var[:, :2] += is_person * (((1 - share) * spreads[0]) ** 2 + (share * spreads[1]) ** 2)
     nearest_ns = [min(pts_ns - before.pts_ns, after.pts_ns - pts_ns) for before, after in pairs]
     return _unseen([after.track for _, after in pairs], value, value_var, nearest_ns)
 

@@ -14,8 +14,8 @@ from anonymizer.types import F32, I32, Target
 HEIGHT_M = {Target.PERSON: 1.7, Target.FACE: 0.24}  # the ruler that turns metres into pixels
 # Tuned so that two sigmas hold about 97 in a hundred people seen once, a fifth of a second to a second later, on
 # TUD-Campus and, with linked detections for truth, on two streets seen from above. More hides much scene.
-SPEED_M_S = {Target.PERSON: (1.0, 0.35), Target.FACE: (1.5, 1.5)}  # one sigma, across and up, of who was seen once
-AGILITY_M_S = {Target.PERSON: (0.5, 0.18), Target.FACE: (0.5, 0.5)}  # one sigma of how much that changes in a second
+SPEED_M_S = {Target.PERSON: (1.0, 0.35), Target.FACE: (1.5, 0.6)}  # one sigma, across and up, of who was seen once
+AGILITY_M_S = {Target.PERSON: (0.5, 0.18), Target.FACE: (0.5, 0.2)}  # one sigma of how much that changes in a second
 SIDE_SPEED = 0.3  # the same two for the sides of a box: this fraction of the side a second
 SIDE_AGILITY = 0.15
 SPREAD_LIMIT = 0.5  # of the longer side: a wider mask would hide the scene rather than the person

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 PATCH = 16.0  # pixels of a patch, the geometric mean of its sides; a window has REACH more on each side
 REACH = 8  # so far somebody may move within it from one frame to the next, beside moving on as before
-LEAST_PX = 24.0  # of whoever is looked for, the geometric mean of the sides; with smaller ones more leaks
+LEAST_PX = 12.0  # of whoever is looked for, the geometric mean of the sides
 LIKENESS = 0.7  # least correlation with the patch; 1: the same picture but for brightness and contrast
 LEAST_CONTRAST = 4.0  # standard deviation of luma in a patch that can be told from its surroundings
 SPREAD = 0.07  # one sigma of a found place, of the longer side
