@@ -312,6 +312,17 @@ def test_a_written_file_keeps_its_mode_and_a_new_one_holds_the_snippet(tmp_path:
         write_plan(tmp_path / "no" / "folder.yaml", PLAN)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_the_lines_of_a_file_end_as_they_did(end: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(end.join([b"log:", b"  level: debug", b"encode:", b"  preset: fast", b""]))
+    write_plan(path, PLAN)
+    changed = path.read_bytes()
+    assert b"  preset: ultrafast" + end in changed
+    assert changed.count(b"\n") == changed.count(end) == len(changed.splitlines())
+    assert (b"\r" in changed) == (end == b"\r\n")
+
+
 # --- measuring --------------------------------------------------------------------------------------------------
 
 

@@ -54,11 +54,13 @@ def write_plan(path: Path, plan: Plan) -> None:
         if not path.exists():
             path.write_text(snippet(plan), encoding="utf-8")
             return
-        text = with_plan(path.read_text(encoding="utf-8"), plan)
+        with path.open(encoding="utf-8") as stream:
+            text = with_plan(stream.read(), plan)
+            ends = stream.newlines if isinstance(stream.newlines, str) else None  # as an editor elsewhere left them
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             unfinished.touch(0o600)
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8", newline=ends)
             status = path.stat()
             os.chown(unfinished, status.st_uid, status.st_gid)
             shutil.copymode(path, unfinished)

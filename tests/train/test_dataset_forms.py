@@ -242,6 +242,7 @@ BAD_FILES = [
     ("a.csv", "x.png,1,2,3\n", "a.csv:1: has 4 columns"),
     ("a.csv", "x.png,1,2,3,b,face\n", "a.csv:1: x1,y1,x2,y2 must be numbers"),
     ("a.csv", "x.png,,,,,\ny.png,5,2,3,4,face\n", "a.csv:2: needs x1 < x2"),
+    ("a.csv", "x.png,0,0.1,0.4,0.9,face\nx.png,0.5,0.5,1,1,face\n", "all boxes lie within 0 to 1, so they are shares"),
     ("a.csv", "v,0902,0.5,0.1,0.4,0.9,80,1\n", "a.csv:1: not a row of AVA"),
     ("a.csv", "v,0902,0.1,0.1,0.4,1.9,80,1\n", "a.csv:1: not a row of AVA"),
     ("a.csv", "v,0902,0.1,0.1,0.4,0.9,80,1\n", "has no v_0902.jpg: cut the frames out first by dataset from-ava"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,19 @@ def read(path: Path, pictures: Path | None = None) -> TrainingSet:
             raise DatasetError(f"{path}:{line}: needs x1 < x2, y1 < y2 and a class: mend the labels")
         found.append((corners, _class_name(row[5])))
     classes = _classes(path.parent / CLASSES) or sorted({name for each in boxes.values() for _, name in each})
+    if _are_shares(boxes.values()):
+        raise DatasetError(f"{path}: all boxes lie within 0 to 1, so they are shares of the picture: write pixels")
     numbers = {name: at for at, name in enumerate(classes)}
     unknown = {name for each in boxes.values() for _, name in each} - numbers.keys()
     if unknown:
         raise DatasetError(f"{path}: uses the class {min(unknown)!r}, which {CLASSES} does not name")
     return TrainingSet(tuple(classes), tuple(_sample(file, found, numbers) for file, found in boxes.items()))
+
+
+def _are_shares(boxes: Iterable[list[tuple[list[float], str]]]) -> bool:
+    """Whether corners are fractions and none lies beyond the first pixel: widths and heights of the picture, then."""
+    corners = [value for found in boxes for own, _ in found for value in own]
+    return all(0 <= value <= 1 for value in corners) and not all(value.is_integer() for value in corners)
 
 
 def _sample(path: Path, found: list[tuple[list[float], str]], numbers: dict[str, int]) -> Sample:
