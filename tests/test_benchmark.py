@@ -183,19 +183,21 @@ def test_a_hopeless_device_is_told_so_and_why(hopeless: Device, obstacle: str) -
     assert advice.obstacle.startswith(obstacle)
 
 
-def test_siblings_are_the_same_model_in_other_precisions_and_sizes() -> None:
+def test_siblings_are_the_same_model_in_other_widths_precisions_and_sizes() -> None:
     names = (
         "centerface-960-int8",
+        "centerface-slim-960-int8",
         "centerface-float32",
         "centerface-int8",
         "yunet-int8",
         "blazeface-full-range",
         "320",
+        "slim",
     )
     costs = [cost(name, Target.FACE, 1.0) for name in names]
-    for name in names[:3]:
-        assert [each.model for each in siblings(name, costs)] == list(names[:3])
-    for name in names[3:]:
+    for name in names[:4]:
+        assert [each.model for each in siblings(name, costs)] == list(names[:4])
+    for name in names[4:]:
         assert [each.model for each in siblings(name, costs)] == [name]
 
 

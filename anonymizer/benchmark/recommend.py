@@ -19,6 +19,7 @@ FAR_PX = 1000  # taken for the smallest face of a model whose limit was not meas
 PRESETS = (Preset.VERYFAST, Preset.SUPERFAST, Preset.ULTRAFAST)  # fewest bytes first
 
 _PRECISIONS = ("int8", "float16", "float32")
+_NARROWER = "slim"  # in the name of a copy with fewer channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def _pairs(models: Sequence[DetectCost]) -> Iterator[tuple[DetectCost, DetectCos
 
 
 def siblings(name: str, models: Sequence[DetectCost]) -> tuple[DetectCost, ...]:
-    """The costs of a model in all its input sizes and precisions, which are the last words of its name."""
+    """The costs of a model in all its widths, input sizes and precisions, which are the last words of its name."""
     return tuple(cost for cost in models if _stem(cost.model) == _stem(name))
 
 
@@ -169,4 +170,6 @@ def _stem(name: str) -> str:
     *words, last = name.split("-")
     if words and last in _PRECISIONS:
         *words, last = words
-    return "-".join(words if words and last.isdigit() else (*words, last))
+    if words and last.isdigit():
+        *words, last = words
+    return "-".join(words if words and last == _NARROWER else (*words, last))
