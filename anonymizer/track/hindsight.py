@@ -84,9 +84,10 @@ def between(pairs: Sequence[tuple[Sighting, Sighting]], pts_ns: int) -> list[Tra
     share = since_s / whole_s
     value = befores + share * (afters - befores)
     spreads = [np.array([pair[side].track.spread_px for pair in pairs]) for side in (0, 1)]
-    agility = motion.agilities(value, np.array([after.track.target for _, after in pairs], np.int32))
+    targets = np.array([after.track.target for _, after in pairs], np.int32)
+    agility = motion.agilities(value, targets)
     value_var = agility**2 * (since_s * (whole_s - since_s)) ** 2 / (3 * whole_s)
-    is_person = np.array([after.track.target == Target.PERSON for _, after in pairs])[:, None]
+    is_person = (targets == Target.PERSON)[:, None]
     value_var[:, :2] += is_person * (((1 - share) * spreads[0]) ** 2 + (share * spreads[1]) ** 2)
     nearest_ns = [min(pts_ns - before.pts_ns, after.pts_ns - pts_ns) for before, after in pairs]
     return _unseen([after.track for _, after in pairs], value, value_var, nearest_ns)

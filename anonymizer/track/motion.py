@@ -13,7 +13,8 @@ from anonymizer.types import F32, I32, Target
 
 HEIGHT_M = {Target.PERSON: 1.7, Target.FACE: 0.24}  # the ruler that turns metres into pixels
 # Tuned so that two sigmas hold about 97 in a hundred people seen once, a fifth of a second to a second later, on
-# TUD-Campus and, with linked detections for truth, on two streets seen from above. More hides much scene.
+# TUD-Campus and, with linked detections for truth, on two streets seen from above. More hides much scene. Up and down,
+# faces go by how people walk, for tracks turn with the camera: `scripts/bench/misses.py` tells whether that is enough.
 SPEED_M_S = {Target.PERSON: (1.0, 0.35), Target.FACE: (1.5, 0.6)}  # one sigma, across and up, of who was seen once
 AGILITY_M_S = {Target.PERSON: (0.5, 0.18), Target.FACE: (0.5, 0.2)}  # one sigma of how much that changes in a second
 SIDE_SPEED = 0.3  # the same two for the sides of a box: this fraction of the side a second
