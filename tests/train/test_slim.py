@@ -25,17 +25,20 @@ from scripts.train.cli import main
 from scripts.train.datasets.forms import read_sets
 from scripts.train.fit import make_canvases
 from scripts.train.recipe import Recipe
+from scripts.train.slim.budget import areas, prune
 from scripts.train.slim.emit import emit
 from scripts.train.slim.even import even
 from scripts.train.slim.fit import SlimRecipe, SlimRun, checksum, load_slim, run
 from scripts.train.slim.lesson import compare, landmarks
-from scripts.train.slim.network import Kind, SlimNetwork, open_network
-from scripts.train.slim.surgery import course, cut, groups, measure, merge, prune
+from scripts.train.slim.network import Kind, SlimNetwork
+from scripts.train.slim.reading import open_network
+from scripts.train.slim.surgery import course, cut, groups, measure, merge
 from tests.train import shapes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CENTERFACE = Zoo().detectors.spec("centerface-float32").path
+NANODET = Zoo().detectors.spec("nanodet-g-float32").path
 SIZE = Size(64, 64)
 
 
@@ -53,7 +56,7 @@ def tiny(op: str = "") -> bytes:
         bias = rng.normal(0, 0.1, outs).astype(np.float32)
         padding = SAME
         if stride == 2:
-            x, padding = writer.pad(x, top_left=1, bottom_right=0 if op == "uneven" else 1), VALID
+            x, padding = writer.pad(x, top_left=0 if op == "uneven" else 1, bottom_right=1), VALID
         return writer.conv(x, own, bias, stride=stride, padding=padding, activation=RELU if relu else NO_ACTIVATION)
 
     def deep(x: int, *, stride: int = 1) -> int:
@@ -73,11 +76,48 @@ def tiny(op: str = "") -> bytes:
     x = conv(writer.add(x, conv(near, 12, relu=True)), 24, 3, relu=True)
     logits = conv(x, 1)
     heat, scale, offset = writer.sigmoid(logits), conv(x, 2), conv(x, 2)
-    if op == "leaky":
-        scale = writer.leaky_relu(scale, 0.1)
+    if op == "nearest":
+        scale = writer.double(scale)
+    if op == "leaky sum":
+        scale = writer.leaky_relu(writer.add(scale, offset), 0.1)
     for tensor, name in ((logits, "logits"), (heat, "heat"), (scale, "scale"), (offset, "offset")):
         writer.rename(tensor, name)
     return writer.finish([scale] if op == "no score" else [heat, scale, offset], description="tiny")
+
+
+def joined() -> bytes:
+    """A detector in NanoDet's way: leaky ReLUs, pooling, concatenations, grids up and down, flat outputs."""
+    rng = np.random.default_rng(4)
+    writer = GraphWriter(half_weights=False)
+
+    def conv(x: int, outs: int, kernel: int = 3, *, stride: int = 1, bends: bool = True) -> int:
+        ins = writer.shape(x)[3]
+        own = rng.normal(0, np.sqrt(2 / (ins * kernel**2)), (outs, kernel, kernel, ins)).astype(np.float32)
+        own /= np.float32(255 if ins == 3 else 1)
+        padding = SAME
+        if stride == 2:
+            x, padding = writer.pad(x, top_left=1, bottom_right=0), VALID
+        bias = rng.normal(0, 0.1, outs).astype(np.float32)
+        x = writer.conv(x, own, bias, stride=stride, padding=padding, activation=NO_ACTIVATION)
+        return writer.leaky_relu(x, 0.1) if bends else x
+
+    x = writer.input("image", (1, SIZE.height, SIZE.width, 3))
+    x = writer.max_pool(writer.pad(conv(x, 16, stride=2), top_left=1, bottom_right=0), kernel=3, stride=2)
+    x = first = conv(x, 24)
+    x = half = conv(x, 16)
+    x = conv(writer.concat([conv(x, 16), half], axis=3), 24)
+    x = writer.concat([x, first], axis=3)
+    near, far = conv(x, 16, 1, bends=False), conv(conv(x, 32, stride=2), 16, 1, bends=False)
+    _, height, width, _ = writer.shape(near)
+    near = writer.add(near, writer.resize_bilinear(far, height=height, width=width))
+    x = conv(writer.add(far, writer.resize_bilinear(near, height=height // 2, width=width // 2)), 32)
+    score, distances = (
+        writer.reshape(conv(x, outs, 1, bends=False), (1, height * width // 4, outs)) for outs in (1, 32)
+    )
+    score = writer.sigmoid(score)
+    writer.rename(score, "score")
+    writer.rename(distances, "distances")
+    return writer.finish([score, distances], description="joined")
 
 
 def noise(size: Size = SIZE, seed: int = 0) -> np.ndarray:
@@ -94,7 +134,9 @@ def says(network: SlimNetwork, pictures: Tensor) -> dict[str, np.ndarray]:
         made = network(pictures)
     scores = network.plan.scores
     found = {name: made[at].sigmoid() if name in scores else made[at] for name, at in network.plan.outputs.items()}
-    return {name: values.permute(0, 2, 3, 1).numpy() for name, values in found.items()}
+    rows = {name: values.permute(0, 2, 3, 1) for name, values in found.items()}
+    flat = network.plan.flat
+    return {name: (values.flatten(1, 2) if name in flat else values).numpy() for name, values in rows.items()}
 
 
 def file_says(file: bytes, picture: Tensor) -> dict[str, np.ndarray]:
@@ -131,10 +173,13 @@ def small_run(folder: Path, canvases: CanvasMaker, steps: int = 4, rate: float =
     return own
 
 
-@pytest.mark.parametrize("file", [tiny(), CENTERFACE.read_bytes()], ids=["tiny", "CenterFace, half weights"])
-def test_the_network_says_what_its_file_says_and_a_file_of_it_the_same_again(file: bytes) -> None:
+@pytest.mark.parametrize(
+    ("file", "size"),
+    [(tiny(), SIZE), (CENTERFACE.read_bytes(), Size(640, 384)), (NANODET.read_bytes(), Size(480, 320))],
+    ids=["tiny", "CenterFace, half weights", "NanoDet"],
+)
+def test_the_network_says_what_its_file_says_and_a_file_of_it_the_same_again(file: bytes, size: Size) -> None:
     found = open_network(file)
-    size = SIZE if len(file) < 1_000_000 else Size(640, 384)
     pictures = batch(noise(size))
     assert difference(says(found, pictures), file_says(file, pictures)) < 1e-4
     again = emit(found, size, description="again", half_weights=False)
@@ -214,15 +259,30 @@ def says_of(network: SlimNetwork, tensor: int, pictures: Tensor) -> np.ndarray:
         return np.asarray(network(pictures, [tensor])[tensor])
 
 
-def test_about_the_share_stays_that_was_asked_for(network: SlimNetwork) -> None:
-    def work(of: SlimNetwork) -> int:
-        return sum(of.of(step)[0].numel() for step in of.plan.steps if step.kind is not Kind.ADD)
+@pytest.mark.parametrize(("file", "score"), [(tiny(), "heat"), (joined(), "score")], ids=["in a row", "joined"])
+def test_about_the_share_stays_that_was_asked_for(file: bytes, score: str) -> None:
+    def work(of: SlimNetwork) -> float:
+        area = areas(of.plan)
+        weighed = [step for step in of.plan.steps if step.kind in (Kind.CONV, Kind.DEPTHWISE, Kind.DOUBLE)]
+        return sum(area[step.result] * of.of(step)[0].numel() for step in weighed)
 
-    whole = open_network(tiny())
+    whole, network = open_network(file), open_network(file)
     merge(whole)
-    prune(network, [batch(noise(seed=at)) for at in range(4)], "heat", keep=0.6)
-    assert 0.4 < work(network) / work(whole) < 0.85
+    prune(network, [batch(noise(seed=at)) for at in range(4)], score, keep=0.6)
+    assert 0.5 < work(network) / work(whole) < 0.75
     assert all(np.isfinite(values).all() for values in says(network, batch(noise())).values())
+
+
+def test_channels_that_are_joined_with_others_go_as_well_and_what_is_written_says_the_same() -> None:
+    network = open_network(joined())
+    before = {step.result: len(network.of(step)[1]) for step in network.plan.steps if step.kind is Kind.CONV}
+    prune(network, [batch(noise(seed=at)) for at in range(4)], "score", keep=0.5)
+    concatenations = [step for step in network.plan.steps if step.kind is Kind.CONCAT]
+    narrower = {tensor for tensor, count in before.items() if network.width(tensor) < count}
+    assert all(narrower.intersection(network.parts(step.result)) for step in concatenations)
+    pictures = batch(noise())
+    file = emit(network, SIZE, description="narrow", half_weights=False)
+    assert difference(says(network, pictures), file_says(file, pictures)) < 1e-4
 
 
 def test_evened_channels_reach_more_alike_and_say_the_same(network: SlimNetwork) -> None:
@@ -251,6 +311,17 @@ def test_a_teacher_beside_itself_has_nothing_to_learn(network: SlimNetwork) -> N
     assert float(losses.sum()) == 0.0
 
 
+def test_of_distributions_it_counts_how_they_differ_and_not_by_how_much_the_logits_are_raised() -> None:
+    network = open_network(joined())
+    with torch.inference_mode():
+        made = network(batch(noise()))
+        at = network.plan.outputs["distances"]
+        raised, other = {**made, at: made[at] + 3}, {**made, at: made[at].flip(1)}
+        alike, apart = (compare(network.plan, each, made, []).boxes for each in (raised, other))
+    assert float(alike) == pytest.approx(0.0, abs=1e-5)
+    assert float(apart) > 0.01
+
+
 def test_learning_brings_the_narrow_one_nearer(tmp_path: Path, canvases: CanvasMaker) -> None:
     own = small_run(tmp_path, canvases, steps=60, rate=1e-2)
     losses = [float(own.learn().sum()) for _ in range(60)]
@@ -266,9 +337,17 @@ def test_a_run_that_goes_on_ends_with_the_weights_of_an_undisturbed_one(tmp_path
     broken.learn()  # lost
     lines: list[str] = []
     run(small_run(tmp_path / "broken", canvases), save_every=1, say=lines.append)
-    whole, other = load_slim(tmp_path / "whole"), load_slim(tmp_path / "broken" / "checkpoint.pt")
+    (whole, _), (other, _) = load_slim(tmp_path / "whole"), load_slim(tmp_path / "broken" / "checkpoint.pt")
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
     assert lines[-1].startswith("4/4")
+
+
+def test_a_finished_run_goes_on_with_more_steps(tmp_path: Path, canvases: CanvasMaker) -> None:
+    run(small_run(tmp_path, canvases), save_every=100, say=lambda _: None)
+    own = small_run(tmp_path, canvases, steps=6)
+    assert own.step == 4
+    assert not run(own, save_every=100, say=lambda _: None)
+    assert own.step == 6
 
 
 def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path, canvases: CanvasMaker) -> None:
@@ -283,11 +362,12 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path, canvases: C
     ("file", "why"),
     [
         (b"no file", "no TFLite"),
-        (tiny("leaky"), "LEAKY_RELU"),
+        (tiny("nearest"), "RESIZE_NEAREST_NEIGHBOR"),
+        (tiny("leaky sum"), "where no convolution is"),
         (tiny("uneven"), "unevenly padded"),
         (tiny("no score"), "no scores"),
     ],
-    ids=["not a model", "an unknown op", "padding on two sides", "no score"],
+    ids=["not a model", "an unknown op", "a bend behind a sum", "padding on two sides", "no score"],
 )
 def test_a_file_that_cannot_be_narrowed_is_refused_by_name(
     file: bytes, why: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
@@ -305,7 +385,7 @@ def test_from_a_file_to_narrow_ones_that_say_much_the_same(tmp_path: Path, data:
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny())
     run_folder, out = str(tmp_path / "run"), tmp_path / "out"
-    small = ["--batch", "2", "--canvas-px", "64", "--keep", "0.8"]
+    small = ["--batch", "2", "--canvas-px", "64", "--keep", "0.8", "--mean", "128", "--bfloat16"]
     assert main(["slim", "fit", str(path), str(data), "--run", run_folder, "--steps", "3", *small]) == 0
     size = ["--width", "64", "--height", "64"]
     assert main(["slim", "export", run_folder, str(data), "--name", "narrow", "--out", str(out), *size]) == 0
@@ -315,4 +395,5 @@ def test_from_a_file_to_narrow_ones_that_say_much_the_same(tmp_path: Path, data:
     assert file_says(narrow, picture).keys() == {"heat", "scale", "offset"}
     whole = Interpreter(model_path=str(out / "narrow-int8.tflite"))
     assert whole.get_input_details()[0]["dtype"] is np.int8
+    assert whole.get_input_details()[0]["quantization"][1] == 0  # pixels less 128
     assert {each["dtype"] for each in whole.get_output_details()} == {np.int8}

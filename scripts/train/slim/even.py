@@ -24,7 +24,7 @@ def even(network: SlimNetwork, pictures: Iterable[Tensor]) -> SlimNetwork:
     makers = [
         step
         for step in network.plan.steps
-        if step.relu
+        if step.is_bent
         and step.kind in convolutions
         and all(each.kind in convolutions for each in network.readers(step.result))
     ]

@@ -16,6 +16,7 @@ FEWEST = 10.0  # what losses are divided by at least: a batch without faces teac
 CLOSE = 0.05  # weight of a cell whose score is right already
 SCORE_WEIGHT = 2.0
 FAINT_WEIGHT = 0.5  # of how far apart the logits of cells are: it is the faint scores that decide what is missed
+SIDES = 4  # of a box; an output of more channels holds a distribution for each
 MOST_APART = 2.0  # in logits, beyond which a cell's loss grows no faster
 
 
@@ -45,7 +46,7 @@ def landmarks(network: SlimNetwork) -> list[int]:
         if step.result not in outputs
         and (
             step.kind is Kind.ADD
-            or (step.kind is Kind.CONV and not step.relu and len(network.readers(step.result)) > 1)
+            or (step.kind is Kind.CONV and not step.is_bent and len(network.readers(step.result)) > 1)
         )
     ]
 
@@ -64,10 +65,19 @@ def compare(plan: Plan, found: Mapping[int, Tensor], expected: Mapping[int, Tens
         score_loss = score_loss + FAINT_WEIGHT * faint.sum() / (target > LEAST_SCORE).sum().clamp(min=FEWEST)
         for other, tensor in plan.outputs.items():
             if other not in plan.scores and found[tensor].shape[2:] == own.shape[2:]:
-                away = (found[tensor].float() - expected[tensor].float()).abs()
+                away = _away(found[tensor].float(), expected[tensor].float())
                 box_loss = box_loss + (away * sure.amax(1, keepdim=True)).sum() / total
-    apart = [((found[mark] - expected[mark]) ** 2).mean() / expected[mark].var().clamp(min=1e-6) for mark in marks]
+    pairs = [(found[mark].float(), expected[mark].float()) for mark in marks]
+    apart = [((own - theirs) ** 2).mean() / theirs.var().clamp(min=1e-6) for own, theirs in pairs]
     return Losses(score_loss, box_loss, torch.stack(apart).mean() if apart else torch.zeros(()))
+
+
+def _away(found: Tensor, expected: Tensor) -> Tensor:
+    """How far boxes are from the teacher's: four numbers, or else a distribution for each side."""
+    if found.shape[1] % SIDES or found.shape[1] == SIDES:
+        return (found - expected).abs()
+    own, theirs = (each.unflatten(1, (SIDES, -1)).log_softmax(2) for each in (found, expected))
+    return (theirs.exp() * (theirs - own)).sum(2)
 
 
 def _entropy(logits: Tensor, target: Tensor) -> Tensor:
