@@ -36,7 +36,9 @@ class _Reader:
         if self._graph.tensors[image].type != tfl.TensorType.FLOAT32 or is_rounded:
             raise DatasetError("computes in whole numbers: name the file in float32")
         steps = tuple(self._step(op) for op in self._graph.operators if self._code(op) not in _PARTS)
-        outputs, scores, flat = {}, set(), set()
+        outputs: dict[str, int] = {}
+        scores: set[str] = set()
+        flat: set[str] = set()
         for at in map(int, self._graph.outputs):
             name = self._graph.tensors[at].name.decode()
             for code, names in ((_OP.LOGISTIC, scores), (_OP.RESHAPE, flat)):
