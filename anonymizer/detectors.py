@@ -114,6 +114,7 @@ def detector_model(spec: ModelSpec) -> DetectorModel:
         mean=spec.input.mean,
         scale=spec.input.scale,
         bgr=spec.input.order is ChannelOrder.BGR,
+        has_forms=spec.has_forms,
         self_test=None if spec.self_test is None else SelfTest(**dict(spec.self_test)),
     )
 
@@ -139,7 +140,7 @@ def face_eye(spec: ModelSpec) -> Eye:
             f"model {spec.name} cannot search tiles: its entry in the manifest lacks min_face_px, the height in input "
             "pixels of the smallest face that it finds well; measure and add it, or leave out reach_px"
         )
-    return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px)
+    return Eye(Size(spec.input.width, spec.input.height), spec.input.fit, spec.min_face_px, spec.has_forms)
 
 
 def track_of(settings: Settings, camera_id: str) -> TrackSettings:

@@ -41,6 +41,8 @@ LAYERS = {
     "anonymizer.detect.letterbox": PURE,
     "anonymizer.detect.tiles": PURE,
     "anonymizer.detect.reach": PURE,
+    "anonymizer.detect.forms": PURE,
+    "anonymizer.detect.reform": PURE,
     "anonymizer.detect.rota": PURE,
     "anonymizer.detect.families": PURE,
     "anonymizer.track": PURE,

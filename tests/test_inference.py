@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ def test_models_that_do_not_load_are_tried_again() -> None:
         failure = answers.get(timeout=5)
         assert isinstance(failure, InferenceFailed)
         assert "file is missing" in failure.detail
-        for seq in range(1, 10_000):
+        for seq in itertools.count(1):
             stage.submit(make_frame(seq))
             if isinstance(answers.get(timeout=5), Detections):
                 break

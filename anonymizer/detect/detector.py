@@ -15,6 +15,7 @@ from anonymizer.detect.daylight import bring_out
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import SHORT_LISTS, Candidates, Family, make_family
+from anonymizer.detect.forms import form_for
 from anonymizer.detect.letterbox import Fit, Letterboxer
 from anonymizer.detect.limits import Limits
 from anonymizer.detect.loading import load
@@ -42,7 +43,17 @@ class DetectorModel:
     mean: float  # a float input takes (RGB - mean) * scale
     scale: float
     bgr: bool = False  # the input takes blue first
+    has_forms: bool = False  # its file can be made anew for pictures of another form
     self_test: SelfTest | None = None  # what the model must find when it is loaded; None: nothing to compare with
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The model for one form of its input."""
+
+    engine: Engine
+    family: Family
+    letterboxer: Letterboxer
 
 
 class TfliteDetector(Resource):
@@ -75,34 +86,65 @@ class TfliteDetector(Resource):
         self._strict = strict
         self._on_model_ns = on_model_ns
         self._delegate = delegate or Delegate()
-        self._engine = Engine(
-            model.path, threads=threads, mean=model.mean, scale=model.scale, bgr=model.bgr, delegate=self._delegate
-        )
-        self._letterboxer = Letterboxer(model.size, model.fit)
+        self._threads = threads
         self._tile_letterboxer = Letterboxer(model.size, model.fit)
         self._look_ns = 0  # wall time of one look, smoothed
-        self._family: Family | None = None
+        self._views: dict[Size, _View] = {}  # by the size of the input; the model's own is the first
 
     def start(self) -> None:
         """Load the model and try it on a picture whose answer is known, else on a black one; raises ModelError."""
-        family = make_family(self._model.family, self._model.size, self._model.targets)
-        engine, model = self._engine, self._model
-        self._family = None
-        load(engine, name=model.name, size=model.size, try_out=lambda: self._try_out(family), meter=self._meter)
-        self._family = family
-        if engine.delegate_fault is not None:
+        self.close()
+        view = self._load(self._model.size)
+        self._views = {self._model.size: view}
+        if view.engine.delegate_fault is not None:
             self._meter.delegate_fallback(self._model.name, self._delegate.name)
-            log.warning("model %s runs on the CPU: %s", self._model.name, engine.delegate_fault)
+            log.warning("model %s runs on the CPU: %s", self._model.name, view.engine.delegate_fault)
 
-    def _try_out(self, family: Family) -> None:
+    def _load(self, size: Size) -> _View:
+        """The model with an input of that size, tried; raises ModelError."""
+        model = self._model
+        engine = Engine(
+            model.path,
+            threads=self._threads,
+            mean=model.mean,
+            scale=model.scale,
+            bgr=model.bgr,
+            delegate=self._delegate,
+            form=None if size == model.size else size,
+        )
+        view = _View(engine, make_family(model.family, size, model.targets), Letterboxer(size, model.fit))
+        load(engine, name=model.name, size=size, try_out=lambda: self._try_out(view, size), meter=self._meter)
+        return view
+
+    def _view_of(self, picture: Size) -> _View:
+        """The model in the form that suits a picture, in its own where that one cannot be had; loaded when needed."""
+        own = self._model.size
+        size = form_for(picture, own) if self._model.has_forms else own
+        if size not in self._views:
+            try:
+                self._views[size] = self._load(size)
+                log.info("model %s sees pictures of %s at %s instead of %s", self._model.name, picture, size, own)
+            except ModelError as error:
+                self._views[size] = self._views[own]
+                log.warning(
+                    "model %s sees pictures of %s at %s, smaller than at %s, where it fails: %s",
+                    self._model.name,
+                    picture,
+                    own,
+                    size,
+                    error,
+                )
+        return self._views[size]
+
+    def _try_out(self, view: _View, size: Size) -> None:
         test = self._model.self_test
         if test is None:
-            black = np.zeros((self._model.size.height, self._model.size.width, 3), np.uint8)
-            family.decode(self._engine.run(black), self._limits.floor(is_faint=False, is_strict=False))
+            black = np.zeros((size.height, size.width, 3), np.uint8)
+            view.family.decode(view.engine.run(black), self._limits.floor(is_faint=False, is_strict=False))
             return
         planes, colour = read_picture(test.picture)
-        picture, placement = self._letterboxer.apply(planes, colour)
-        found = family.decode(self._engine.run(picture), test.min_score)
+        picture, placement = view.letterboxer.apply(planes, colour)
+        found = view.family.decode(view.engine.run(picture), test.min_score)
         in_source = Candidates(placement.to_source(found.boxes), found.scores, found.class_ids)
         test.judge(self._model.name, in_source, planes.size)
 
@@ -111,12 +153,13 @@ class TfliteDetector(Resource):
 
         Raises InvalidOutputError when the output is suspect, ModelError when the runtime fails or is not started.
         """
-        if self._family is None:
+        if not self._views:
             raise ModelError(f"model {self._model.name} is not loaded: call start() first")
+        view = self._view_of(frame.size)
         begun_ns = self._clock.now_ns()
-        sightings = [self._look(self._family, frame, Tile.whole(frame.size), self._letterboxer)]
+        sightings = [self._look(view, frame, Tile.whole(frame.size))]
         if self._scout is not None:
-            sightings += self._look_at_tiles(self._family, frame, self._scout)
+            sightings += self._look_at_tiles(frame, self._scout)
         found = merged(sightings, iou=self._limits.nms_iou, max_detections=self._limits.max_detections)
         if self._on_model_ns is not None:
             self._on_model_ns(self._model.name, self._clock.now_ns() - begun_ns)
@@ -132,24 +175,26 @@ class TfliteDetector(Resource):
 
     def close(self) -> None:
         """Free the model; idempotent."""
-        self._family = None
-        self._engine.close()
+        for view in self._views.values():
+            view.engine.close()
+        self._views = {}
 
-    def _look(self, family: Family, frame: Frame, tile: Tile, letterboxer: Letterboxer) -> Sighting:
+    def _look(self, view: _View, frame: Frame, tile: Tile) -> Sighting:
         """Everything that the model sees in a tile, duplicates included."""
         begun_ns = self._clock.now_ns()
-        picture, placement = letterboxer.apply(tile.crop(frame.planes), frame.colour)
+        picture, placement = view.letterboxer.apply(tile.crop(frame.planes), frame.colour)
         is_faint = bring_out(picture, placement, self._model.targets)
         is_strict = frame.camera_id in self._strict
-        seen = family.decode(self._engine.run(picture), self._limits.floor(is_faint=is_faint, is_strict=is_strict))
+        seen = view.family.decode(view.engine.run(picture), self._limits.floor(is_faint=is_faint, is_strict=is_strict))
         found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)
 
-    def _look_at_tiles(self, family: Family, frame: Frame, scout: Scout) -> Iterator[Sighting]:
+    def _look_at_tiles(self, frame: Frame, scout: Scout) -> Iterator[Sighting]:
+        view = replace(self._views[self._model.size], letterboxer=self._tile_letterboxer)  # whose buffers fit tiles
         for tile in scout.tiles(frame, self._look_ns):
-            seen = self._look(family, frame, tile, self._tile_letterboxer)
+            seen = self._look(view, frame, tile)
             scout.found(frame.camera_id, tile, something=len(seen) > 0)
             yield seen
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymizer.detect.delegates import Delegate, DelegateError
+from anonymizer.detect.reform import reformed
 from anonymizer.errors import ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.settings.schema import DelegateName
@@ -55,9 +56,11 @@ class Engine(Resource):
         scale: float,
         bgr: bool = False,
         delegate: Delegate | None = None,
+        form: Size | None = None,
     ) -> None:
-        """Without a delegate XNNPACK computes. `bgr` models take blue first."""
+        """Without a delegate XNNPACK computes. `bgr` models take blue first; `form`: another input than the file's."""
         self._path = path
+        self._form = form
         self._threads = threads
         self._delegate = delegate or Delegate()
         self._mean = mean
@@ -165,7 +168,11 @@ class Engine(Resource):
         try:
             if delegate.name is DelegateName.EDGETPU and _EDGETPU_OPERATION not in self._path.read_bytes():
                 raise RuntimeError(f"{self._path} was not compiled for it by edgetpu_compiler")
-            interpreter = module.Interpreter(model_path=str(self._path), num_threads=self._threads, **arguments)
+            if self._form is None:
+                arguments["model_path"] = str(self._path)
+            else:
+                arguments["model_content"] = reformed(self._path.read_bytes(), self._form)
+            interpreter = module.Interpreter(num_threads=self._threads, **arguments)
             interpreter.allocate_tensors()
             if delegate.library is not None:
                 interpreter.invoke()  # a device may refuse only now

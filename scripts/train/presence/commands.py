@@ -31,6 +31,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     _add_learning(train)
     train.add_argument("--expansion", type=count, help="canvases of each example (4; 2 on a detector)")
     train.add_argument("--tune-epochs", type=natural, help="with what is below the dense layer (15; 1 on a detector)")
+    train.add_argument("--side-px", type=count, help="of the canvases, a multiple of 32 (160; 256 on a detector)")
     train.add_argument("--calibrate", type=Path, nargs="+", default=[], help="other pictures to set the score's 0.5 on")
     train.add_argument("--out", type=Path, required=True, help=f"folder for {_CHECKPOINT}")
 
@@ -82,8 +83,11 @@ def _train(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     make_folder(arguments.out)
     net = start_net(arguments.weights)
-    asked = {"expansion": arguments.expansion, "tune_epochs": arguments.tune_epochs, "seed": arguments.seed}
+    names = ("expansion", "tune_epochs", "seed", "side_px")
+    asked = {name: getattr(arguments, name) for name in names}
     recipe = replace(recipe_for(net), **{key: value for key, value in asked.items() if value is not None})
+    if recipe.side_px % net.stride_px:
+        raise DatasetError(f"--side-px {recipe.side_px} is not a multiple of {net.stride_px}")
     examples = _examples(arguments.labels, arguments.per_picture, arguments.seed)
     held_back = [each.load() for each in _examples(arguments.held_back, arguments.per_picture, arguments.seed)]
     print(f"{len(examples)} examples, {recipe.expansion} canvases of each; {len(held_back)} held back", flush=True)
