@@ -29,6 +29,8 @@ from anonymizer.types import Detections, Frame, Size, Target
 
 log = logging.getLogger(__name__)
 
+MOST_FORMS = 3  # beside the model's own, each with maps of its own in memory: cameras may be many, and change
+
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
@@ -122,18 +124,14 @@ class TfliteDetector(Resource):
         size = form_for(picture, own) if self._model.has_forms else own
         if size not in self._views:
             try:
+                if len(self._views) > MOST_FORMS:
+                    raise ModelError(f"{MOST_FORMS} other forms are loaded, and more would take too much memory")
                 self._views[size] = self._load(size)
                 log.info("model %s sees pictures of %s at %s instead of %s", self._model.name, picture, size, own)
             except ModelError as error:
                 self._views[size] = self._views[own]
-                log.warning(
-                    "model %s sees pictures of %s at %s, smaller than at %s, where it fails: %s",
-                    self._model.name,
-                    picture,
-                    own,
-                    size,
-                    error,
-                )
+                told = "model %s sees pictures of %s at %s, not larger at %s: %s"
+                log.warning(told, self._model.name, picture, own, size, error)
         return self._views[size]
 
     def _try_out(self, view: _View, size: Size) -> None:
