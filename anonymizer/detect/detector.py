@@ -29,8 +29,6 @@ from anonymizer.types import Detections, Frame, Size, Target
 
 log = logging.getLogger(__name__)
 
-MOST_FORMS = 3  # beside the model's own, each with maps of its own in memory: cameras may be many, and change
-
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
@@ -124,8 +122,6 @@ class TfliteDetector(Resource):
         size = form_for(picture, own) if self._model.has_forms else own
         if size not in self._views:
             try:
-                if len(self._views) > MOST_FORMS:
-                    raise ModelError(f"{MOST_FORMS} other forms are loaded, and more would take too much memory")
                 self._views[size] = self._load(size)
                 log.info("model %s sees pictures of %s at %s instead of %s", self._model.name, picture, size, own)
             except ModelError as error:
