@@ -114,7 +114,12 @@ def _run_model(zoo: Zoo, name: str, settings: DetectSettings) -> str:
     try_in_quarantine(zoo, [name], settings)
     delegate = Delegate.of(settings)
     with Engine(
-        spec.path, threads=settings.threads, mean=spec.input.mean, scale=spec.input.scale, delegate=delegate
+        spec.path,
+        threads=settings.threads,
+        mean=spec.input.mean,
+        scale=spec.input.scale,
+        delegate=delegate,
+        size=spec.made_for,
     ) as engine:
         runs = f"runs with delegate {engine.delegate}, threads: {settings.threads}"
         return (

@@ -158,7 +158,8 @@ def test_every_committed_model_runs_and_repeats_itself(name: str) -> None:
     spec = Zoo().detectors.verify(name)
     rng = np.random.default_rng(1)
     first, second = rng.integers(0, 256, (2, spec.input.height, spec.input.width, 3), dtype=np.uint8)
-    with Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale) as engine:
+    size = spec.made_for
+    with Engine(spec.path, threads=1, mean=spec.input.mean, scale=spec.input.scale, size=size) as engine:
         assert engine.precision == spec.input.dtype
         outputs, others, again = engine.run(first), engine.run(second), engine.run(first)
     for output, values in outputs.items():

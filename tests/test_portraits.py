@@ -11,11 +11,11 @@ import pytest
 
 import anonymizer.demo
 from anonymizer.clock import SystemClock
-from anonymizer.detect.detector import DetectorModel, TfliteDetector
-from anonymizer.detect.letterbox import Fit
+from anonymizer.detect.detector import TfliteDetector
 from anonymizer.detect.limits import Limits
+from anonymizer.detectors import detector_model
 from anonymizer.geometry import iou_matrix
-from anonymizer.types import Colour, Frame, Planes, Size, Target
+from anonymizer.types import Colour, Frame, Planes, Target
 from anonymizer.zoo import Zoo
 from tests.fakes import RecordingMeter, make_frame
 from tests.pictures import read_bgr
@@ -23,16 +23,7 @@ from tests.pictures import read_bgr
 
 def committed(name: str, *, max_detections: int = 100, nms_iou: float = 0.4) -> TfliteDetector:
     spec = Zoo().detectors.verify(name)
-    model = DetectorModel(
-        name=spec.name,
-        path=spec.path,
-        family=spec.family,
-        targets=spec.classes,
-        size=Size(spec.input.width, spec.input.height),
-        fit=Fit(spec.input.fit),
-        mean=spec.input.mean,
-        scale=spec.input.scale,
-    )
+    model = replace(detector_model(spec), self_test=None)
     limits = Limits(threshold=spec.threshold, nms_iou=nms_iou, max_detections=max_detections)
     return TfliteDetector(model, limits, threads=1, clock=SystemClock(), meter=RecordingMeter())
 

@@ -66,8 +66,9 @@ def test_it_says_what_a_network_built_for_that_form_says(size: Size, half_weight
 
 
 def test_the_form_that_a_file_has_leaves_it_as_it_is() -> None:
-    file = Zoo().detectors.spec("nanodet-g-640-int8").path.read_bytes()
-    assert reformed(file, Size(640, 384)) == file
+    file = Zoo().detectors.spec("nanodet-g-int8").path.read_bytes()
+    assert reformed(file, Size(480, 320)) == file
+    assert reformed(reformed(file, Size(640, 384)), Size(480, 320)) == file
 
 
 @pytest.mark.parametrize(

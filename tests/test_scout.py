@@ -160,7 +160,9 @@ def test_where_tiles_take_turns_no_view_rests_for_no_single_look_sees_all_of_it(
 
 
 def test_the_default_face_model_can_be_tiled() -> None:
-    assert face_eye(Zoo().detectors.spec(DetectSettings().face_model)) == Eye(Size(960, 544), Fit.LETTERBOX, 16, has_forms=True)
+    assert face_eye(Zoo().detectors.spec(DetectSettings().face_model)) == Eye(
+        Size(960, 544), Fit.LETTERBOX, 16, has_forms=True
+    )
 
 
 def test_a_model_that_does_not_say_what_it_sees_cannot_be_tiled() -> None:

@@ -43,7 +43,7 @@ class DetectorModel:
     mean: float  # a float input takes (RGB - mean) * scale
     scale: float
     bgr: bool = False  # the input takes blue first
-    has_forms: bool = False  # its file can be made anew for pictures of another form
+    has_forms: bool = False  # its file can be made anew for an input of any size
     self_test: SelfTest | None = None  # what the model must find when it is loaded; None: nothing to compare with
 
 
@@ -110,7 +110,7 @@ class TfliteDetector(Resource):
             scale=model.scale,
             bgr=model.bgr,
             delegate=self._delegate,
-            form=None if size == model.size else size,
+            size=size if model.has_forms else None,
         )
         view = _View(engine, make_family(model.family, size, model.targets), Letterboxer(size, model.fit))
         load(engine, name=model.name, size=size, try_out=lambda: self._try_out(view, size), meter=self._meter)

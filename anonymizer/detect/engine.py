@@ -56,11 +56,11 @@ class Engine(Resource):
         scale: float,
         bgr: bool = False,
         delegate: Delegate | None = None,
-        form: Size | None = None,
+        size: Size | None = None,
     ) -> None:
-        """Without a delegate XNNPACK computes. `bgr` models take blue first; `form`: another input than the file's."""
+        """Without a delegate XNNPACK computes. `bgr` models take blue first. `size`: of the input that is made."""
         self._path = path
-        self._form = form
+        self._size = size
         self._threads = threads
         self._delegate = delegate or Delegate()
         self._mean = mean
@@ -168,10 +168,10 @@ class Engine(Resource):
         try:
             if delegate.name is DelegateName.EDGETPU and _EDGETPU_OPERATION not in self._path.read_bytes():
                 raise RuntimeError(f"{self._path} was not compiled for it by edgetpu_compiler")
-            if self._form is None:
+            if self._size is None:
                 arguments["model_path"] = str(self._path)
             else:
-                arguments["model_content"] = reformed(self._path.read_bytes(), self._form)
+                arguments["model_content"] = reformed(self._path.read_bytes(), self._size)
             interpreter = module.Interpreter(num_threads=self._threads, **arguments)
             interpreter.allocate_tensors()
             if delegate.library is not None:

@@ -10,7 +10,7 @@ from anonymizer.types import Size
 
 STEP_PX = 32  # sides are multiples of the coarsest grid
 MORE = Fraction(102, 100)  # pixels that a form may have, of the model's own
-WORTH = 1.05  # of the own form's scale: another one takes memory of its own
+WORTH = 1.1  # of the own form's scale: another one takes memory of its own
 # width by height: corridors and doors, old cameras upright, fish-eyes, old cameras, most, two and three lenses in a row
 ASPECTS = (
     Fraction(9, 16),
@@ -30,6 +30,11 @@ def form_for(picture: Size, own: Size) -> Size:
     return best if _scale(picture, best) >= WORTH * _scale(picture, own) else own
 
 
+def usable_scale(box: Letterbox) -> float:
+    """Input pixels for a source pixel that show something: enlarged, sharp pictures show more, but soft video less."""
+    return min(*box.scale, 1.0)
+
+
 @functools.lru_cache(maxsize=64)
 def forms_of(own: Size) -> tuple[Size, ...]:
     """For each aspect the input in which a picture of that aspect is largest."""
@@ -40,4 +45,4 @@ def forms_of(own: Size) -> tuple[Size, ...]:
 
 
 def _scale(picture: Size, form: Size) -> float:
-    return Letterbox.of(picture, form, Fit.LETTERBOX).inner.width / picture.width
+    return usable_scale(Letterbox.of(picture, form, Fit.LETTERBOX))

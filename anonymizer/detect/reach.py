@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from anonymizer.detect.forms import form_for
+from anonymizer.detect.forms import form_for, usable_scale
 from anonymizer.detect.letterbox import Fit, Letterbox
 from anonymizer.detect.tiles import Tile
 from anonymizer.types import Size
@@ -54,7 +54,7 @@ def plan_tiles(frame: Size, eye: Eye, reach_px: int) -> TilePlan:
     wider than high lies completely in one tile, or is found in the whole frame. If that took more than MAX_TILES, the
     plan's `reach_px` is larger: the smallest that is possible.
     """
-    whole_px = math.ceil(eye.min_face_px / Letterbox.of(frame, eye.for_whole(frame), eye.fit).scale[1])
+    whole_px = math.ceil(eye.min_face_px / usable_scale(Letterbox.of(frame, eye.for_whole(frame), eye.fit)))
     while reach_px < whole_px:
         tile = Size(
             min(frame.width, _even(eye.size.width * reach_px / eye.min_face_px)),

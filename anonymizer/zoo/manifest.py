@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from anonymizer.detect.letterbox import Fit
 from anonymizer.errors import ModelError
 from anonymizer.settings.section import Section
-from anonymizer.types import Target
+from anonymizer.types import Size, Target
 
 MANIFEST = "manifest.yaml"
 OTHER = "other"  # a class that is neither face nor person, and ignored
@@ -160,8 +160,13 @@ class ModelSpec(FileSpec):
     classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
     threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
     min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in input pixels of the smallest face found well
-    has_forms: bool = Field(default=False, alias="forms")  # a file of it for pictures of another form can be made
+    has_forms: bool = Field(default=False, alias="forms")  # the file can be made anew for an input of any size
     self_test: SelfTestSpec | None = None
+
+    @property
+    def made_for(self) -> Size | None:
+        """The size of input that is to be made of the file; None: the file is taken as it is."""
+        return Size(self.input.width, self.input.height) if self.has_forms else None
 
     @property
     def target(self) -> Target:

@@ -85,7 +85,13 @@ class Bench:
         threshold = f"{spec.threshold:g}"
         limits = settings.detect.model_dump_json(include={"nms_iou", "max_detections"})
         looks = f"{settings.privacy.model_dump_json()} {settings.redact.model_dump_json()} {limits}"
-        key = (spec.sha256, str(spec.model_dump(include={"input", "family", "has_forms"})), str(reach_px), threshold, looks)
+        key = (
+            spec.sha256,
+            str(spec.model_dump(include={"input", "family", "has_forms"})),
+            str(reach_px),
+            threshold,
+            looks,
+        )
         options = ("--model", candidate, "--threshold", threshold)
         return self._cached(table, candidate, key, lambda: self._evaluate(table, *options))
 

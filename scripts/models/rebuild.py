@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,6 @@ class Recipe:
     reference: Callable[[bytes], Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]]]
     limits: calibration.Ranges
     equalised: bool
-    record: str = ""  # another network's calibration, which this one shares; empty: its own
 
 
 NANODET = Recipe(
@@ -61,13 +60,12 @@ CENTERFACE = Recipe(
     limits=centerface.LIMITS,
     equalised=True,
 )
+# Larger inputs are made of these files: ranges measured in larger pictures are wider, and faint scores drown. Half as
+# many small faces again would leak.
 RECIPES = {
     "nanodet-g": NANODET,
     "nanodet-g-light": NANODET,
-    "nanodet-g-640": replace(NANODET, record="nanodet-g"),
     "centerface": CENTERFACE,
-    # Ranges measured in larger pictures are wider, and faint scores drown: half as many small faces again would leak.
-    "centerface-960": replace(CENTERFACE, record="centerface"),
 }
 
 
@@ -103,9 +101,7 @@ def main() -> None:
     names = {dtype: f"{arguments.name}-{dtype}" for dtype in LEAST_IOU}
     specs = {dtype: zoo.detectors.spec(name) for dtype, name in names.items() if name in zoo.detectors.names()}
     source = recipe.source(*_weights(specs[Dtype.INT8]))
-    record_path = RECORDS / f"{recipe.record or arguments.name}.json"
-    if arguments.recalibrate and recipe.record:
-        raise SystemExit(f"{arguments.name} is calibrated with {recipe.record}: recalibrate that one")
+    record_path = RECORDS / f"{arguments.name}.json"
     if arguments.recalibrate:
         record_path.write_text(_record(recipe, specs[Dtype.INT8], source, arguments.calibration))
     record = json.loads(record_path.read_text())

@@ -106,7 +106,12 @@ class ZooTeacher:
         self.targets = frozenset(each for each in spec.classes if each is not None)
         self._size = Size(source.width, source.height)
         self._engine = Engine(
-            spec.path, threads=1, mean=source.mean, scale=source.scale, bgr=source.order is ChannelOrder.BGR
+            spec.path,
+            threads=1,
+            mean=source.mean,
+            scale=source.scale,
+            bgr=source.order is ChannelOrder.BGR,
+            size=spec.made_for,
         )
         self._family = make_family(spec.family, self._size, spec.classes)
         self._engine.start()
