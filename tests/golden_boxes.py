@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 from anonymizer.zoo import Zoo
 from tests.test_portraits import FACES, committed, frame_from, portrait
@@ -14,8 +15,9 @@ Row = list[float]  # x1, y1, x2, y2 in source px, score
 
 
 def rows(model: str, who: str, *, nms_iou: float = 0.4) -> list[Row]:
-    """The boxes of one model in one portrait, by falling score."""
-    with committed(model, max_detections=1000, nms_iou=nms_iou) as detector:
+    """The boxes of one model, in its own form, in one portrait, by falling score."""
+    own_form = mock.patch("anonymizer.detect.detector.form_for", lambda picture, own: own)
+    with own_form, committed(model, max_detections=1000, nms_iou=nms_iou) as detector:
         found = detector.detect(frame_from(portrait(who)))
     pairs = zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
     return [[*(round(side, 1) for side in box), round(score, 3)] for box, score in pairs]
