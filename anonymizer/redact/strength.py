@@ -11,9 +11,9 @@ from anonymizer.settings.schema import SURROUND, MaskSettings, RedactSettings, S
 from anonymizer.types import Effect
 
 CHANCE = 9  # percent of faces that guessing names right
-NAMED_BLUR = 43
-NAMED_SURROUND = 21
-NAMED_MOSAIC = {6: 52, 4: 49, 3: 33, 2: 30, 1: 22}  # by the number of cells
+NAMED_BLUR = 36
+NAMED_SURROUND = 20
+NAMED_MOSAIC = {6: 51, 4: 38, 3: 28, 2: 25, 1: 22}  # by the number of cells
 FACE_IN_PERSON = 3  # a face is about a third as wide as its person
 
 
