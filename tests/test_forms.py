@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from anonymizer.clock import SystemClock
 from anonymizer.detect.detector import TfliteDetector
+from anonymizer.detect.engine import Engine
 from anonymizer.detect.forms import ASPECTS, MORE, STEP_PX, form_for, forms_of
 from anonymizer.detect.letterbox import Fit, Letterbox
 from anonymizer.detect.limits import Limits
 from anonymizer.detect.reach import Eye, plan_tiles
 from anonymizer.detect.reform import reformed
 from anonymizer.detectors import detector_model, make_detector
-from anonymizer.errors import ModelError
+from anonymizer.errors import InvalidOutputError, ModelError
 from anonymizer.settings.schema import DetectSettings, TargetName
 from anonymizer.types import Frame, Size
 from anonymizer.zoo import Zoo
@@ -135,6 +136,33 @@ def test_where_a_form_cannot_be_had_the_own_one_sees_the_picture_and_the_log_say
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "sees pictures of 1080x1920 at 960x544, not larger at 544x960" in warning
     assert "has a map of its own" in warning
+
+
+def test_a_form_that_a_delegate_refuses_is_told_as_the_own_one_would_be(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = property(lambda engine: None if engine.input_size == OWN else "no room on the device")
+    monkeypatch.setattr(Engine, "delegate_fault", fault)
+    meter = RecordingMeter()
+    with make_detector(DetectSettings(), frozenset({TargetName.FACE}), clock=SystemClock(), meter=meter) as detector:
+        detector.detect(empty(OWN))
+        assert "runs on the CPU" not in caplog.text
+        detector.detect(empty(Size(1080, 1920)))
+    assert "runs on the CPU: no room on the device" in caplog.text
+    assert meter.counts["delegate_fallback", DetectSettings().face_model, "xnnpack"] == 1
+
+
+def test_an_output_that_is_no_number_in_another_form_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, _ = corridor(100)
+    settings, targets = DetectSettings(), frozenset({TargetName.FACE})
+    with make_detector(settings, targets, clock=SystemClock(), meter=RecordingMeter()) as detector:
+        assert len(detector.detect(frame)) > 0
+        right = Engine.run
+        monkeypatch.setattr(
+            Engine, "run", lambda engine, rgb: {name: each * np.nan for name, each in right(engine, rgb).items()}
+        )
+        with pytest.raises(InvalidOutputError):
+            detector.detect(frame)
 
 
 def test_what_is_found_in_a_whole_frame_follows_its_form() -> None:

@@ -94,11 +94,7 @@ class TfliteDetector(Resource):
     def start(self) -> None:
         """Load the model and try it on a picture whose answer is known, else on a black one; raises ModelError."""
         self.close()
-        view = self._load(self._model.size)
-        self._views = {self._model.size: view}
-        if view.engine.delegate_fault is not None:
-            self._meter.delegate_fallback(self._model.name, self._delegate.name)
-            log.warning("model %s runs on the CPU: %s", self._model.name, view.engine.delegate_fault)
+        self._views[self._model.size] = self._load(self._model.size)
 
     def _load(self, size: Size) -> _View:
         """The model with an input of that size, tried; raises ModelError."""
@@ -114,6 +110,9 @@ class TfliteDetector(Resource):
         )
         view = _View(engine, make_family(model.family, size, model.targets), Letterboxer(size, model.fit))
         load(engine, name=model.name, size=size, try_out=lambda: self._try_out(view, size), meter=self._meter)
+        if engine.delegate_fault is not None:
+            self._meter.delegate_fallback(model.name, self._delegate.name)
+            log.warning("model %s runs on the CPU: %s", model.name, engine.delegate_fault)
         return view
 
     def _view_of(self, picture: Size) -> _View:
