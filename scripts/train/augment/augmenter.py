@@ -69,8 +69,27 @@ class Augmenter:
         moved = self._move(picture, rng)
         image = self._dress(moved, rng)
         image = self._light(image, rng)
-        image = self._damage(image, rng)
+        image = self.damage(image, rng)
         return Picture(image, moved.boxes, moved.class_ids, moved.ignore)
+
+    def damage(self, image: U8, rng: np.random.Generator) -> U8:
+        """What lens, sensor and codec alone do; nothing moves."""
+        settings = self._settings
+        if rng.random() < settings.blur_share:
+            if rng.random() < 0.5:
+                image = defocus(image, rng.uniform(*settings.blur_px))
+            else:
+                image = motion_blur(image, rng.uniform(*settings.motion_px), rng.uniform(0, 180))
+        if rng.random() < settings.low_resolution_share:
+            image = lose_resolution(image, rng.uniform(*settings.low_resolution))
+        if rng.random() < settings.noise_share:
+            image = sensor_noise(image, rng.uniform(*settings.noise), int(rng.integers(1, 4)), rng)
+        if rng.random() < settings.jpeg_share:
+            image = jpeg(image, round(rng.uniform(*settings.jpeg_quality)))
+        if rng.random() < settings.h264_share:
+            shift_y, shift_x = rng.integers(-6, 7, 2).tolist()
+            image = h264(image, round(rng.uniform(*settings.h264_crf)), (shift_y, shift_x))
+        return image
 
     def _move(self, picture: Picture, rng: np.random.Generator) -> Picture:
         settings = self._settings
@@ -141,22 +160,4 @@ class Augmenter:
         if rng.random() < settings.tone_share:
             gain, offset = rng.uniform(*settings.gain), rng.uniform(*settings.offset)
             image = tone(image, gain=gain, gamma=math.exp(rng.uniform(*np.log(settings.gamma))), offset=offset)
-        return image
-
-    def _damage(self, image: U8, rng: np.random.Generator) -> U8:
-        settings = self._settings
-        if rng.random() < settings.blur_share:
-            if rng.random() < 0.5:
-                image = defocus(image, rng.uniform(*settings.blur_px))
-            else:
-                image = motion_blur(image, rng.uniform(*settings.motion_px), rng.uniform(0, 180))
-        if rng.random() < settings.low_resolution_share:
-            image = lose_resolution(image, rng.uniform(*settings.low_resolution))
-        if rng.random() < settings.noise_share:
-            image = sensor_noise(image, rng.uniform(*settings.noise), int(rng.integers(1, 4)), rng)
-        if rng.random() < settings.jpeg_share:
-            image = jpeg(image, round(rng.uniform(*settings.jpeg_quality)))
-        if rng.random() < settings.h264_share:
-            shift_y, shift_x = rng.integers(-6, 7, 2).tolist()
-            image = h264(image, round(rng.uniform(*settings.h264_crf)), (shift_y, shift_x))
         return image

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scripts.train.slim.network import Kind, Plan, SlimNetwork
-from scripts.train.slim.surgery import LEAST, Course, Group, course, cut, measure, merge
+from scripts.train.slim.surgery import LEAST, Course, Group, course, cut, measure
 
 LEAST_SHARE = 0.15  # of a group's channels that stays
 WIDE = 48  # groups of so many channels lose eight at a time, narrower ones four
@@ -100,8 +100,9 @@ def _loss(own: Course, gone: int) -> float:
 
 @torch.no_grad()
 def prune(network: SlimNetwork, batches: Iterable[Tensor], score: str, keep: float) -> None:
-    """Leaves about that share of the multiply-adds, all groups together."""
-    merge(network)
+    """Leaves about that share of the multiply-adds, all groups together; all of them if it is 1."""
+    if keep >= 1:
+        return
     moments = measure(network, batches, score)
     courses = {group: course(network, group, own) for group, own in moments.items()}
     for group, count in shares(network, courses, keep).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,8 @@ from scripts.train.integer import to_int8
 from scripts.train.recipe import Recipe
 from scripts.train.slim.emit import LOGITS, emit
 from scripts.train.slim.even import even
-from scripts.train.slim.fit import SlimRecipe, SlimRun, checksum, load_slim, run
+from scripts.train.slim.fit import SlimRun, checkpoint_of, load_slim, run
+from scripts.train.slim.recipe import SlimRecipe, checksum
 from scripts.train.stop import INTERRUPTED
 
 VIEWS = 96  # canvases that int8's ranges are taken from
@@ -43,10 +45,24 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     fit.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the checkpoint")
     fit.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
     fit.add_argument("--keep", type=share, default=own.keep, help=f"share of the multiply-adds that stays ({own.keep})")
+    fit.add_argument(
+        "--begin", type=Path, metavar="RUN", help="narrow what this run on the same file has made, by --keep of that"
+    )
     fit.add_argument("--steps", type=count, default=own.steps, help=f"batches ({own.steps})")
     fit.add_argument("--batch", type=count, default=own.batch, help=f"canvases ({own.batch})")
     fit.add_argument(
         "--mean", type=amount, default=own.mean, help=f"taken off the pixels, as in the manifest ({own.mean})"
+    )
+    fit.add_argument(
+        "--closer",
+        action="store_true",
+        help="learn the small faces too that CenterFace sees in pictures twice as large",
+    )
+    fit.add_argument(
+        "--blurred",
+        type=share,
+        default=own.blurred,
+        help=f"share of the canvases that are blurred and coded further once the teacher has seen them ({own.blurred})",
     )
     fit.add_argument("--canvas-px", type=count, default=320, help="side, a multiple of 32 (320)")
     fit.add_argument("--rate", type=amount, default=own.rate, help=f"of a tensor's size, at its peak ({own.rate})")
@@ -79,27 +95,36 @@ def _fit(arguments: argparse.Namespace) -> int:
         raise DatasetError(f"--canvas-px {arguments.canvas_px} is not a multiple of 32")
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    try:
-        file = arguments.file.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{arguments.file}: {error.strerror}") from None
-    recipe = SlimRecipe(
-        checksum(file),
+    file, own = _read(arguments.file), SlimRecipe("")
+    begin = checkpoint_of(arguments.begin) if arguments.begin else None
+    recipe = replace(
+        own,
+        file=checksum(file),
         keep=arguments.keep,
         steps=arguments.steps,
         batch=arguments.batch,
         mean=arguments.mean,
         rate=arguments.rate,
         seed=arguments.seed,
+        closer=arguments.closer,
+        blurred=arguments.blurred,
+        begun=checksum(_read(begin)) if begin else own.begun,
     )
     canvases = _canvases(arguments, arguments.canvas_px, arguments.seed)
     try:
-        own = SlimRun(file, recipe, canvases, arguments.folder, halves=arguments.halves)
+        own = SlimRun(file, recipe, canvases, arguments.folder, begin=begin, halves=arguments.halves)
     except DatasetError as error:
         raise DatasetError(f"{arguments.file}: {error}") from None
     own.start()
     is_stopped = run(own, save_every=arguments.save_every)
     return INTERRUPTED if is_stopped else 0
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
 
 
 def _export(arguments: argparse.Namespace) -> int:

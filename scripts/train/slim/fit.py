@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anonymizer.errors import DatasetError
 from scripts.train.canvas import CanvasMaker
 from scripts.train.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from scripts.train.losses import check_finite
 from scripts.train.slim.budget import prune
+from scripts.train.slim.closer import check_closer, look_closer
 from scripts.train.slim.lesson import Losses, compare, landmarks
 from scripts.train.slim.network import SlimNetwork
+from scripts.train.slim.pictures import Pictures
 from scripts.train.slim.reading import open_network
+from scripts.train.slim.recipe import SlimRecipe, check_same, checksum
 from scripts.train.slim.surgery import merge
 from scripts.train.stop import StopRequest
 
@@ -29,62 +31,52 @@ MEASURED = 96  # canvases by which channels are chosen
 FAR = 1 << 30  # number of the first of them, which no run reaches
 MOST_GRADIENT = 5.0  # norm
 EVERY = 50  # steps of one line of progress
-STEPS = "steps"  # what of a recipe may change while a run rests
 SMALL = 1e-4  # added to a tensor's size, for biases that begin with nothing
-
-
-@dataclass(frozen=True, slots=True)
-class SlimRecipe:
-    """The numbers of one run, kept in its checkpoint."""
-
-    file: str  # sha256 of the one that is narrowed
-    keep: float = 0.5  # share of the multiply-adds in front of which channels can go
-    steps: int = 6_000
-    batch: int = 8
-    mean: float = 0.0  # taken off the pixels, as `input` in the manifest says
-    rate: float = 1.5e-3  # how far a step moves a tensor's values, as a share of their root mean square
-    warmup_steps: int = 50
-    average: float = 0.998  # what the averaged weights keep at each step
-    seed: int = 1
-
-    def rate_at(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to a hundredth."""
-        warm = min(1.0, (step + 1) / self.warmup_steps)
-        return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
-
-    def kept_at(self, step: int) -> float:
-        """How much the averaged weights keep: less at first, when the network changes fast."""
-        return min(self.average, (1 + step) / (10 + step))
 
 
 class SlimRun:
     """One run in one folder; raises DatasetError if the file is of an unknown kind or has no score."""
 
     def __init__(
-        self, file: bytes, recipe: SlimRecipe, canvases: CanvasMaker, folder: Path, *, halves: bool = False
+        self,
+        file: bytes,
+        recipe: SlimRecipe,
+        canvases: CanvasMaker,
+        folder: Path,
+        *,
+        begin: Path | None = None,
+        halves: bool = False,
     ) -> None:
-        """`halves`: in bfloat16 but for weights and losses, twice as fast where the processor has it."""
+        """`halves`: in bfloat16 but for weights and losses, twice as fast where the processor has it.
+
+        `begin`: checkpoint of a run on this file that is narrowed further; the file itself stays the teacher.
+        """
         self.recipe = recipe
         self.step = 0
         self._file = file
-        self._canvases = canvases
+        self._pictures = Pictures(canvases, recipe)
+        self._begin = begin
         self._halves = halves
         self._folder = folder
         self._teacher = open_network(file).eval().to(memory_format=torch.channels_last)
         self._score = score_of(self._teacher)
+        if recipe.closer:
+            check_closer(self._teacher.plan)
 
     def start(self) -> None:
         """Goes on from this folder's checkpoint, or narrows the file; raises DatasetError if the run is another."""
         path = self._folder / CHECKPOINT
         state = load_checkpoint(path) if path.exists() else None
         if state is not None:
-            self._check(path, state["recipe"])
+            check_same(self.recipe, state["recipe"], path)
         network = open_network(self._file)
+        merge(network)
         if state is None:
-            batches = (self._pictures(FAR + at) for at in range(0, MEASURED, self.recipe.batch))
+            if self._begin is not None:
+                network.adopt(self._begun(self._begin)["average"])
+            batches = (self._pictures.clear(FAR + at) for at in range(0, MEASURED, self.recipe.batch))
             prune(network, batches, self._score, self.recipe.keep)
         else:
-            merge(network)
             network.adopt(state["network"])
         self._take(network.to(memory_format=torch.channels_last))
         if state is not None:
@@ -93,14 +85,11 @@ class SlimRun:
             self._sizes = state["sizes"]
             self.step = state["step"]
 
-    def _check(self, path: Path, found: Mapping[str, object]) -> None:
-        """Raises DatasetError if a checkpoint is of another run; the number of steps may be another."""
-        own = asdict(self.recipe)
-        if found.keys() != own.keys():
-            raise DatasetError(f"{path} is no checkpoint of `slim fit`: name another folder by --run")
-        other = [f"{name} {found[name]}, not {own[name]}" for name in own if name != STEPS and found[name] != own[name]]
-        if other:
-            raise DatasetError(f"{path} holds a run with {' and '.join(other)}: name another folder by --run")
+    def _begun(self, path: Path) -> dict[str, Any]:
+        state = load_checkpoint(path)
+        if "file" not in state or checksum(state["file"].numpy().tobytes()) != self.recipe.file:
+            raise DatasetError(f"{path} is no checkpoint of `slim fit` on this file")
+        return state
 
     def _take(self, network: SlimNetwork) -> None:
         self._network = network
@@ -114,11 +103,13 @@ class SlimRun:
 
     def learn(self) -> Losses:
         """One step; raises DatasetError, with the weights as they were, once there are no numbers to learn by."""
-        pictures = self._pictures(self.step * self.recipe.batch)
+        pictures, shown = self._pictures.batch(self.step * self.recipe.batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._halves):
             with torch.no_grad():
                 expected = self._teacher(pictures, self._marks)
-            found = self._network(pictures, self._marks)
+                if self.recipe.closer:
+                    expected = look_closer(self._teacher, pictures, expected)
+            found = self._network(shown, self._marks)
         losses = compare(self._network.plan, found, expected, self._marks)
         self._optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()
@@ -150,11 +141,6 @@ class SlimRun:
         }
         save_checkpoint(self._folder / CHECKPOINT, state)
 
-    def _pictures(self, first: int) -> Tensor:
-        images = np.stack([self._canvases.make(first + at).image for at in range(self.recipe.batch)])
-        planes = torch.from_numpy(images).permute(0, 3, 1, 2).float() - self.recipe.mean
-        return planes.contiguous(memory_format=torch.channels_last)
-
 
 def score_of(network: SlimNetwork) -> str:
     """The output by which it is judged where something is; raises DatasetError."""
@@ -163,14 +149,14 @@ def score_of(network: SlimNetwork) -> str:
     return min(network.plan.scores)
 
 
-def checksum(file: bytes) -> str:
-    """As the recipe names a file."""
-    return hashlib.sha256(file).hexdigest()
+def checkpoint_of(place: Path) -> Path:
+    """Of a run's folder, or the file itself."""
+    return place / CHECKPOINT if place.is_dir() else place
 
 
 def load_slim(place: Path) -> tuple[SlimNetwork, float]:
     """The averaged weights of a run's checkpoint, or of its folder, and the mean of its input; raises DatasetError."""
-    path = place / CHECKPOINT if place.is_dir() else place
+    path = checkpoint_of(place)
     state = load_checkpoint(path)
     if "file" not in state:
         raise DatasetError(f"{path} is no checkpoint of `slim fit`")
