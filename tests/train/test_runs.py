@@ -23,9 +23,10 @@ from scripts.train.checkpoint import BEST, CHECKPOINT, load_checkpoint
 from scripts.train.cli import main
 from scripts.train.datasets.store import write_whole
 from scripts.train.recipe import Recipe
-from scripts.train.slim.fit import SlimRecipe, SlimRun
+from scripts.train.slim.fit import SlimRun
 from scripts.train.slim.fit import run as run_slim
 from scripts.train.slim.lesson import Losses
+from scripts.train.slim.recipe import SlimRecipe
 from scripts.train.stop import INTERRUPTED, StopRequest
 from tests.train import shapes
 from tests.train.conftest import fit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -95,11 +94,10 @@ def _fit(arguments: argparse.Namespace) -> int:
         raise DatasetError(f"--canvas-px {arguments.canvas_px} is not a multiple of 32")
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
-    file, own = _read(arguments.file), SlimRecipe("")
+    file = _read(arguments.file)
     begin = checkpoint_of(arguments.begin) if arguments.begin else None
-    recipe = replace(
-        own,
-        file=checksum(file),
+    recipe = SlimRecipe(
+        checksum(file),
         keep=arguments.keep,
         steps=arguments.steps,
         batch=arguments.batch,
@@ -108,7 +106,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         closer=arguments.closer,
         blurred=arguments.blurred,
-        begun=checksum(_read(begin)) if begin else own.begun,
+        begun=checksum(_read(begin)) if begin else "",
     )
     canvases = _canvases(arguments, arguments.canvas_px, arguments.seed)
     try:
