@@ -189,6 +189,7 @@ def test_siblings_are_the_same_model_in_other_widths_precisions_and_sizes() -> N
         "centerface-slim-960-int8",
         "centerface-float32",
         "centerface-int8",
+        "centerface-keen-960-int8",
         "yunet-int8",
         "blazeface-full-range",
         "320",
