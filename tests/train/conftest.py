@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.train.canvas import CanvasMaker
+from scripts.train.datasets.forms import read_sets
+from scripts.train.recipe import Recipe
 from tests.train import shapes
 
 
@@ -47,3 +50,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def slim_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels of twelve pictures."""
+    return shapes.write(tmp_path_factory.mktemp("slim") / "set", 12, seed=1)
+
+
+@pytest.fixture
+def canvases(slim_set: Path) -> CanvasMaker:
+    """Canvases of 64 px of them."""
+    pytest.importorskip("torch", reason="needs the extra: pip install -e '.[train]'")
+    from scripts.train.fit import make_canvases
+
+    return make_canvases(read_sets([slim_set]), Recipe(canvas_px=64))

@@ -20,9 +20,6 @@ from anonymizer.types import Size
 from anonymizer.zoo import Zoo
 from scripts.train.canvas import CanvasMaker
 from scripts.train.cli import main
-from scripts.train.datasets.forms import read_sets
-from scripts.train.fit import make_canvases
-from scripts.train.recipe import Recipe
 from scripts.train.slim.budget import areas, prune
 from scripts.train.slim.emit import emit
 from scripts.train.slim.even import even
@@ -31,7 +28,6 @@ from scripts.train.slim.lesson import compare, landmarks
 from scripts.train.slim.network import Kind, SlimNetwork
 from scripts.train.slim.reading import open_network
 from scripts.train.slim.surgery import course, cut, groups, measure, merge
-from tests.train import shapes
 from tests.train.slim_rig import SIZE, batch, joined, noise, small_run, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,16 +60,6 @@ def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 @pytest.fixture
 def network() -> SlimNetwork:
     return open_network(tiny()).eval()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shapes.write(tmp_path_factory.mktemp("slim") / "set", 12, seed=1)
-
-
-@pytest.fixture
-def canvases(data: Path) -> CanvasMaker:
-    return make_canvases(read_sets([data]), Recipe(canvas_px=64))
 
 
 @pytest.mark.parametrize(
@@ -274,25 +260,25 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(tmp_path: Path, canvases: C
     ids=["not a model", "an unknown op", "a bend behind a sum", "padding on two sides", "no score"],
 )
 def test_a_file_that_cannot_be_narrowed_is_refused_by_name(
-    file: bytes, why: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    file: bytes, why: str, tmp_path: Path, slim_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "other.tflite"
     path.write_bytes(file)
-    assert main(["slim", "fit", str(path), str(data), "--run", str(tmp_path / "run")]) == 1
+    assert main(["slim", "fit", str(path), str(slim_set), "--run", str(tmp_path / "run")]) == 1
     told = capsys.readouterr().err
     assert str(path) in told
     assert why in told
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the quantizer keeps all tensors
-def test_from_a_file_to_narrow_ones_that_say_much_the_same(tmp_path: Path, data: Path) -> None:
+def test_from_a_file_to_narrow_ones_that_say_much_the_same(tmp_path: Path, slim_set: Path) -> None:
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny())
     run_folder, out = str(tmp_path / "run"), tmp_path / "out"
     small = ["--batch", "2", "--canvas-px", "64", "--keep", "0.8", "--mean", "128", "--bfloat16"]
-    assert main(["slim", "fit", str(path), str(data), "--run", run_folder, "--steps", "3", *small]) == 0
+    assert main(["slim", "fit", str(path), str(slim_set), "--run", run_folder, "--steps", "3", *small]) == 0
     size = ["--width", "64", "--height", "64"]
-    assert main(["slim", "export", run_folder, str(data), "--name", "narrow", "--out", str(out), *size]) == 0
+    assert main(["slim", "export", run_folder, str(slim_set), "--name", "narrow", "--out", str(out), *size]) == 0
     narrow = (out / "narrow-float32.tflite").read_bytes()
     assert len(narrow) < len(path.read_bytes())
     picture = batch(noise())

@@ -17,31 +17,17 @@ from torch import Tensor, nn
 from anonymizer.errors import DatasetError
 from scripts.train.canvas import CanvasMaker
 from scripts.train.cli import main
-from scripts.train.datasets.forms import read_sets
-from scripts.train.fit import make_canvases
-from scripts.train.recipe import Recipe
 from scripts.train.slim.closer import MOST_PX, look_closer
 from scripts.train.slim.fit import load_slim, run
 from scripts.train.slim.pictures import Pictures
 from scripts.train.slim.reading import open_network
 from scripts.train.slim.recipe import SlimRecipe
 from scripts.train.slim.surgery import merge
-from tests.train import shapes
 from tests.train.slim_rig import joined, small_run, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 LOW = -6.0  # a logit that says nobody
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shapes.write(tmp_path_factory.mktemp("slim") / "set", 12, seed=1)
-
-
-@pytest.fixture
-def canvases(data: Path) -> CanvasMaker:
-    return make_canvases(read_sets([data]), Recipe(canvas_px=64))
 
 
 class Eyes(nn.Module):
@@ -107,11 +93,11 @@ def test_large_faces_are_not_taken_from_the_enlarged_picture() -> None:
 
 
 def test_only_outputs_whose_meaning_is_known_can_be_looked_at_closer(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, slim_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "other.tflite"
     path.write_bytes(joined())
-    assert main(["slim", "fit", str(path), str(data), "--run", str(tmp_path / "run"), "--closer"]) == 1
+    assert main(["slim", "fit", str(path), str(slim_set), "--run", str(tmp_path / "run"), "--closer"]) == 1
     assert "--closer knows the outputs of CenterFace" in capsys.readouterr().err
 
 
@@ -160,23 +146,27 @@ def test_a_narrower_run_can_be_narrowed_further(tmp_path: Path, canvases: Canvas
     run(small_run(second, canvases, begin=begin, keep=0.8, begun="first"), save_every=100, say=lambda _: None)
     sizes = [sum(each.numel() for each in load_slim(folder)[0].parameters()) for folder in (first, second)]
     assert sizes[1] < sizes[0]
-    run(small_run(second, canvases, begin=begin, keep=0.8, begun="first", steps=6), save_every=1, say=lambda _: None)
+    run(
+        small_run(second, canvases, begin=begin, keep=0.8, begun="first", steps=6),
+        save_every=1,
+        say=lambda _: None,
+    )
 
 
-def test_a_run_on_another_file_is_not_begun_from(tmp_path: Path, canvases: CanvasMaker, data: Path) -> None:
+def test_a_run_on_another_file_is_not_begun_from(tmp_path: Path, canvases: CanvasMaker, slim_set: Path) -> None:
     run(small_run(tmp_path / "first", canvases, keep=0.8, steps=1), save_every=1, say=lambda _: None)
     with pytest.raises(DatasetError, match="no checkpoint of `slim fit` on this file"):
         small_run(tmp_path / "second", canvases, file=joined(), begin=tmp_path / "first" / "checkpoint.pt")
 
 
 def test_what_a_run_begins_from_is_part_of_its_recipe(
-    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, slim_set: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "tiny.tflite"
     path.write_bytes(tiny())
     small = ["--batch", "2", "--canvas-px", "64", "--steps", "1"]
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    fit = ["slim", "fit", str(path), str(data), *small]
+    fit = ["slim", "fit", str(path), str(slim_set), *small]
     assert main([*fit, "--run", first, "--keep", "0.9"]) == 0
     assert main([*fit, "--run", second, "--keep", "0.8", "--begin", first]) == 0
     assert main([*fit, "--run", second, "--keep", "0.8", "--begin", first]) == 0  # nothing left to do
