@@ -19,18 +19,27 @@ STEP_NS = 40_000_000
 TAIL_NS = 12 * STEP_NS
 WIDE = (30.0, 30.0)
 BACK = np.random.default_rng(1).integers(0, 256, (240, 320), dtype=np.uint8)
-LOOK = cv2.resize(np.random.default_rng(2).integers(0, 256, (8, 8), dtype=np.uint8), (32, 32))
+
+
+def _look(seed: int) -> U8:
+    return np.asarray(
+        cv2.resize(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8), (32, 32)), np.uint8
+    )
+
+
+LOOK, OTHER = _look(2), _look(3)
+UNSURE: U8 = np.asarray(0.6 * LOOK + 0.4 * OTHER, np.uint8)  # found, but not surely
 
 
 def at(x: float, y: float = 100.0) -> Box:
     return x, y, x + 32, y + 32
 
 
-def scene(x: int | None, y: int = 100) -> U8:
+def scene(x: int | None, look: U8 = LOOK) -> U8:
     """Somebody at a place, or nobody."""
     luma = BACK.copy()
     if x is not None:
-        luma[y : y + 32, x : x + 32] = LOOK
+        luma[100:132, x : x + 32] = look
     return luma
 
 
@@ -56,19 +65,22 @@ def placed(
     return pursuit.placed(shown, later, expected, learnt, is_settled=is_settled)
 
 
-def played(pursuit: Pursuit, places: list[int | None], expected: Box, state: TrackState) -> list[Track]:
-    """Seen in the first frame, then expected at a place but not detected."""
+def played(
+    pursuit: Pursuit, places: list[int | None], expected: Box, state: TrackState, look: U8 = LOOK
+) -> list[Track]:
+    """Seen in the first frame, then expected at a place but not detected, and perhaps not looking the same."""
     tracks: list[Track] = []
     for seq, x in enumerate(places):
         box = at(float(places[0] or 0)) if not seq else expected
-        tracks += placed(pursuit, frame(seq, scene(x)), [track(box, unseen=seq, state=state)])
+        shown = scene(x, look if seq else LOOK)
+        tracks += placed(pursuit, frame(seq, shown), [track(box, unseen=seq, state=state)])
     return tracks
 
 
 @pytest.mark.parametrize(("across", "down"), [(40, 0), (-40, 0), (0, 40), (0, -40)])
 def test_of_somebody_known_both_the_place_found_and_the_one_expected_are_masked(across: int, down: int) -> None:
     expected = at(100.0 + across, 100.0 + down)
-    for each in played(Pursuit(Hindsight(0), TAIL_NS), [100] * 4, expected, TrackState.CONFIRMED)[1:]:
+    for each in played(Pursuit(Hindsight(0), TAIL_NS), [100] * 4, expected, TrackState.CONFIRMED, UNSURE)[1:]:
         for x1, y1, x2, y2 in (at(100), expected):
             assert each.box[0] <= x1 + 1
             assert each.box[1] <= y1 + 1
@@ -84,14 +96,34 @@ def test_whoever_moves_on_undetected_is_found_and_masked_tightly() -> None:
 
 
 def test_of_whoever_was_detected_twice_the_expected_place_is_masked_as_well() -> None:
-    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 66, 72], at(50), TrackState.COASTING)
+    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 66, 72], at(50), TrackState.COASTING, UNSURE)
     assert last.box[0] == 50
     assert last.box[2] == pytest.approx(72 + 32, abs=1.5)
 
 
+@pytest.mark.parametrize("state", list(TrackState))
+def test_whoever_is_surely_found_is_masked_there_alone(state: TrackState) -> None:
+    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 66, 72], at(40), state)
+    assert last.box == pytest.approx(at(72), abs=1.5)
+    assert max(last.spread_px) < 3
+
+
+def test_whom_a_later_sighting_shows_elsewhere_is_looked_for_as_well() -> None:
+    """It may be of somebody else, and the place between both of nobody."""
+    hindsight = Hindsight(10**10)
+    for seq, x in ((0, 60), (8, 160)):
+        hindsight.record([track(at(x))], seq * STEP_NS)
+    pursuit = Pursuit(hindsight, TAIL_NS)
+    for seq in range(5):
+        learnt = [each for each in hindsight.at(seq * STEP_NS, 0) if each.unseen_ns]
+        masked = placed(pursuit, frame(seq, scene(60 + seq)), [track(at(60), unseen=seq)], learnt=learnt)
+    assert [each.box[0] for each in masked] == [pytest.approx(64, abs=1.5), pytest.approx(110)]
+    assert masked[0].spread_px[0] < 5
+
+
 @pytest.mark.parametrize(("state", "excess_px"), [(TrackState.COASTING, 20.0), (TrackState.TENTATIVE, 0.0)])
 def test_by_how_much_a_box_around_two_places_is_too_high_is_told(state: TrackState, excess_px: float) -> None:
-    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 60], (60, 120, 92, 152), state)
+    *_, last = played(Pursuit(Hindsight(0), TAIL_NS), [60, 60], (60, 120, 92, 152), state, UNSURE)
     assert last.excess_px == pytest.approx(excess_px, abs=1.5)
 
 

@@ -1,14 +1,15 @@
 """Looks for whoever the detector does not see by how they looked when it did: small patches, matched on the luma.
 
 Normalised cross-correlation (Lewis, "Fast normalized cross-correlation", 1995) with the patch of the sighting, frame by
-frame, in a window that moves along. What it finds is not believed alone: of whoever was detected twice or more, the
-place where the motion leads is masked as well. Whoever is lost keeps the wide mask of somebody whose place is unknown,
-and so does whoever is small: little tells them from their surroundings, and their wide mask hides little.
+frame, in a window that moves along. Unless it is sure, what it finds is not believed alone: of whoever was detected
+twice or more, the place where the motion leads is masked as well. Whoever is lost keeps the wide mask of somebody whose
+place is unknown, and so does whoever is small: little tells them from their surroundings, and their wide mask hides
+little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -23,6 +24,7 @@ PATCH = 16.0  # pixels of a patch, the geometric mean of its sides; a window has
 REACH = 8  # so far somebody may move within it from one frame to the next, beside moving on as before
 LEAST_PX = 12.0  # of whoever is looked for, the geometric mean of the sides
 LIKENESS = 0.7  # least correlation with the patch; 1: the same picture but for brightness and contrast
+SURE = 0.9  # correlation from which the place found is believed alone
 LEAST_CONTRAST = 4.0  # standard deviation of luma in a patch that can be told from its surroundings
 SPREAD = 0.07  # one sigma of a found place, of the longer side
 MOST = 64  # people looked for in a frame; whoever comes later keeps the wide mask
@@ -37,6 +39,7 @@ class _Chase:
     seen_ns: int  # PTS of the sighting
     box: Box
     step_px: tuple[float, float] = (0.0, 0.0)  # from the frame before to this one
+    likeness: float = 1.0  # correlation of what is found in this frame with the patch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +63,7 @@ class Pursuit:
         self._tail_ns = tail_ns
         self._newest: _Seen | None = None  # the newest frame handed over
         self._ahead: dict[int, _Chase] = {}  # by track, as of that frame
-        self._behind: dict[int, dict[int, Box]] = {}  # by track and PTS, in frames before its first sighting
+        self._behind: dict[int, dict[int, _Chase]] = {}  # by track and PTS, in frames before its first sighting
 
     def placed(
         self,
@@ -76,7 +79,8 @@ class Pursuit:
         `later`: the frames held after it, in order; `expected`: the tracker's tracks; `learnt`: the hindsight's.
         `is_settled`: whether they tell all of the look-ahead; while they do not, nobody counts as gone. Nor, in a frame
         that was passed over, does whom the look before it found: they may have left after it.
-        Between two sightings the place expected counts beside the one between them: a sighting may be somebody else's.
+        Between two sightings the place expected counts beside the one between them, and they are looked for around it:
+        a sighting may be somebody else's.
         Not so where nobody has looked in between, and the later one was where the earlier one led to expect it.
         """
         told = {track.track_id for track in learnt}
@@ -90,10 +94,10 @@ class Pursuit:
         histories = [(track, self._hindsight.sightings(track.track_id)) for track in learnt]
         missed = [track for track, sightings in histories if sightings[0].pts_ns <= frame.pts_ns]
         unborn = [(track, sightings) for track, sightings in histories if sightings[0].pts_ns > frame.pts_ns]
-        return (*self._onwards(frame, born, told), *missed, *self._backwards(frame, later, unborn))
+        return (*self._onwards(frame, born), *missed, *self._backwards(frame, later, unborn))
 
-    def _onwards(self, frame: Frame, tracks: Sequence[Track], told: Set[int]) -> list[Track]:
-        """Those unseen since an earlier frame where they are found; nobody begins to be looked for who is `told` of."""
+    def _onwards(self, frame: Frame, tracks: Sequence[Track]) -> list[Track]:
+        """Those unseen since an earlier frame where they are found."""
         before = self._newest
         self._newest = _Seen(frame, {each.track_id: each for each in tracks if not each.unseen_ns})
         chased: dict[int, _Chase] = {}
@@ -102,15 +106,15 @@ class Pursuit:
             chase = None
             if track.unseen_ns and len(chased) < MOST:
                 chase = self._ahead.get(track.track_id)
-                if chase is None and track.track_id not in told:
-                    chase = before.chase(track.track_id) if before is not None else None
+                if chase is None and before is not None:
+                    chase = before.chase(track.track_id)
                 if chase is not None:
                     chase = follow(chase, frame.planes.y) if chase.seen_ns == frame.pts_ns - track.unseen_ns else None
             if chase is None:
                 placed.append(track)
             else:
                 chased[track.track_id] = chase
-                placed.append(_at(track, chase.box, is_known=track.state is not TrackState.TENTATIVE))
+                placed.append(_at(track, chase, is_known=track.state is not TrackState.TENTATIVE))
         self._ahead = chased
         return placed
 
@@ -163,11 +167,11 @@ def follow(chase: _Chase, luma: U8) -> _Chase | None:
     across = column - REACH + _peak(likeness[row, :], column)
     down = row - REACH + _peak(likeness[:, column], row)
     dx, dy = chase.step_px[0] + chase.scale * across, chase.step_px[1] + chase.scale * down
-    return replace(chase, box=(x1 + dx, y1 + dy, x2 + dx, y2 + dy), step_px=(dx, dy))
+    return replace(chase, box=(x1 + dx, y1 + dy, x2 + dx, y2 + dy), step_px=(dx, dy), likeness=float(best))
 
 
-def _trail(frames: Sequence[Frame], first: Sighting) -> Iterable[tuple[int, Box]]:
-    """PTS and place in the frames before the first sighting, from there back to the first frame or until lost."""
+def _trail(frames: Sequence[Frame], first: Sighting) -> Iterable[tuple[int, _Chase]]:
+    """PTS and what is found in the frames before the first sighting, back to the first frame or until lost."""
     chase: _Chase | None = None
     for frame in reversed(frames):
         if frame.pts_ns == first.pts_ns:
@@ -176,17 +180,17 @@ def _trail(frames: Sequence[Frame], first: Sighting) -> Iterable[tuple[int, Box]
             chase = follow(chase, frame.planes.y)
             if chase is None:
                 return
-            yield frame.pts_ns, chase.box
+            yield frame.pts_ns, chase
 
 
-def _at(track: Track, found: Box, *, is_known: bool) -> Track:
-    """The track where it is found and, if its motion is known, where that leads: the box around both."""
-    x1, y1, x2, y2 = found
+def _at(track: Track, found: _Chase, *, is_known: bool) -> Track:
+    """The track where it is found; the box around that and where its motion leads, if known, unless it is sure."""
+    x1, y1, x2, y2 = found.box
     excess_px = 0.0
-    if is_known:
+    if is_known and found.likeness < SURE:
         left, top, right, bottom = track.box
         x1, y1, x2, y2 = min(x1, left), min(y1, top), max(x2, right), max(y2, bottom)
-        excess_px = y2 - y1 - min(found[3] - found[1], bottom - top)
+        excess_px = y2 - y1 - min(found.box[3] - found.box[1], bottom - top)
     spread = SPREAD * max(x2 - x1, y2 - y1)
     across, down = track.spread_px
     spread_px = (min(spread, across), min(spread, down))
