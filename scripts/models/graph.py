@@ -19,6 +19,7 @@ _TENSOR_TYPES: dict[np.dtype[np.generic], int] = {
     np.dtype(np.float32): tfl.TensorType.FLOAT32,
     np.dtype(np.float16): tfl.TensorType.FLOAT16,
     np.dtype(np.int32): tfl.TensorType.INT32,
+    np.dtype(np.int8): tfl.TensorType.INT8,
 }
 
 

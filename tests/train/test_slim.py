@@ -20,6 +20,7 @@ from anonymizer.types import Size
 from anonymizer.zoo import Zoo
 from scripts.train.canvas import CanvasMaker
 from scripts.train.cli import main
+from scripts.train.integer import to_int8
 from scripts.train.slim.budget import areas, prune
 from scripts.train.slim.emit import emit
 from scripts.train.slim.even import even
@@ -73,6 +74,20 @@ def test_the_network_says_what_its_file_says_and_a_file_of_it_the_same_again(fil
     assert difference(says(found, pictures), file_says(file, pictures)) < 1e-4
     again = emit(found, size, description="again", half_weights=False)
     assert difference(file_says(again, pictures), file_says(file, pictures)) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the quantizer keeps all tensors
+def test_a_file_in_int8_is_read_as_what_its_weights_stand_for(network: SlimNetwork) -> None:
+    views = [noise(seed=seed) for seed in range(2)]
+    found = open_network(to_int8(tiny(), views)).eval()
+    for one, other in zip(network.plan.steps, found.plan.steps, strict=True):
+        assert one.kind is other.kind
+        if str(one.result) in network.weights:
+            for exact, rounded in zip(network.of(one), found.of(other), strict=True):
+                assert rounded.shape == exact.shape
+                assert float((rounded - exact).abs().max()) <= 0.005 * float(exact.abs().max())
+    assert found.plan.outputs.keys() == network.plan.outputs.keys()
+    assert found.plan.scores == network.plan.scores
 
 
 def test_it_takes_any_size_in_the_end(network: SlimNetwork) -> None:

@@ -1,4 +1,4 @@
-"""Takes a float32 TFLite file of convolutions apart into a network that can learn."""
+"""Takes a TFLite file of convolutions, in float32 or all of it in int8, apart into a network that can learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _PARTS = (_OP.DEQUANTIZE, _OP.PAD, _OP.LOGISTIC, _OP.RESHAPE, _OP.LEAKY_RELU)  #
 
 
 def open_network(file: bytes) -> SlimNetwork:
-    """The network of a TFLite file in float32, or with weights in half precision; raises DatasetError."""
+    """The network of a TFLite file in float32, with weights in half precision, or in int8; raises DatasetError.
+
+    Of int8 the weights are what they stand for, rounded as they are; activations are not rounded any more.
+    """
     if file[4:8] != b"TFL3":
         raise DatasetError("is no TFLite file")
     return _Reader(read(file)).network()
@@ -32,9 +35,8 @@ class _Reader:
 
     def network(self) -> SlimNetwork:
         image = int(self._graph.inputs[0])
-        is_rounded = any(self._code(op) == _OP.QUANTIZE for op in self._graph.operators)
-        if self._graph.tensors[image].type != tfl.TensorType.FLOAT32 or is_rounded:
-            raise DatasetError("computes in whole numbers: name the file in float32")
+        if any(self._code(op) == _OP.QUANTIZE for op in self._graph.operators) or not self._takes_levels(image):
+            raise DatasetError("computes partly in whole numbers, or in others than int8: name the file in float32")
         steps = tuple(self._step(op) for op in self._graph.operators if self._code(op) not in _PARTS)
         outputs: dict[str, int] = {}
         scores: set[str] = set()
@@ -138,5 +140,17 @@ class _Reader:
     def _code(self, op: tfl.OperatorT) -> int:
         return int(self._model.operatorCodes[op.opcodeIndex].builtinCode)
 
+    def _takes_levels(self, image: int) -> bool:
+        """Whether the input is the levels of pixels, in float32 or shifted to int8."""
+        entry = self._graph.tensors[image]
+        is_whole = entry.type == tfl.TensorType.INT8 and list(entry.quantization.scale) == [1.0]
+        return is_whole or bool(entry.type == tfl.TensorType.FLOAT32)
+
     def _constant(self, tensor: int) -> np.ndarray:
-        return constant(self._model, tensor)
+        """The values of a constant; of whole numbers what they stand for, if they stand for something."""
+        values, quantization = constant(self._model, tensor), self._graph.tensors[tensor].quantization
+        if quantization is None or quantization.scale is None or values.dtype == np.float32:
+            return values
+        shape = [1] * values.ndim
+        shape[quantization.quantizedDimension] = len(quantization.scale)
+        return values.astype(np.float32) * np.asarray(quantization.scale, np.float32).reshape(shape)
