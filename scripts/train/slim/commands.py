@@ -39,7 +39,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "fit", help="narrow a TFLite file, which then teaches what is left; run it again to go on"
     )
     fit.set_defaults(run=_fit)
-    fit.add_argument("file", type=Path, help="detector in float32 or all in int8, such as models/centerface-float32.tflite")
+    fit.add_argument(
+        "file", type=Path, help="detector in float32 or all in int8, such as models/centerface-float32.tflite"
+    )
     fit.add_argument("labels", type=Path, nargs="+", help="pictures; labels only say where canvases are cut")
     fit.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the checkpoint")
     fit.add_argument("--class", dest="classes", action="append", help="of the labels; repeat for several (face)")
