@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from anonymizer.capture.key_picture import read_key_picture
 from anonymizer.clock import Clock
 from anonymizer.detectors import make_detector
+from anonymizer.errors import ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.observe.webhook import Webhook
 from anonymizer.pipeline.auditing import Auditor, AuditTap
 from anonymizer.ports import Detector, Meter, PacketSink
 from anonymizer.settings.schema import DelegateName, Settings, TargetName
 from anonymizer.types import AuditFinding
+from anonymizer.zoo import Zoo
 
 
 class Audit(Resource):
@@ -61,3 +64,17 @@ def make_auditing_detector(settings: Settings, *, clock: Clock, meter: Meter) ->
         }
     )
     return make_detector(detect, frozenset({TargetName.FACE}), is_flat=True, clock=clock, meter=meter)
+
+
+def same_eyes(settings: Settings) -> Iterator[str]:
+    """A sentence if the audit's model is of the same origin as the pipeline's; whoever loads them reports bad ones."""
+    if not settings.audit.enabled:
+        return
+    with contextlib.suppress(ModelError):
+        detectors = Zoo(settings.detect.models_dir).detectors
+        face, second = (detectors.spec(name) for name in (settings.detect.face_model, settings.audit.model))
+        if face.path == second.path or (face.card is not None and face.card == second.card):
+            yield (
+                f"audit.model {second.name} is of the same origin as detect.face_model {face.name}, and overlooks whom "
+                "that overlooks: set audit.model to one with another card in models/README.md"
+            )

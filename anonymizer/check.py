@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from anonymizer import __version__
+from anonymizer.audit import same_eyes
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine, runtime_name
@@ -73,6 +74,7 @@ def check(settings: Settings, *, connect: bool, clock: Clock | None = None) -> I
     yield _try("encoder", lambda: choose_codec(settings.encode).name)
     yield from (Finding(ok=True, subject="effects", text=f"weak: {text}") for text in weak_effects(settings))
     yield from (Finding(ok=True, subject="effects", text=text) for text in misplaced(settings))
+    yield from (Finding(ok=True, subject="audit", text=text) for text in same_eyes(settings))
     if settings.rtsp.enabled:
         yield _try("GStreamer", lambda: load_gstreamer().core.version_string())
         yield _port("rtsp", settings.rtsp)

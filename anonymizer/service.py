@@ -15,6 +15,7 @@ import cv2
 
 from anonymizer import __version__
 from anonymizer.app import Daemon
+from anonymizer.audit import same_eyes
 from anonymizer.clock import Clock, SystemClock
 from anonymizer.detect.engine import runtime_name
 from anonymizer.errors import AnonymizerError, PublishError, SettingsError
@@ -113,5 +114,5 @@ def _reload(daemon: Daemon, old: Settings, settings_path: Path, clock: Clock) ->
 
 
 def _warn(settings: Settings, clock: Clock) -> None:
-    for text in (*weak_effects(settings), *misplaced(settings), *faults_of(settings, clock)):
+    for text in (*weak_effects(settings), *misplaced(settings), *same_eyes(settings), *faults_of(settings, clock)):
         log.warning("%s", text)

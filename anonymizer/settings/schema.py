@@ -244,8 +244,8 @@ class AuditSettings(Section):
     """Looking again at what was published, with another model."""
 
     enabled: bool = True
-    model: str = "blazeface-full-range"
-    threshold: float = Field(default=0.5, gt=0, lt=1)
+    model: str = "anonymizer-face-small-int8"  # of another origin than the pipeline's: it errs elsewhere
+    threshold: float = Field(default=0.8, gt=0, lt=1)
     interval_s: float = Field(default=1.5, ge=0.5, le=3600)  # of one camera
     webhook_url: WebAddress | None = None  # may hold credentials
 
