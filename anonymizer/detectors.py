@@ -61,7 +61,13 @@ def make_detector(
         detectors.append(
             TfliteDetector(
                 detector_model(spec),
-                Limits(whole_threshold, settings.nms_iou, settings.max_detections, is_flat=is_flat),
+                Limits(
+                    whole_threshold,
+                    settings.nms_iou,
+                    settings.max_detections,
+                    is_flat=is_flat,
+                    near_share=spec.near_share,
+                ),
                 threads=settings.threads,
                 delegate=Delegate.of(settings),
                 clock=clock,

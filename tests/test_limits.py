@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer.detect.families import Candidates
-from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, STRICT_SHARE, Limits
+from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, NEAR_PX, STRICT_SHARE, Limits
 from anonymizer.types import Target
 
 LIMITS = Limits(threshold=0.3, nms_iou=0.4, max_detections=100)
 FLAT = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, is_flat=True)
+NEAR = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, near_share=0.2)
 
 
 def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
@@ -43,6 +44,14 @@ def test_who_is_small_needs_less_and_who_is_large_needs_the_threshold(target: Ta
     )
 
 
+def test_of_models_that_say_so_less_is_enough_for_near_faces_and_for_faces_alone() -> None:
+    assert needed(NEAR, Target.FACE, NEAR_PX) == pytest.approx(0.06, abs=0.002)
+    assert needed(NEAR, Target.FACE, NEAR_PX - 1) == pytest.approx(0.3, abs=0.002)
+    assert needed(NEAR, Target.FACE, NEAR_PX, is_strict=True) == pytest.approx(0.06, abs=0.002)
+    assert needed(NEAR, Target.PERSON, 3 * NEAR_PX) == pytest.approx(0.3, abs=0.002)
+    assert needed(LIMITS, Target.FACE, NEAR_PX) == pytest.approx(0.3, abs=0.002)
+
+
 def test_flat_limits_need_the_threshold_of_everybody() -> None:
     assert [needed(FLAT, target, height) for target in Target for height in (1.0, 500.0)] == pytest.approx([0.3] * 4)
 
@@ -69,7 +78,7 @@ def test_in_a_faint_picture_less_is_enough_at_every_height() -> None:
 
 @given(
     st.sampled_from(Target), st.floats(-50, 500), st.floats(0, 1, width=32), st.booleans(), st.booleans(),
-    st.sampled_from((LIMITS, FLAT)),
+    st.sampled_from((LIMITS, FLAT, NEAR)),
 )  # fmt: skip
 def test_nothing_counts_that_a_decoder_would_not_report(
     target: Target, height: float, score: float, is_faint: bool, is_strict: bool, limits: Limits

@@ -160,6 +160,7 @@ class ModelSpec(FileSpec):
     classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
     threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
     min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in input pixels of the smallest face found well
+    near_share: float = Field(default=1.0, gt=0, le=1)  # of the threshold, enough for a near face (detect.limits)
     has_forms: bool = Field(default=False, alias="forms")  # the file can be made anew for an input of any size
     self_test: SelfTestSpec | None = None
 

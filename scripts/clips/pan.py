@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -91,14 +92,16 @@ def worth_looking_at(faces: F32, judged: Flags) -> Flags:
     return np.asarray(judged & (height >= LOOKED_AT_PX[0]) & (height < LOOKED_AT_PX[1]))
 
 
-def read_stills(labels: Path) -> list[tuple[Path, F32, Flags]]:
-    """Files, boxes and judged flags of a JSON list of pictures that have a face worth looking at."""
+def read_stills(
+    labels: Path, is_wanted: Callable[[F32, Flags], Flags] = worth_looking_at
+) -> list[tuple[Path, F32, Flags]]:
+    """Files, boxes and judged flags of a JSON list of pictures that have a face that is wanted."""
     stills = []
     for entry in json.loads(labels.read_bytes()):
         xywh = np.array([box["xywh"] for box in entry["boxes"]], np.float32).reshape(-1, 4)
         judged = np.array([not box["ignore"] for box in entry["boxes"]], np.bool_)
         boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-        if worth_looking_at(boxes, judged).any():
+        if is_wanted(boxes, judged).any():
             stills.append((labels.parent / "images" / entry["file"], boxes, judged))
     return stills
 
