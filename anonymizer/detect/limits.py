@@ -13,7 +13,7 @@ from anonymizer.types import Target
 # photographs and clips with the shipped models: docs/privacy-report.md and models/README.md tell what they bring.
 FULL_PX = {Target.PERSON: 80.0, Target.FACE: 24.0}  # height in input pixels from which the whole threshold is needed
 LEAST_SHARE = {Target.PERSON: 0.4, Target.FACE: 0.667}  # of the threshold: what is needed falls with height, to this
-NEAR_PX = 300.0  # height in input pixels from which a face is near: often cut off by the edge of the picture, or blurred
+NEAR_PX = 300.0  # height in input pixels from which a face is near: often cut off by the edge, or blurred
 FAINT_SHARE = 0.8  # of the threshold, in pictures without colour, in haze or dark in parts: models score lower there
 STRICT_SHARE = 0.5  # of the threshold: at most so much is needed in mode strict
 _FULL_PX = np.array([FULL_PX[target] for target in Target], np.float32)
