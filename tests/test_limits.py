@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer.detect.families import Candidates
-from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, NEAR_PX, STRICT_SHARE, Limits
+from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, STRICT_SHARE, Limits
 from anonymizer.types import Target
 
 LIMITS = Limits(threshold=0.3, nms_iou=0.4, max_detections=100)
@@ -25,10 +25,19 @@ def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
     return Candidates(boxes.reshape(-1, 4), scores, np.full(len(rows), target, np.int32))
 
 
-def needed(limits: Limits, target: Target, height: float, *, is_faint: bool = False, is_strict: bool = False) -> float:
+def needed(
+    limits: Limits,
+    target: Target,
+    height: float,
+    *,
+    is_faint: bool = False,
+    is_strict: bool = False,
+    near_px: float = 300.0,
+) -> float:
     """The least of a thousand scores that counts."""
     rows = [(height, score) for score in np.arange(1, 1001) / 1000]
-    return float(limits.counted(seen(target, *rows), is_faint=is_faint, is_strict=is_strict).scores.min())
+    found = seen(target, *rows)
+    return float(limits.counted(found, is_faint=is_faint, is_strict=is_strict, near_px=near_px).scores.min())
 
 
 def test_nobody_seen_is_nobody_counted() -> None:
@@ -45,11 +54,12 @@ def test_who_is_small_needs_less_and_who_is_large_needs_the_threshold(target: Ta
 
 
 def test_of_models_that_say_so_less_is_enough_for_near_faces_and_for_faces_alone() -> None:
-    assert needed(NEAR, Target.FACE, NEAR_PX) == pytest.approx(0.06, abs=0.002)
-    assert needed(NEAR, Target.FACE, NEAR_PX - 1) == pytest.approx(0.3, abs=0.002)
-    assert needed(NEAR, Target.FACE, NEAR_PX, is_strict=True) == pytest.approx(0.06, abs=0.002)
-    assert needed(NEAR, Target.PERSON, 3 * NEAR_PX) == pytest.approx(0.3, abs=0.002)
-    assert needed(LIMITS, Target.FACE, NEAR_PX) == pytest.approx(0.3, abs=0.002)
+    assert needed(NEAR, Target.FACE, 300) == pytest.approx(0.06, abs=0.002)
+    assert needed(NEAR, Target.FACE, 299) == pytest.approx(0.3, abs=0.002)
+    assert needed(NEAR, Target.FACE, 300, is_strict=True) == pytest.approx(0.06, abs=0.002)
+    assert needed(NEAR, Target.FACE, 300, near_px=np.inf) == pytest.approx(0.3, abs=0.002)
+    assert needed(NEAR, Target.PERSON, 900) == pytest.approx(0.3, abs=0.002)
+    assert needed(LIMITS, Target.FACE, 300) == pytest.approx(0.3, abs=0.002)
 
 
 def test_flat_limits_need_the_threshold_of_everybody() -> None:
@@ -83,7 +93,7 @@ def test_in_a_faint_picture_less_is_enough_at_every_height() -> None:
 def test_nothing_counts_that_a_decoder_would_not_report(
     target: Target, height: float, score: float, is_faint: bool, is_strict: bool, limits: Limits
 ) -> None:
-    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_strict=is_strict)
+    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_strict=is_strict, near_px=300)
     assert (counted.scores >= np.float32(limits.floor(is_faint=is_faint, is_strict=is_strict)) - 1e-6).all()
 
 

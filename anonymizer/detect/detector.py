@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import SHORT_LISTS, Candidates, Family, make_family
 from anonymizer.detect.forms import form_for
 from anonymizer.detect.letterbox import Fit, Letterboxer
-from anonymizer.detect.limits import Limits
+from anonymizer.detect.limits import NEAR_SIDE, Limits
 from anonymizer.detect.loading import load
 from anonymizer.detect.scout import Scout
 from anonymizer.detect.self_test import SelfTest, read_picture
@@ -179,7 +180,8 @@ class TfliteDetector(Resource):
         is_faint = bring_out(picture, placement, self._model.targets)
         is_strict = frame.camera_id in self._strict
         seen = view.family.decode(view.engine.run(picture), self._limits.floor(is_faint=is_faint, is_strict=is_strict))
-        found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict)
+        near_px = NEAR_SIDE * min(picture.shape[:2]) if tile == Tile.whole(frame.size) else math.inf
+        found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict, near_px=near_px)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
         return sighted(found, placement, tile, frame.size)
