@@ -167,19 +167,6 @@ def test_a_lower_score_is_enough_for_who_is_small_in_the_picture_of_the_model(
     assert [box[3] - box[1] for box in found.boxes.tolist()] == [32.0]
 
 
-@pytest.mark.parametrize(("height_px", "count"), [(28, 1), (24, 0)])
-def test_a_lower_score_is_enough_for_who_is_near_in_the_whole_picture_and_not_in_tiles(
-    runtime: FakeRuntime, height_px: int, count: int
-) -> None:
-    runtime.outputs = heads((6, 8, 20, height_px, 0.18))
-    near = replace(LIMITS, near_share=0.6)
-    with far_sighted(FakeClock(), limits=near) as detector:
-        runtime.seen.clear()
-        found = detector.detect(make_frame(planes=make_planes(128, 96, seed=1)))
-    assert len(runtime.seen) > 1
-    assert len(found) == count
-
-
 def test_a_model_that_lists_few_is_not_asked_for_faint_ones_which_would_fill_its_list(
     runtime: FakeRuntime, meter: RecordingMeter
 ) -> None:
@@ -278,9 +265,9 @@ class BrightSpots(dict[str, np.ndarray]):
         return list(outputs.values())
 
 
-def far_sighted(clock: FakeClock, *, budget_ms: int | None = None, limits: Limits = LIMITS) -> TfliteDetector:
+def far_sighted(clock: FakeClock, *, budget_ms: int | None = None) -> TfliteDetector:
     scout = Scout(Eye(MODEL.size, MODEL.fit, 16), {"cam": Reach(16, 400, 1000)}, budget_ms=budget_ms)
-    return TfliteDetector(MODEL, limits, threads=1, clock=clock, meter=RecordingMeter(), scout=scout)
+    return TfliteDetector(MODEL, LIMITS, threads=1, clock=clock, meter=RecordingMeter(), scout=scout)
 
 
 @pytest.mark.parametrize("x", [0, 26, 40, 54, 70, 108])

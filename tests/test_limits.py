@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anonymizer.detect.families import Candidates
-from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, STRICT_SHARE, Limits
-from anonymizer.types import Target
+from anonymizer.detect.limits import FAINT_SHARE, FULL_PX, LEAST_SHARE, NEAR_SIDE, STRICT_SHARE, Limits
+from anonymizer.types import Size, Target
 
 LIMITS = Limits(threshold=0.3, nms_iou=0.4, max_detections=100)
 FLAT = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, is_flat=True)
-NEAR = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, near_share=0.2)
+NEAR = Limits(threshold=0.3, nms_iou=0.4, max_detections=100, near_share=0.8)
 
 
 def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
@@ -25,19 +26,11 @@ def seen(target: Target, *rows: tuple[float, float]) -> Candidates:
     return Candidates(boxes.reshape(-1, 4), scores, np.full(len(rows), target, np.int32))
 
 
-def needed(
-    limits: Limits,
-    target: Target,
-    height: float,
-    *,
-    is_faint: bool = False,
-    is_strict: bool = False,
-    near_px: float = 300.0,
-) -> float:
+def needed(limits: Limits, target: Target, height: float, *, is_faint: bool = False, is_strict: bool = False) -> float:
     """The least of a thousand scores that counts."""
     rows = [(height, score) for score in np.arange(1, 1001) / 1000]
     found = seen(target, *rows)
-    return float(limits.counted(found, is_faint=is_faint, is_strict=is_strict, near_px=near_px).scores.min())
+    return float(limits.counted(found, is_faint=is_faint, is_strict=is_strict).scores.min())
 
 
 def test_nobody_seen_is_nobody_counted() -> None:
@@ -53,13 +46,24 @@ def test_who_is_small_needs_less_and_who_is_large_needs_the_threshold(target: Ta
     )
 
 
-def test_of_models_that_say_so_less_is_enough_for_near_faces_and_for_faces_alone() -> None:
-    assert needed(NEAR, Target.FACE, 300) == pytest.approx(0.06, abs=0.002)
-    assert needed(NEAR, Target.FACE, 299) == pytest.approx(0.3, abs=0.002)
-    assert needed(NEAR, Target.FACE, 300, is_strict=True) == pytest.approx(0.06, abs=0.002)
-    assert needed(NEAR, Target.FACE, 300, near_px=np.inf) == pytest.approx(0.3, abs=0.002)
-    assert needed(NEAR, Target.PERSON, 900) == pytest.approx(0.3, abs=0.002)
-    assert needed(LIMITS, Target.FACE, 300) == pytest.approx(0.3, abs=0.002)
+def test_in_the_small_picture_a_share_of_the_threshold_is_enough_and_in_mode_strict_half_of_it_at_most() -> None:
+    modes = itertools.product((False, True), repeat=2)
+    floors = [NEAR.near_floor(is_faint=is_faint, is_strict=is_strict) for is_faint, is_strict in modes]
+    assert floors == pytest.approx([0.24, 0.15, 0.24 * FAINT_SHARE, 0.15 * FAINT_SHARE])
+
+
+@pytest.mark.parametrize("limits", [LIMITS, replace(NEAR, is_flat=True)])
+def test_where_nothing_else_is_said_or_all_is_flat_the_small_picture_needs_the_threshold(limits: Limits) -> None:
+    assert limits.near_floor(is_faint=False, is_strict=False) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize("picture", [Size(100, 200), Size(200, 100)])
+def test_near_is_who_fills_a_share_of_the_shorter_side(target: Target, picture: Size) -> None:
+    share_px = 100 * NEAR_SIDE[target]
+    found = seen(target, (share_px - 1, 0.9), (share_px + 1, 0.2), (500, 0.1))
+    assert NEAR.near(found, picture).scores.tolist() == pytest.approx([0.2, 0.1])
+    assert len(NEAR.near(seen(target), picture).boxes) == 0
 
 
 def test_flat_limits_need_the_threshold_of_everybody() -> None:
@@ -93,7 +97,7 @@ def test_in_a_faint_picture_less_is_enough_at_every_height() -> None:
 def test_nothing_counts_that_a_decoder_would_not_report(
     target: Target, height: float, score: float, is_faint: bool, is_strict: bool, limits: Limits
 ) -> None:
-    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_strict=is_strict, near_px=300)
+    counted = limits.counted(seen(target, (height, score)), is_faint=is_faint, is_strict=is_strict)
     assert (counted.scores >= np.float32(limits.floor(is_faint=is_faint, is_strict=is_strict)) - 1e-6).all()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,8 +16,9 @@ from anonymizer.detect.delegates import Delegate
 from anonymizer.detect.engine import Engine
 from anonymizer.detect.families import SHORT_LISTS, Candidates, Family, make_family
 from anonymizer.detect.forms import form_for
+from anonymizer.detect.glance import glance_size, made_small
 from anonymizer.detect.letterbox import Fit, Letterboxer
-from anonymizer.detect.limits import NEAR_SIDE, Limits
+from anonymizer.detect.limits import Limits
 from anonymizer.detect.loading import load
 from anonymizer.detect.scout import Scout
 from anonymizer.detect.self_test import SelfTest, read_picture
@@ -26,7 +26,7 @@ from anonymizer.detect.tiles import Sighting, Tile, merged, sighted
 from anonymizer.errors import ModelError
 from anonymizer.lifecycle import Resource
 from anonymizer.ports import Detector, Meter
-from anonymizer.types import Detections, Frame, Size, Target
+from anonymizer.types import U8, Detections, Frame, Size, Target
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class _View:
     engine: Engine
     family: Family
     letterboxer: Letterboxer
+    small: _View | None = None  # for a second look at who is near
 
 
 class TfliteDetector(Resource):
@@ -98,7 +99,13 @@ class TfliteDetector(Resource):
         self._views[self._model.size] = self._load(self._model.size)
 
     def _load(self, size: Size) -> _View:
-        """The model with an input of that size, tried; raises ModelError."""
+        """The model with an input for whole pictures of that size, tried, and with the small one; raises ModelError."""
+        view = self._load_one(size)
+        if self._limits.near_share is None or not self._model.has_forms:
+            return view
+        return replace(view, small=self._load_one(glance_size(size)))
+
+    def _load_one(self, size: Size) -> _View:
         model = self._model
         engine = Engine(
             model.path,
@@ -170,7 +177,9 @@ class TfliteDetector(Resource):
     def close(self) -> None:
         """Free the model; idempotent."""
         for view in self._views.values():
-            view.engine.close()
+            for each in (view, view.small):
+                if each is not None:
+                    each.engine.close()
         self._views = {}
 
     def _look(self, view: _View, frame: Frame, tile: Tile) -> Sighting:
@@ -180,14 +189,23 @@ class TfliteDetector(Resource):
         is_faint = bring_out(picture, placement, self._model.targets)
         is_strict = frame.camera_id in self._strict
         seen = view.family.decode(view.engine.run(picture), self._limits.floor(is_faint=is_faint, is_strict=is_strict))
-        near_px = NEAR_SIDE * min(picture.shape[:2]) if tile == Tile.whole(frame.size) else math.inf
-        found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict, near_px=near_px)
+        found = self._limits.counted(seen, is_faint=is_faint, is_strict=is_strict)
         took_ns = self._clock.now_ns() - begun_ns
         self._look_ns = (7 * self._look_ns + took_ns) // 8 if self._look_ns else took_ns
+        if view.small is not None:
+            floor = self._limits.near_floor(is_faint=is_faint, is_strict=is_strict)
+            found = found.with_others(self._near(view.small, picture, placement.inner, floor))
         return sighted(found, placement, tile, frame.size)
 
+    def _near(self, small: _View, picture: U8, inner: Size, threshold: float) -> Candidates:
+        """Who is near in a model input (H, W, 3) of which the camera's picture covers `inner`."""
+        made, box = made_small(picture, inner, small.engine.input_size)
+        seen = small.family.decode(small.engine.run(made), threshold)
+        return self._limits.near(Candidates(box.to_source(seen.boxes), seen.scores, seen.class_ids), inner)
+
     def _look_at_tiles(self, frame: Frame, scout: Scout) -> Iterator[Sighting]:
-        view = replace(self._views[self._model.size], letterboxer=self._tile_letterboxer)  # whose buffers fit tiles
+        # tiles have buffers of their own, and nobody is near in them
+        view = replace(self._views[self._model.size], letterboxer=self._tile_letterboxer, small=None)
         for tile in scout.tiles(frame, self._look_ns):
             seen = self._look(view, frame, tile)
             scout.found(frame.camera_id, tile, something=len(seen) > 0)

@@ -71,13 +71,13 @@ def rgb_matrix(colour: Colour) -> NDArray[np.float64]:
 
 
 def shrink(plane: U8, size: Size, out: U8) -> None:
-    """Resize one plane into `out` (height, width).
+    """Resize one plane, or a picture of several channels, into `out` (height, width, ...).
 
     Halves it by 2x2 means as long as four or more source pixels fall on one target pixel, then interpolates linearly.
     Hardly any source pixel is skipped that way, at a tenth of the cost of an area resize by an uneven factor.
     """
     target = size.width * size.height
-    while plane.shape[0] % 2 == plane.shape[1] % 2 == 0 and plane.size >= 4 * target:
+    while plane.shape[0] % 2 == plane.shape[1] % 2 == 0 and plane.shape[0] * plane.shape[1] >= 4 * target:
         half = (plane.shape[1] // 2, plane.shape[0] // 2)
         plane = cast(U8, cv2.resize(plane, half, interpolation=cv2.INTER_AREA))
     cv2.resize(plane, (size.width, size.height), dst=out, interpolation=cv2.INTER_LINEAR)

@@ -160,8 +160,8 @@ class ModelSpec(FileSpec):
     classes: tuple[TargetByName, ...] = Field(min_length=1)  # what the first columns of the score mean
     threshold: float = Field(gt=0, lt=1)  # a sensible score threshold
     min_face_px: int | None = Field(default=None, ge=4, le=64)  # height in input pixels of the smallest face found well
-    near_share: float = Field(default=1.0, gt=0, le=1)  # of the threshold, enough for a near face (detect.limits)
     has_forms: bool = Field(default=False, alias="forms")  # the file can be made anew for an input of any size
+    near_share: float | None = Field(default=None, gt=0, le=1)  # see detect.limits; None: no second look at who is near
     self_test: SelfTestSpec | None = None
 
     @property

@@ -1,11 +1,12 @@
-"""Who stays bare close to the camera: faces half as high as the picture or more, many of them cut off or blurred.
+"""Who stays bare close to the camera: as high as half of the picture or higher, often cut off or blurred.
 
-    nice .venv/bin/python -m scripts.bench.near LABELS.json [--model NAME] [--threshold T] [--flat]
+    nice .venv/bin/python -m scripts.bench.near LABELS.json [--target person] [--model NAME] [--threshold T] [--flat]
 
-Every labelled face of 120 px or more, three of a picture at most, is cut out of its photograph so that it fills 0.55 to
-1.1 of the height of a picture of 1280x720, at a place of which 0.4 of the face or more is in the picture; every second
-one is blurred besides. Each is looked at once, and masked as shipped. A face is bare when masks cover less than 90 % of
-what the picture shows of it. `--flat` asks for the whole threshold at any height. The same pictures every time.
+Labelled people are cut out of their photographs so that they fill much of the height of a picture of 1280x720, at a
+place of which 0.4 of them or more is in the picture; every second one is blurred besides. Faces of 120 px or more fill
+0.55 to 1.1 of it, three of a photograph at most, persons of 100 px or more 0.7 to 2.0, each at eight places. Each is
+looked at once, and masked as shipped. A face is bare when masks cover less than 90 % of what the picture shows of it, a
+person when they cover less than 80. `--flat` asks for the whole threshold at any height. The same pictures every time.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ import numpy as np
 from anonymizer.benchmark.stages import quiet_meter
 from anonymizer.clock import SystemClock
 from anonymizer.detectors import make_detector
-from anonymizer.evaluate.coverage import FACE_COVERED, covered_share, mask_of_plan
+from anonymizer.evaluate.coverage import FACE_COVERED, PERSON_COVERED, covered_share, mask_of_plan
 from anonymizer.evaluate.sample import Flags
 from anonymizer.geometry import area, clip
 from anonymizer.policy import Evidence, Policy
@@ -32,17 +33,31 @@ from anonymizer.types import F32, U8, Detections, Frame, Size, Target
 from scripts.clips.pan import read_stills
 
 SIZE = Size(1280, 720)
-LEAST_PX = 120.0  # of a face in its photograph: smaller ones are mush when they are so much enlarged
-A_PICTURE = 3
-HEIGHTS = (0.55, 1.1)  # of the picture's height
-SEEN_SHARE = 0.4  # of the face, at least
+SEEN_SHARE = 0.4  # of who is near, at least
 BLUR_PX = (1.0, 6.0)  # one sigma
 
 
-def close_up(picture: U8, box: F32, rng: np.random.Generator) -> tuple[U8, F32] | None:
-    """A picture (720, 1280, 3) of a face (4,), and its box there, clipped; None if too little of it would be seen."""
+@dataclass(frozen=True)
+class Kind:
+    """Which people are shown from close by, and how."""
+
+    least_px: float  # of their height in the photograph: smaller ones are mush when they are so much enlarged
+    a_picture: int  # people of a photograph, at most
+    places: int  # of each
+    heights: tuple[float, float]  # of the picture's
+    covered: float  # share of them that masks must cover
+
+
+KINDS = {
+    Target.FACE: Kind(120.0, 3, 1, (0.55, 1.1), FACE_COVERED),
+    Target.PERSON: Kind(100.0, 100, 8, (0.7, 2.0), PERSON_COVERED),
+}
+
+
+def close_up(picture: U8, box: F32, heights: tuple[float, float], rng: np.random.Generator) -> tuple[U8, F32] | None:
+    """A picture (720, 1280, 3) of a box (4,), and the box there, clipped; None if too little of it would be seen."""
     centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    scale = SIZE.height * rng.uniform(*HEIGHTS) / sides[1]
+    scale = SIZE.height * rng.uniform(*heights) / sides[1]
     window = np.array([SIZE.width, SIZE.height]) / scale
     centre = centre + rng.uniform(-0.5, 0.5, 2) * (0.9, 0.8) * window
     sigma_px = rng.uniform(*BLUR_PX) if rng.random() < 0.5 else 0.0
@@ -57,23 +72,23 @@ def close_up(picture: U8, box: F32, rng: np.random.Generator) -> tuple[U8, F32] 
     return np.asarray(cv2.GaussianBlur(cut, (0, 0), sigma_px) if sigma_px else cut, np.uint8), shown[0]
 
 
-def is_large(boxes: F32, judged: Flags) -> Flags:
-    """Which faces (N,) can be enlarged so much."""
-    return judged & (boxes[:, 3] - boxes[:, 1] >= LEAST_PX)
+def close_ups(labels: Path, kind: Kind) -> Iterator[tuple[Frame, F32]]:
+    """Frames, each with the box that it is about, (4,)."""
 
+    def is_large(boxes: F32, judged: Flags) -> Flags:
+        return judged & (boxes[:, 3] - boxes[:, 1] >= kind.least_px)
 
-def close_ups(labels: Path) -> Iterator[tuple[Frame, F32]]:
-    """Frames, each with the face that it is about, (4,)."""
     for number, (path, boxes, judged) in enumerate(read_stills(labels, is_large)):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        for at in np.flatnonzero(is_large(boxes, judged))[:A_PICTURE].tolist():
-            made = close_up(np.asarray(picture, np.uint8), boxes[at], np.random.default_rng([number, at]))
-            if made is not None:
-                yield frame_of(made[0], "near", number), made[1]
+        picture = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION), np.uint8)
+        for at in np.flatnonzero(is_large(boxes, judged))[: kind.a_picture].tolist():
+            for place in range(kind.places):
+                made = close_up(picture, boxes[at], kind.heights, np.random.default_rng([number, at, place]))
+                if made is not None:
+                    yield frame_of(made[0], "near", number), made[1]
 
 
-def is_bare(policy: Policy, found: Detections, face: F32) -> bool:
-    """Whether masks of this one look leave it bare."""
+def is_bare(policy: Policy, found: Detections, box: F32, covered: float) -> bool:
+    """Whether masks of this one look cover less than that share of a box (4,)."""
     plan = policy.decide(
         Evidence(
             seq=found.seq,
@@ -86,7 +101,7 @@ def is_bare(policy: Policy, found: Detections, face: F32) -> bool:
             fault=None,
         )
     )
-    return bool(covered_share(mask_of_plan(plan, SIZE), face[None])[0] < FACE_COVERED)
+    return bool(covered_share(mask_of_plan(plan, SIZE), box[None])[0] < covered)
 
 
 def only(found: Detections, target: Target) -> Detections:
@@ -100,27 +115,36 @@ def main() -> None:
     own = Settings().detect
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--model", default=own.face_model, help=f"of faces ({own.face_model})")
-    parser.add_argument("--threshold", type=float, help="of faces (the manifest's)")
+    parser.add_argument("--target", choices=("face", "person"), default="face")
+    parser.add_argument("--model", help="of what is looked for (the default one)")
+    parser.add_argument("--threshold", type=float, help="its threshold (the manifest's)")
     parser.add_argument("--flat", action="store_true", help="the whole threshold at any height")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    detect = own.model_copy(update={"face_model": options.model, "face_threshold": options.threshold, "threads": 1})
-    settings, faces, both, count = Settings(), 0, 0, 0
-    policy = Policy(settings.privacy, settings.redact)
+    target = TargetName(options.target).target
+    chosen = {f"{options.target}_threshold": options.threshold, "threads": 1}
+    chosen |= {f"{options.target}_model": options.model} if options.model else {}
+    settings, alone, both, count = Settings(), 0, 0, 0
+    policy, kind = Policy(settings.privacy, settings.redact), KINDS[target]
     targets = frozenset({TargetName.FACE, TargetName.PERSON})
+    detect = own.model_copy(update=chosen)
     detector = make_detector(detect, targets, is_flat=options.flat, clock=SystemClock(), meter=quiet_meter())
     with contextlib.closing(detector):
         detector.start()
-        for frame, face in close_ups(options.labels):
+        for frame, box in close_ups(options.labels, kind):
             found = detector.detect(frame)
-            faces += is_bare(policy, only(found, Target.FACE), face)
-            both += is_bare(policy, found, face)
+            alone += is_bare(policy, only(found, target), box, kind.covered)
+            both += is_bare(policy, found, box, kind.covered)
             count += 1
-    shares = (f"{100 * bare / max(count, 1):.1f} %" for bare in (faces, both))
+    shares = (f"{100 * bare / max(count, 1):.1f} %" for bare in (alone, both))
     print(
-        "{}: of {} near faces {} bare with masks of faces alone, {} with those of persons".format(
-            options.model, count, *shares
+        "{}: of {} near {}s {} bare with masks of {}s alone, {} with those of faces and persons".format(
+            getattr(detect, f"{options.target}_model"),
+            count,
+            options.target,
+            next(shares),
+            options.target,
+            next(shares),
         )
     )
 

@@ -31,6 +31,18 @@ class Candidates:
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
             raise InvalidOutputError("decoding the model's output gave boxes or scores that are NaN or infinite")
 
+    def take(self, rows: NDArray[np.bool_]) -> Candidates:
+        """The chosen rows."""
+        return Candidates(self.boxes[rows], self.scores[rows], self.class_ids[rows])
+
+    def with_others(self, others: Candidates) -> Candidates:
+        """These and the others."""
+        return Candidates(
+            np.concatenate([self.boxes, others.boxes]),
+            np.concatenate([self.scores, others.scores]),
+            np.concatenate([self.class_ids, others.class_ids]),
+        )
+
 
 class Family(Protocol):
     """Turns the raw output of one kind of model into boxes; pure."""
